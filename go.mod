@@ -1,0 +1,25 @@
+module github.com/racoon3/racoon
+
+go 1.26.4
+
+require (
+	filippo.io/bigmod v0.1.0
+	github.com/c2sp/wycheproof v0.0.0-20260902155932-3fa63dd0344a
+	github.com/mdlayher/netlink v1.11.2
+	github.com/stretchr/testify v1.12.1
+	golang.org/x/crypto v0.58.0
+	golang.org/x/net v0.62.0
+	golang.zx2c4.com/wireguard v0.0.0-20260522210424-ecfc5a8d5446
+	gvisor.dev/gvisor v0.0.0-20250503011706-39ed1f5ac29c
+)
+
+require (
+	github.com/google/btree v1.1.2
+	github.com/google/go-cmp v0.7.0
+	github.com/mdlayher/socket v0.6.0
+	go.yaml.in/yaml/v3 v3.0.5
+	golang.org/x/sync v0.20.0
+	golang.org/x/sys v0.49.0
+	golang.org/x/time v0.7.0
+	golang.zx2c4.com/wintun v0.0.0-20230126152724-0fa3db229ce2
+)
