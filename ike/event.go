@@ -1,0 +1,196 @@
+package ike
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/racoon3/racoon/spd"
+)
+
+// A SessionID identifies a session within a core and, because cores number
+// their sessions apart, within a Manager. It stays the same through IKE SA
+// rekeys. It is never 0 and never used twice.
+type SessionID uint64
+
+// A ChildID identifies a Child SA and its successors through rekeys.
+type ChildID uint64
+
+// An Event is a fact that a core reports: one of the event types of this
+// package. Events are values; they share no memory with the core.
+type Event interface{ Header() EventHeader }
+
+// EventHeader is what all events have.
+type EventHeader struct {
+	Time    time.Time
+	Session SessionID
+	Peer    string // name of the configured peer, "" while it is not yet known
+	Path    Path
+}
+
+// Header implements Event.
+func (h EventHeader) Header() EventHeader { return h }
+
+// SessionUp: a session was established: both sides are authenticated.
+type SessionUp struct {
+	EventHeader
+	Info SessionInfo
+}
+
+// SessionInfo describes an established session.
+type SessionInfo struct {
+	Initiator     bool
+	LocalID       Identity
+	RemoteID      Identity
+	LocalSPI      uint64 // IKE SPI or cookie
+	RemoteSPI     uint64
+	Proposal      spd.Proposal // negotiated IKE algorithms
+	LocalNAT      bool         // this host is behind a NAT
+	RemoteNAT     bool         // the peer is
+	Fragmentation bool         // IKE fragmentation was negotiated (RFC 7383)
+	// Addresses leased to the peer (gateway) or assigned by it (client), with
+	// the rest of the configuration payload.
+	Config *NetworkConfig
+}
+
+// NetworkConfig is what a gateway tells a client in the configuration payload
+// (RFC 7296 3.15) or in mode config.
+type NetworkConfig struct {
+	Addresses       []netip.Prefix // a /32 or /128 where no netmask was given
+	DNS             []netip.Addr
+	NBNS            []netip.Addr // WINS, IPv4
+	DHCP            []netip.Addr
+	Subnets         []netip.Prefix // what is reached through the gateway
+	Domains         []string       // INTERNAL_DNS_DOMAIN (RFC 8598): names to resolve inside
+	HomePrefix      []netip.Prefix // MIP6_HOME_PREFIX (RFC 5026)
+	Application     string         // APPLICATION_VERSION
+	Banner          string         // IKEv1 Unity
+	DefaultDomain   string         // IKEv1 Unity
+	LocalLANExclude []netip.Prefix // IKEv1 Unity
+}
+
+// SessionFailed: a session did not come up. Err explains: what was offered,
+// what was wanted, what did not fit.
+type SessionFailed struct {
+	EventHeader
+	Initiator bool
+	Err       error
+}
+
+// SessionDown: an established session ended. Err is nil for an orderly delete
+// that this side asked for.
+type SessionDown struct {
+	EventHeader
+	Reason DownReason
+	Err    error
+	// Successor is the session that replaces this one (reauthentication), or 0.
+	Successor SessionID
+}
+
+// DownReason says why a session or a Child SA ended.
+type DownReason uint8
+
+// Reasons.
+const (
+	DownLocal        DownReason = iota // asked for by this side
+	DownRemote                         // deleted by the peer
+	DownDead                           // the peer does not answer (liveness, retransmission limit)
+	DownExpired                        // hard lifetime
+	DownReplaced                       // unique identity policy, INITIAL_CONTACT, or a redundant SA of a collision
+	DownReauth                         // replaced by reauthentication
+	DownFailed                         // protocol or installation error
+	DownConfig                         // removed by a reload
+	DownShutdown                       // the program shuts down
+	downReasonsCount                   // not a reason
+)
+
+var downNames = [downReasonsCount]string{"local", "remote", "dead peer", "expired", "replaced", "reauthenticated", "failed", "configuration", "shutdown"}
+
+func (r DownReason) String() string {
+	if r < downReasonsCount {
+		return downNames[r]
+	}
+	return "unknown"
+}
+
+// SessionRekeyed: the IKE SA has new keys and SPIs; the session goes on.
+type SessionRekeyed struct {
+	EventHeader
+	Initiator           bool // of the rekey
+	LocalSPI, RemoteSPI uint64
+	Proposal            spd.Proposal
+}
+
+// SessionMoved: the peer's address has changed (NAT mapping, MOBIKE).
+type SessionMoved struct {
+	EventHeader
+	Old Path
+}
+
+// ChildUp: a Child SA was installed in both directions as far as its role
+// allows.
+type ChildUp struct {
+	EventHeader
+	Child ChildInfo
+}
+
+// ChildRekeyed: a Child SA has a successor with new keys.
+type ChildRekeyed struct {
+	EventHeader
+	Child     ChildInfo // the new one, same ID
+	Old       ChildSPIs
+	Initiator bool // this side began the rekey
+}
+
+// ChildDown: a Child SA is gone, with its final counters (summed over its
+// rekeys).
+type ChildDown struct {
+	EventHeader
+	Child  ChildInfo
+	Reason DownReason
+	Err    error
+	In     spd.Counters
+	Out    spd.Counters
+}
+
+// ChildFailed: a Child SA could not be negotiated or installed; the session
+// goes on.
+type ChildFailed struct {
+	EventHeader
+	Name      string // configured Child, if known
+	Initiator bool
+	Err       error
+}
+
+// ChildSPIs are a Child SA's SPIs.
+type ChildSPIs struct{ In, Out spd.SPI }
+
+// ChildInfo describes a Child SA.
+type ChildInfo struct {
+	ID       ChildID
+	Name     string // configured Child
+	Protocol spd.Protocol
+	ChildSPIs
+	ReqID     uint32
+	Mode      spd.Mode
+	LocalTS   []spd.TrafficSelector
+	RemoteTS  []spd.TrafficSelector
+	Proposal  spd.Proposal
+	IPComp    bool
+	UDPEncap  bool
+	Installed time.Time
+}
+
+// PeerNotify: the peer sent a notify that changes nothing here but may
+// interest the program (status types, private types).
+type PeerNotify struct {
+	EventHeader
+	Type uint16
+	Data []byte
+}
+
+// Warning: something that an operator should look at and that did not end
+// anything: a weak algorithm accepted, a peer that breaks a rule.
+type Warning struct {
+	EventHeader
+	Err error
+}
