@@ -1,0 +1,2 @@
+// Package lab is for tests.
+package lab

@@ -1,0 +1,7 @@
+//go:build linux
+
+package lab
+
+import "path/filepath"
+
+func libreswanRoot() string { return filepath.Join(cacheDir(), "libreswan") }
