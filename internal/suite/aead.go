@@ -11,15 +11,15 @@ import (
 const nonceSize = 12
 
 // aead is a combined mode that the standard library or x/crypto has whole:
-// AES-GCM with 12 or 16 octets of ICV (RFC 4106, RFC 5282) and
+// AES-GCM with 16 octets of ICV (RFC 4106, RFC 5282) and
 // ChaCha20-Poly1305 (RFC 7634).
 type aead struct {
 	aead   cipher.AEAD
 	nonces noncePool
 }
 
-func newGCM(key, salt []byte, tag int) *aead {
-	m := &aead{aead: stdGCM(key, tag)}
+func newGCM(key, salt []byte) *aead {
+	m := &aead{aead: stdGCM(key, gcmTag)}
 	m.nonces.init(salt)
 	return m
 }

@@ -94,10 +94,10 @@ func NewCipher(encrID, keyBits, integID uint16, encrKey, integKey []byte) (*Ciph
 
 func newCombined(e ENCR, key, salt []byte) mode {
 	switch e.ID {
-	case encrAESGCM12, encrAESGCM16:
-		return newGCM(key, salt, e.ICVSize)
-	case encrAESGCM8:
-		return newGCM8(key, salt)
+	case encrAESGCM16:
+		return newGCM(key, salt)
+	case encrAESGCM8, encrAESGCM12:
+		return newShortGCM(key, salt, e.ICVSize)
 	case encrAESCCM8, encrAESCCM12, encrAESCCM16:
 		return newCCM(key, salt, e.ICVSize)
 	case encrNULLAESGMAC:
