@@ -50,7 +50,7 @@ func NewNamespace(t testing.TB, name string) *Namespace {
 	}
 	n := &Namespace{Name: name, t: t, fd: fd}
 	t.Cleanup(func() { _ = fd.Close() })
-	n.Run("ip", "link", "set", "lo", "up")
+	n.IP("link set lo up")
 	// A peer's answer may take a path other than the one its route shows: the
 	// inner addresses are reached through a TUN device.
 	for _, s := range []string{"ipv4/conf/all/rp_filter=0", "ipv4/conf/default/rp_filter=0",
@@ -111,11 +111,14 @@ func (n *Namespace) do(f func() error) error {
 // Exec runs a program in the namespace and returns its output and errors together.
 // When it fails, err holds the command and its output.
 func (n *Namespace) Exec(ctx context.Context, name string, args ...string) (string, error) {
-	return n.exec(ctx, nil, name, args...)
+	return n.exec(ctx, nil, "", name, args...)
 }
 
-func (n *Namespace) exec(ctx context.Context, env []string, name string, args ...string) (string, error) {
+func (n *Namespace) exec(ctx context.Context, env []string, input, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
+	if input != "" {
+		cmd.Stdin = strings.NewReader(input)
+	}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.Env = append(append(os.Environ(), "LC_ALL=C"), env...)
@@ -144,6 +147,17 @@ func (n *Namespace) Run(name string, args ...string) string {
 		n.t.Fatalf("lab: %v", err)
 	}
 	return out
+}
+
+// IP runs ip(8) commands in the namespace, in one go, each without the word "ip":
+// "link set lo up".
+func (n *Namespace) IP(commands ...string) {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if _, err := n.exec(ctx, nil, strings.Join(commands, "\n")+"\n", "ip", "-batch", "-"); err != nil {
+		n.t.Fatalf("lab: %v\nof:\n%s", err, strings.Join(commands, "\n"))
+	}
 }
 
 // Sysctl sets a value below /proc/sys/net, such as "ipv4/ip_forward=0". One that

@@ -14,7 +14,7 @@ type Site struct {
 	*Namespace
 
 	Outer, Outer6       netip.Addr   // on the outer interface
-	Inner, Inner6       netip.Addr   // on a dummy interface
+	Inner, Inner6       netip.Addr   // on the interface in0
 	InnerNet, InnerNet6 netip.Prefix // what the peer is to reach through the tunnel
 	Device              string       // name of the outer interface
 }
@@ -30,12 +30,12 @@ func newSite(t testing.TB, name string, i byte) *Site {
 		Device:    "out0",
 	}
 	s.Inner, s.Inner6 = s.InnerNet.Addr().Next(), s.InnerNet6.Addr().Next()
-	// A veth pair rather than a dummy: some kernels have no dummy devices.
-	s.Run("ip", "link", "add", "in0", "type", "veth", "peer", "name", "in1")
-	s.Run("ip", "link", "set", "in1", "up")
-	s.Run("ip", "link", "set", "in0", "up")
-	s.Run("ip", "addr", "add", netip.PrefixFrom(s.Inner, 24).String(), "dev", "in0")
-	s.Run("ip", "addr", "add", netip.PrefixFrom(s.Inner6, 64).String(), "dev", "in0", "nodad")
+	// (A veth pair whose other end is idle: some kernels have no dummy devices.)
+	s.IP("link add in0 type veth peer name in1",
+		"link set in1 up",
+		"addr add "+netip.PrefixFrom(s.Inner, 24).String()+" dev in0",
+		"addr add "+netip.PrefixFrom(s.Inner6, 64).String()+" dev in0 nodad",
+		"link set in0 up")
 	return s
 }
 
@@ -48,7 +48,7 @@ func newSite(t testing.TB, name string, i byte) *Site {
 func NewPair(t testing.TB) (a, b *Site) {
 	t.Helper()
 	a, b = newSite(t, "a", 1), newSite(t, "b", 2)
-	a.Run("ip", "link", "add", a.Device, "type", "veth", "peer", "name", b.Device, "netns", b.Path())
+	a.IP("link add " + a.Device + " type veth peer name " + b.Device + " netns " + b.Path())
 	for i, s := range []*Site{a, b} {
 		s.Outer = netip.AddrFrom4([4]byte{10, 99, 0, byte(i + 1)})
 		s.Outer6 = netip.AddrFrom16([16]byte{0: 0xfd, 1: 0x99, 15: byte(i + 1)})
@@ -57,11 +57,10 @@ func NewPair(t testing.TB) (a, b *Site) {
 	return a, b
 }
 
+// addOuter gives the outer interface its addresses.
 func (s *Site) addOuter(bits4, bits6 int) {
 	s.t.Helper()
-	s.Run("ip", "addr", "add", netip.PrefixFrom(s.Outer, bits4).String(), "dev", s.Device)
-	if s.Outer6.IsValid() {
-		s.Run("ip", "addr", "add", netip.PrefixFrom(s.Outer6, bits6).String(), "dev", s.Device, "nodad")
-	}
-	s.Run("ip", "link", "set", s.Device, "up")
+	s.IP("addr add "+netip.PrefixFrom(s.Outer, bits4).String()+" dev "+s.Device,
+		"addr add "+netip.PrefixFrom(s.Outer6, bits6).String()+" dev "+s.Device+" nodad",
+		"link set "+s.Device+" up")
 }

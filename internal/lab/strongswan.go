@@ -68,7 +68,7 @@ func (s *Charon) Swanctl(ctx context.Context, args ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return s.ns.exec(ctx, []string{"STRONGSWAN_CONF=" + filepath.Join(s.dir, "strongswan.conf"), "SWANCTL_DIR=" + filepath.Join(s.dir, "swanctl")},
+	return s.ns.exec(ctx, []string{"STRONGSWAN_CONF=" + filepath.Join(s.dir, "strongswan.conf"), "SWANCTL_DIR=" + filepath.Join(s.dir, "swanctl")}, "",
 		swanctl, append(args, "--uri", "unix://"+filepath.Join(s.dir, "vici"))...)
 }
 

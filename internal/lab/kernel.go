@@ -1,0 +1,221 @@
+//go:build linux
+
+package lab
+
+import (
+	"bytes"
+	_ "embed" // for the scripts and shims
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+//go:embed kernel_init.sh
+var kernelInit string
+
+//go:embed shims/xsave.c
+var kernelXSave string
+
+// kernelModules are loaded at the start, where the kernel has them. Crypto
+// algorithms and the rest load on demand.
+const kernelModules = "af_key xfrm_user esp4 esp6 ah4 ah6 ipcomp ipcomp6 xfrm4_tunnel xfrm6_tunnel ip_vti ip6_vti tun veth dummy udp_tunnel ip6_udp_tunnel"
+
+const (
+	kernelDir  = "/usr/lib/uml/modules"
+	envInside  = "RACOON_LAB_KERNEL"
+	umlProgram = "linux.uml"
+)
+
+// KernelOptions are for [InKernel]; zero values serve.
+type KernelOptions struct {
+	MemoryMB int           // 512 if 0; files that the test writes are in there too
+	Timeout  time.Duration // 2 minutes if 0
+	Modules  []string      // to load besides those for IPsec
+	Env      []string      // NAME=value, for the test inside
+}
+
+// InKernel runs the test in a Linux kernel of its own, which has ESP, AH, IPComp,
+// XFRM, PF_KEY, TUN and veth whatever the host's kernel has:
+//
+//	func TestSomething(t *testing.T) {
+//		if !lab.InKernel(t, lab.KernelOptions{}) {
+//			return
+//		}
+//		// the test, as root in a kernel that is all its own
+//	}
+//
+// Outside, it boots User Mode Linux, an ordinary process that needs no
+// privilege, runs this test of this test binary in it again, takes over its
+// output and result, and returns false. Inside it returns true.
+//
+// The test inside sees the host's files and its working folder, but what it
+// writes is gone afterwards. It has no network but what it makes itself. Timings
+// there mean nothing, and there is one processor. A test binary with the race
+// detector cannot run in there, so one without is built, with the go command.
+func InKernel(t *testing.T, o KernelOptions) bool {
+	t.Helper()
+	if os.Getenv(envInside) == "1" {
+		return true
+	}
+	Require(t, UML)
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatalf("lab: %v", err)
+	}
+	if raceDetector {
+		Require(t, GoTool)
+		if binary, err = withoutRace(); err != nil {
+			t.Fatalf("lab: %v", err)
+		}
+	}
+	if o.MemoryMB == 0 {
+		o.MemoryMB = 512
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 2 * time.Minute
+	}
+	var run []string
+	for part := range strings.SplitSeq(t.Name(), "/") {
+		run = append(run, "^"+regexp.QuoteMeta(part)+"$")
+	}
+	out, status := runKernel(t, o, binary, "-test.run="+strings.Join(run, "/"), "-test.v", "-test.count=1", "-test.timeout="+o.Timeout.String())
+	switch {
+	case status != "0":
+		t.Errorf("in the kernel (status %s):\n%s", status, out)
+	case strings.Contains(out, "--- SKIP: "+t.Name()+" "):
+		t.Skipf("in the kernel:\n%s", out)
+	case !strings.Contains(out, "--- PASS: "+t.Name()+" "):
+		t.Errorf("in the kernel the test did not run:\n%s", out)
+	default:
+		t.Logf("in the kernel:\n%s", out)
+	}
+	return false
+}
+
+// InsideKernel tells whether this process runs in the kernel of [InKernel].
+func InsideKernel() bool { return os.Getenv(envInside) == "1" }
+
+// runKernel boots, runs the command, and returns what it wrote and its exit
+// status.
+func runKernel(t *testing.T, o KernelOptions, command ...string) (output, status string) {
+	t.Helper()
+	modules, err := filepath.Glob(kernelDir + "/*")
+	if err != nil || len(modules) == 0 {
+		t.Fatalf("lab: no modules in %s", kernelDir)
+	}
+	state := tempDir(t)
+	writeFile(t, filepath.Join(state, "init"), kernelInit, 0o755)
+	writeFile(t, filepath.Join(state, "modules"), strings.Join(append(strings.Fields(kernelModules), o.Modules...), " ")+"\n", 0o644)
+	writeFile(t, filepath.Join(state, "command"), shellScript(append(append(os.Environ(), o.Env...), envInside+"=1", "TMPDIR=/tmp"), command), 0o644)
+
+	uml, err := program(umlProgram)
+	if err != nil {
+		t.Fatalf("lab: %v", err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatalf("lab: %v", err)
+	}
+	defer func() { _ = r.Close() }()
+	var log bytes.Buffer
+	cmd := exec.Command(uml, fmt.Sprintf("mem=%dM", o.MemoryMB), "quiet",
+		"uml_dir="+filepath.Join(state, "uml"), "umid=lab", "rootfstype=hostfs", "rootflags=/", "ro",
+		"con=null", "con0=null,fd:1", "con1=null,fd:3", "ssl=null",
+		"init=/bin/sh", "--", filepath.Join(state, "init"), state, modules[0])
+	cmd.Stdout, cmd.Stderr = &log, &log
+	cmd.ExtraFiles = []*os.File{w}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + memoryDir(state)}
+	if cpuHasAMX() {
+		Require(t, CCompiler)
+		cmd.Env = append(cmd.Env, "LD_PRELOAD="+buildShim(t, "kernel-xsave", kernelXSave))
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
+	cmd.WaitDelay = 5 * time.Second
+	err = cmd.Start()
+	_ = w.Close()
+	if err != nil {
+		t.Fatalf("lab: %v", err)
+	}
+	// The test inside has the same limit; this is for a kernel that hangs.
+	kill := time.AfterFunc(o.Timeout+20*time.Second, func() { _ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) })
+	defer kill.Stop()
+	out := make(chan []byte)
+	go func() {
+		b, _ := io.ReadAll(r)
+		out <- b
+	}()
+	_ = cmd.Wait()
+	// The kernel's helper processes hold the pipe open.
+	_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
+	output = string(<-out)
+	b, err := os.ReadFile(filepath.Join(state, "status"))
+	if err != nil {
+		t.Fatalf("lab: the kernel ended without a result; its log:\n%s\noutput:\n%s", tail(log.String(), 60), tail(output, 60))
+	}
+	return output, strings.TrimSpace(string(b))
+}
+
+// shellScript sets the environment and the working folder and becomes command.
+func shellScript(env, command []string) string {
+	name := regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	s := &strings.Builder{}
+	for _, e := range env {
+		if k, v, _ := strings.Cut(e, "="); name.MatchString(k) && k != "PWD" {
+			fmt.Fprintf(s, "export %s=%s\n", k, shellQuote(v))
+		}
+	}
+	wd, _ := os.Getwd()
+	fmt.Fprintf(s, "cd %s\nexec", shellQuote(wd))
+	for _, c := range command {
+		fmt.Fprintf(s, " %s", shellQuote(c))
+	}
+	return s.String() + "\n"
+}
+
+func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// memoryDir is where UML keeps its memory: a file that it maps executable, so
+// /dev/shm where that may be.
+func memoryDir(otherwise string) string {
+	var fs unix.Statfs_t
+	if err := unix.Statfs("/dev/shm", &fs); err != nil || fs.Flags&unix.ST_NOEXEC != 0 || fs.Type != unix.TMPFS_MAGIC {
+		return otherwise
+	}
+	return "/dev/shm"
+}
+
+func cpuHasAMX() bool {
+	b, _ := os.ReadFile("/proc/cpuinfo")
+	return strings.Contains(string(b), "amx_tile")
+}
+
+// withoutRace builds this package's tests without the race detector. Tests run
+// in the folder of their package.
+var withoutRace = sync.OnceValues(func() (string, error) {
+	out := filepath.Join(os.TempDir(), fmt.Sprintf("racoon-lab-%d.test", os.Getpid()))
+	args := []string{"test", "-c", "-o", out}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "-tags" {
+				args = append(args, "-tags="+s.Value)
+			}
+		}
+	}
+	cmd := exec.Command("go", append(args, ".")...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=mod")
+	if msg, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building the test without the race detector: %w\n%s", err, msg)
+	}
+	return out, nil
+})
