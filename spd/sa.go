@@ -112,19 +112,19 @@ type Lifetime struct {
 // Options are per-Child settings that not every data plane has; see
 // Capabilities.
 type Options struct {
-	MTU          int    // tunnel MTU before encapsulation; 0 for the data plane's default
-	Fragment     int    // fragment inner packets to this size before encapsulation; 0 for never
-	CopyDF       DFMode // what happens to the inner DF bit
-	NoECN        bool   // do not propagate ECN (RFC 6040 compatibility mode)
-	NoDSCP       bool   // do not copy DSCP to the outer header
-	TFCPadding   int    // pad every packet to this size where it fits; 0 for none
-	MarkIn       Mark
-	MarkOut      Mark
-	OutputMark   Mark   // mark given to the encapsulated packet
-	InterfaceID  uint32 // XFRM interface (if_id)
-	Offload      string // NIC offload device, empty for none
-	SecurityCtx  string // labelled IPsec
-	PerCPU       uint32 // CPU of a per-resource Child SA plus one, 0 for none (RFC 9611)
+	MTU         int    // tunnel MTU before encapsulation; 0 for the data plane's default
+	Fragment    int    // fragment inner packets to this size before encapsulation; 0 for never
+	CopyDF      DFMode // what happens to the inner DF bit
+	NoECN       bool   // do not propagate ECN (RFC 6040 compatibility mode)
+	NoDSCP      bool   // do not copy DSCP to the outer header
+	TFCPadding  int    // pad every packet to this size where it fits; 0 for none
+	MarkIn      Mark
+	MarkOut     Mark
+	OutputMark  Mark   // mark given to the encapsulated packet
+	InterfaceID uint32 // XFRM interface (if_id)
+	Offload     string // NIC offload device, empty for none
+	SecurityCtx string // labelled IPsec
+	PerCPU      uint32 // CPU of a per-resource Child SA plus one, 0 for none (RFC 9611)
 }
 
 // DFMode says what an encapsulator does with the outer DF bit (RFC 4301 8.1).
