@@ -143,7 +143,7 @@ func (id *ID) UnmarshalText(text []byte) (err error) {
 // own name ("p256", "curve25519"), "none", or a bare number. The error is an *UnknownGroupError.
 func ParseID(name string) (ID, error) {
 	s := strings.ToLower(strings.TrimSpace(name))
-	if s == "none" {
+	if s == "none" || s == "0" {
 		return None, nil
 	}
 	n, numErr := strconv.ParseUint(s, 10, 16)

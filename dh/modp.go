@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"filippo.io/bigmod"
 )
@@ -19,6 +20,9 @@ type modp struct {
 	size   int // octets of the modulus
 	seed   int
 	params func() *modpParams
+
+	uses  atomic.Uint32 // of the generator
+	table atomic.Pointer[fixedBase]
 }
 
 // modpParams is made at the first use of a group and only read afterwards.
@@ -98,7 +102,7 @@ func (g *modp) Generate(seed []byte) (PrivateKey, error) {
 	}
 	m := g.params()
 	k := &modpKey{group: g, x: m.privateExponent(seed)}
-	k.public = m.exp(m.g, k.x)
+	k.public = g.power(m, k.x)
 	return k, nil
 }
 
@@ -113,7 +117,7 @@ func (g *modp) Respond(seed, peer []byte) (public, secret []byte, err error) {
 	}
 	x := m.privateExponent(seed)
 	defer clear(x)
-	return m.exp(m.g, x), m.exp(y, x), nil
+	return g.power(m, x), m.exp(y, x), nil
 }
 
 // privateExponent makes an exponent of a seed of the right size. It is never 0.
@@ -124,6 +128,17 @@ func (m *modpParams) privateExponent(seed []byte) []byte {
 		return x
 	}
 	return m.x.fromSeed(seed)
+}
+
+// power returns the generator to the x.
+func (g *modp) power(m *modpParams, x []byte) []byte {
+	if f := g.table.Load(); f != nil {
+		return f.exp(x)
+	}
+	if g.size <= fixedBaseMax && g.uses.Add(1) == fixedBaseAfter {
+		g.table.Store(newFixedBase(m.g, m.p, len(x)))
+	}
+	return m.exp(m.g, x)
 }
 
 // exp returns base^x mod p, padded to the length of p. Time depends on the length of x only.
