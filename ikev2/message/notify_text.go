@@ -1,0 +1,87 @@
+package message
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// String returns the payload as a trace shows it: type, protocol and SPI, and
+// the data in words where its form is known. Tickets and authentication data
+// appear as lengths.
+func (p Notify) String() string { return string(p.appendText(nil)) }
+
+// GoString is String: %#v shows no more than %v.
+func (p Notify) GoString() string { return p.String() }
+
+func (p Notify) appendText(b []byte) []byte {
+	b = append(b, "N("...)
+	b = append(b, p.Type.String()...)
+	if len(p.SPI) > 0 {
+		b = append(append(b, ' '), protocolName(p.Protocol)...)
+		b = appendHex(append(b, " SPI "...), p.SPI)
+	}
+	if len(p.Data) > 0 {
+		b = p.appendData(append(b, ' '))
+	}
+	return append(b, ')')
+}
+
+func (p *Notify) appendData(b []byte) []byte {
+	var v any
+	var err error
+	switch p.Type {
+	case NotifyUnsupportedCriticalPayload:
+		v, err = p.UnsupportedPayload()
+	case NotifyInvalidMessageID:
+		v, err = p.InvalidMessageID()
+	case NotifyInvalidKEPayload:
+		var g uint16
+		g, err = p.KEGroup()
+		v = nameOf(keNames[:], int(g), "KE")
+	case NotifySetWindowSize:
+		v, err = p.WindowSize()
+	case NotifyAuthLifetime:
+		v, err = p.AuthLifetime()
+	case NotifySignatureHashAlgorithms:
+		if len(p.Data) > 64 {
+			return appendOctets(b, len(p.Data))
+		}
+		v, err = p.HashAlgorithms()
+	case NotifyIPCompSupported:
+		cpi, transform, e := p.IPComp()
+		v, err = fmt.Sprintf("CPI %04x transform %d", cpi, transform), e
+	case NotifyAdditionalIP4Address, NotifyAdditionalIP6Address:
+		v, err = p.AdditionalAddress()
+	case NotifyNoNATsAllowed:
+		from, to, e := p.NoNATs()
+		v, err = from.String()+" to "+to.String(), e
+	case NotifyRedirect, NotifyRedirectedFrom:
+		var r Redirect
+		r, err = p.Redirect()
+		if v = any(r.Addr); r.Type == GatewayFQDN {
+			v = string(appendQuoted(nil, r.FQDN))
+		}
+	case NotifyTicketLTOpaque:
+		ticket, lifetime, e := p.Ticket()
+		v, err = string(appendOctets(nil, len(ticket)))+" for "+lifetime.String(), e
+	case NotifyPPKIdentity:
+		t, id, e := p.PPKIdentity()
+		v, err = t.String()+" "+string(appendQuoted(nil, id)), e
+	case NotifyPuzzle:
+		z, e := p.Puzzle()
+		v, err = nameOf(prfNames[:], int(z.PRF), "PRF")+" "+strconv.Itoa(int(z.Difficulty)), e
+	case NotifyNATDetectionSourceIP, NotifyNATDetectionDestinationIP, NotifyCookie, NotifyCookie2, NotifyQuickCrashDetection:
+		return appendHex(b, p.Data)
+	case NotifyTicketOpaque, NotifyNoPPKAuth, NotifyPPKIdentityKey:
+		return appendOctets(b, len(p.Data))
+	default:
+		if printable(p.Data) {
+			return appendQuoted(b, p.Data)
+		}
+		return appendHex(b, p.Data)
+	}
+	if err != nil {
+		return appendHex(append(b, "malformed "...), p.Data)
+	}
+	return fmt.Append(b, v)
+}
