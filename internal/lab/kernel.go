@@ -4,6 +4,7 @@ package lab
 
 import (
 	"bytes"
+	"crypto/sha256"
 	_ "embed" // for the scripts and shims
 	"fmt"
 	"io"
@@ -203,7 +204,11 @@ func cpuHasAMX() bool {
 // withoutRace builds this package's tests without the race detector. Tests run
 // in the folder of their package.
 var withoutRace = sync.OnceValues(func() (string, error) {
-	out := filepath.Join(os.TempDir(), fmt.Sprintf("racoon-lab-%d.test", os.Getpid()))
+	wd, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	out := filepath.Join(cacheDir(), fmt.Sprintf("norace-%x.test", sha256.Sum256([]byte(wd)))[:23]+".test")
 	args := []string{"test", "-c", "-o", out}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
@@ -213,7 +218,7 @@ var withoutRace = sync.OnceValues(func() (string, error) {
 		}
 	}
 	cmd := exec.Command("go", append(args, ".")...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=mod")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if msg, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building the test without the race detector: %w\n%s", err, msg)
 	}

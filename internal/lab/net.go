@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 )
@@ -63,4 +64,13 @@ func (s *Site) addOuter(bits4, bits6 int) {
 	s.IP("addr add "+netip.PrefixFrom(s.Outer, bits4).String()+" dev "+s.Device,
 		"addr add "+netip.PrefixFrom(s.Outer6, bits6).String()+" dev "+s.Device+" nodad",
 		"link set "+s.Device+" up")
+}
+
+// RouteTo makes the outer interface the way to the inner networks of peer. A
+// kernel needs that where its policies are to find the packets; strongSwan and
+// TUN devices bring routes of their own.
+func (s *Site) RouteTo(peer *Site) {
+	s.t.Helper()
+	s.IP(fmt.Sprintf("route add %v dev %s src %v", peer.InnerNet, s.Device, s.Inner),
+		fmt.Sprintf("route add %v dev %s src %v", peer.InnerNet6, s.Device, s.Inner6))
 }

@@ -1,0 +1,91 @@
+//go:build linux
+
+package lab_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/racoon3/racoon/internal/lab"
+)
+
+func plutoPair(t *testing.T, edit func(side string, c *lab.LibreswanConfig)) (sa, sb *lab.Site, a, b *lab.Pluto) {
+	lab.Require(t, lab.Libreswan)
+	sa, sb = lab.NewPair(t)
+	start := func(me, peer *lab.Site) *lab.Pluto {
+		c := lab.LibreswanConfig{
+			Local: me.Outer.String(), Remote: peer.Outer.String(),
+			LocalID: "@" + me.Name + ".lab", RemoteID: "@" + peer.Name + ".lab",
+			LocalNet: me.InnerNet.String(), RemoteNet: peer.InnerNet.String(),
+			IKE: "aes_gcm128-sha2_256-dh31", ESP: "aes_gcm128",
+		}
+		edit(me.Name, &c)
+		return lab.StartLibreswan(t, me.Namespace, c)
+	}
+	return sa, sb, start(sa, sb), start(sb, sa)
+}
+
+func TestLibreswanPSK(t *testing.T) {
+	_, _, a, b := plutoPair(t, func(_ string, c *lab.LibreswanConfig) { c.PSK = "lab-psk" })
+	require.NoError(t, a.Initiate())
+	x, y := a.WaitInstalledSAs(2, 5*time.Second), b.WaitInstalledSAs(2, 5*time.Second)
+	require.ElementsMatch(t, keys(x), keys(y))
+	require.Equal(t, "rfc4106(gcm(aes))", x[0].Enc)
+	require.Len(t, x[0].EncKey, 20)
+	require.Equal(t, 128, x[0].ICVBits)
+	require.Equal(t, "tunnel", x[0].Mode)
+	require.NotEqual(t, x[0].SPI, x[1].SPI)
+
+	a.RekeyChild()
+	z := a.WaitInstalledSAs(2, 10*time.Second)
+	require.NotEqual(t, keys(x), keys(z))
+	require.ElementsMatch(t, keys(z), keys(b.WaitInstalledSAs(2, 10*time.Second)))
+	b.RekeyIKE()
+	a.Terminate()
+	b.WaitInstalledSAs(0, 10*time.Second)
+	a.Stop()
+}
+
+type spiKey struct {
+	spi       uint32
+	src, dst  string
+	enc, auth string
+}
+
+func keys(sas []lab.InstalledSA) (k []spiKey) {
+	for _, s := range sas {
+		k = append(k, spiKey{s.SPI, s.Src.String(), s.Dst.String(), string(s.EncKey), string(s.AuthKey)})
+	}
+	return k
+}
+
+func TestLibreswanCertificates(t *testing.T) {
+	for _, kt := range []lab.KeyType{lab.RSA2048, lab.ECDSAP256} {
+		t.Run(string(kt), func(t *testing.T) {
+			lab.Require(t, lab.Libreswan)
+			ca := lab.NewCA(t, kt, 0)
+			_, _, a, b := plutoPair(t, func(side string, c *lab.LibreswanConfig) {
+				c.CA, c.Cert, c.ESP = ca, ca.Issue(kt, side+".lab"), "aes128-sha2_256"
+			})
+			require.NoError(t, b.Initiate())
+			x := a.WaitInstalledSAs(2, 5*time.Second)
+			require.ElementsMatch(t, keys(x), keys(b.WaitInstalledSAs(2, 5*time.Second)))
+			require.Len(t, x[0].EncKey, 16)
+			require.Len(t, x[0].AuthKey, 32)
+			require.Equal(t, 128, x[0].ICVBits)
+		})
+	}
+}
+
+func TestLibreswanKernelESP(t *testing.T) {
+	if !lab.InKernel(t, lab.KernelOptions{}) {
+		return
+	}
+	sa, sb, a, _ := plutoPair(t, func(_ string, c *lab.LibreswanConfig) { c.PSK, c.Kernel = "lab-psk", true })
+	sa.RouteTo(sb)
+	sb.RouteTo(sa)
+	require.NoError(t, a.Initiate())
+	sa.MustPing(sa.Inner, sb.Inner)
+}
