@@ -1,0 +1,48 @@
+//go:build linux
+
+package lab_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/racoon3/racoon/internal/lab"
+)
+
+func TestOpenIKED(t *testing.T) {
+	for _, auth := range []string{"psk", "rsa", "ecdsa256", "rfc7427"} {
+		t.Run(auth, func(t *testing.T) {
+			lab.Require(t, lab.OpenIKED)
+			kt := map[string]lab.KeyType{"psk": lab.ECDSAP256, "rsa": lab.RSA2048, "ecdsa256": lab.ECDSAP256, "rfc7427": lab.RSA2048}[auth]
+			ca := lab.NewCA(t, kt, 0)
+			sa, sb := lab.NewPair(t)
+			start := func(me, peer *lab.Site) *lab.Iked {
+				c := lab.OpenIKEDConfig{
+					Active: me.Name == "a",
+					Local:  me.Outer.String(), Remote: peer.Outer.String(),
+					LocalID: me.Name + ".lab", RemoteID: peer.Name + ".lab",
+					LocalNet: me.InnerNet.String(), RemoteNet: peer.InnerNet.String(),
+				}
+				if auth == "psk" {
+					c.PSK = "lab-psk"
+				} else {
+					c.Auth, c.CA, c.Cert = auth, ca, ca.Issue(kt, me.Name+".lab")
+				}
+				return lab.StartOpenIKED(t, me.Namespace, c)
+			}
+			b := start(sb, sa)
+			a := start(sa, sb)
+			x := a.WaitInstalledSAs(2, 10*time.Second)
+			require.ElementsMatch(t, keys(x), keys(b.WaitInstalledSAs(2, 5*time.Second)))
+			require.Len(t, x[0].EncKey, 16)
+			require.Len(t, x[0].AuthKey, 20)
+			require.Equal(t, "12", x[0].Enc) // AES-CBC
+			out, err := a.Ikectl("show", "sa")
+			require.NoError(t, err)
+			require.Contains(t, out, "ESTABLISHED")
+			b.Stop()
+		})
+	}
+}
