@@ -75,7 +75,7 @@ func InKernel(t *testing.T, o KernelOptions) bool {
 		t.Fatalf("lab: %v", err)
 	}
 	if raceDetector {
-		Require(t, GoTool)
+		requirePrograms(t, "go")
 		if binary, err = withoutRace(); err != nil {
 			t.Fatalf("lab: %v", err)
 		}
@@ -138,7 +138,7 @@ func runKernel(t *testing.T, o KernelOptions, command ...string) (output, status
 	cmd.ExtraFiles = []*os.File{w}
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + memoryDir(state)}
 	if cpuHasAMX() {
-		Require(t, CCompiler)
+		requirePrograms(t, "cc")
 		cmd.Env = append(cmd.Env, "LD_PRELOAD="+buildShim(t, "kernel-xsave", kernelXSave))
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -14,44 +15,28 @@ import (
 // A Need is something that a test needs of the machine; see [Require].
 type Need string
 
-// What a test can need. Each but Root stands for root as well.
+// What a test can need. Each but UML includes root's rights.
 const (
-	Root       Need = "root"       // namespaces, TUN devices and the programs ip and ping
-	StrongSwan Need = "strongSwan" // charon and swanctl with kernel-libipsec
-	Libreswan  Need = "libreswan"  // pluto, unpacked by .ci/install-peers.sh, and a C compiler
-	OpenIKED   Need = "OpenIKED"   // iked and ikectl, and a C compiler
-	Iperf3     Need = "iperf3"
-	UML        Need = "UML"      // User Mode Linux, see InKernel
-	GoTool     Need = "go"       // the go command, to build programs
-	Tcpdump    Need = "tcpdump"  // for captures of what peers said
-	OpenSSL    Need = "openssl"  // PKCS #12 files for libreswan
-	CCompiler  Need = "compiler" // cc, for the preloaded shims
-	Kmod       Need = "kmod"     // modprobe inside the lab kernel
-	CPUPinning Need = "2 CPUs"   // at least two processors
-	TUN        Need = "TUN"      // /dev/net/tun
+	Root        Need = "root"         // namespaces and TUN devices; the programs ip and ping
+	StrongSwan  Need = "strongSwan"   // charon with its userspace ESP, and swanctl
+	Libreswan   Need = "libreswan"    // pluto, unpacked by .ci/install-peers.sh, and a C compiler
+	OpenIKED    Need = "OpenIKED"     // iked and ikectl, and a C compiler
+	WireGuardGo Need = "wireguard-go" // the go command, which builds it
+	Iperf3      Need = "iperf3"
+	Tcpdump     Need = "tcpdump"
+	UML         Need = "User Mode Linux" // for InKernel; on some processors also a C compiler
 )
 
+// programs are the programs and files of each need.
 var programs = map[Need][]string{
-	Root:       {"ip", "ping"},
-	StrongSwan: {"/usr/lib/ipsec/charon", "swanctl", "/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so"},
-	OpenIKED:   {"iked", "ikectl"},
-	Iperf3:     {"iperf3"},
-	UML:        {"linux.uml", "/usr/lib/uml/modules"},
-	GoTool:     {"go"},
-	Tcpdump:    {"tcpdump"},
-	OpenSSL:    {"openssl"},
-	CCompiler:  {"cc"},
-	Kmod:       {"modprobe"},
-	TUN:        {"/dev/net/tun"},
-}
-
-var includes = map[Need][]Need{
-	Root:       nil,
-	StrongSwan: {Root, TUN},
-	Libreswan:  {Root, CCompiler, OpenSSL},
-	OpenIKED:   {Root, CCompiler},
-	Iperf3:     {Root},
-	UML:        {CCompiler, Kmod},
+	Root:        {"ip", "ping", "/dev/net/tun"},
+	StrongSwan:  {"/usr/lib/ipsec/charon", "swanctl", "/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so"},
+	Libreswan:   {"cc", "openssl", "certutil", "pk12util"}, // and pluto
+	OpenIKED:    {"cc", "iked", "ikectl"},
+	WireGuardGo: {"go"},
+	Iperf3:      {"iperf3"},
+	Tcpdump:     {"tcpdump"},
+	UML:         {umlProgram, kernelDir, "modprobe", "ip"},
 }
 
 // installHint is how to get everything.
@@ -63,19 +48,34 @@ const installHint = "on Debian 12 run .ci/install-peers.sh as root, then the tes
 func Require(t testing.TB, needs ...Need) {
 	t.Helper()
 	var missing []string
-	seen := map[Need]bool{}
-	for len(needs) > 0 {
-		n := needs[0]
-		needs = needs[1:]
-		if !seen[n] {
-			seen[n] = true
-			needs = append(needs, includes[n]...)
-			missing = append(missing, lacks(n)...)
+	for _, n := range needs {
+		missing = append(missing, lacks(n)...)
+		if n != Root && n != UML {
+			missing = append(missing, lacks(Root)...)
 		}
 	}
+	require(t, missing)
+}
+
+// requirePrograms is Require for single programs.
+func requirePrograms(t testing.TB, names ...string) {
+	t.Helper()
+	var missing []string
+	for _, name := range names {
+		if _, err := program(name); err != nil {
+			missing = append(missing, name)
+		}
+	}
+	require(t, missing)
+}
+
+func require(t testing.TB, missing []string) {
+	t.Helper()
 	if len(missing) == 0 {
 		return
 	}
+	slices.Sort(missing)
+	missing = slices.Compact(missing)
 	msg := fmt.Sprintf("missing: %s; %s", strings.Join(missing, ", "), installHint)
 	if os.Getenv("RACOON_REQUIRE_PEERS") == "1" {
 		t.Fatal(msg)
@@ -90,9 +90,6 @@ func lacks(n Need) (missing []string) {
 	if n == Libreswan {
 		if _, err := os.Stat(filepath.Join(libreswanRoot(), "usr/libexec/ipsec/pluto")); err != nil {
 			missing = append(missing, "libreswan in "+libreswanRoot())
-		}
-		if _, err := program("certutil"); err != nil {
-			missing = append(missing, "certutil")
 		}
 	}
 	for _, p := range programs[n] {

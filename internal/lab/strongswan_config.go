@@ -243,7 +243,7 @@ func (c *StrongSwanConfig) writeConn(s *settings, conn StrongSwanConn) {
 // The names of strongSwan's plugins in an order that works: kernel-libipsec
 // must come before kernel-netlink, which then does addresses and routes only.
 const strongSwanPlugins = "random nonce x509 revocation constraints pubkey pkcs1 pkcs8 pem openssl gmp curve25519 " +
-	"aes des sha1 sha2 md5 md4 hmac kdf gcm ccm ctr cmac xcbc chapoly fips-prf drbg"
+	"aes sha1 sha2 md5 hmac kdf gcm ccm ctr cmac xcbc chapoly fips-prf drbg"
 
 // strongswanConf is the text of strongswan.conf.
 func (c *StrongSwanConfig) strongswanConf(dir string) string {
