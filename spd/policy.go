@@ -1,6 +1,10 @@
 package spd
 
-import "net/netip"
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+)
 
 // Action is what a policy does with a packet (RFC 4301 4.4.1).
 type Action uint8
@@ -35,8 +39,9 @@ type Policy struct {
 	Action    Action
 
 	// Priority orders policies: lower values are looked up first, as on
-	// Linux. Equal priorities: the more specific selector first (longer
-	// prefixes, then ports, then protocol), then the order of installation.
+	// Linux. Equal priorities: the more specific selector first (the longer
+	// prefix lengths, of both sides together, then fewer ports, then one with
+	// a protocol), then the order of installation.
 	Priority uint32
 
 	ReqID uint32 // ActionProtect and ActionTrap: the Child SA's
@@ -48,4 +53,31 @@ type Policy struct {
 	Mark            Mark
 	InterfaceID     uint32
 	OptionalInbound bool // inbound: packets in clear are accepted too (PF_KEY level "use")
+}
+
+// ErrPolicy is what errors about policies wrap.
+var ErrPolicy = errors.New("spd: invalid policy")
+
+// Valid returns nil if the policy can be installed, else an error that wraps
+// [ErrPolicy] and names the field.
+func (p *Policy) Valid() error {
+	if err := p.Selector.Valid(); err != nil {
+		return fmt.Errorf("%w: Selector: %w", ErrPolicy, err)
+	}
+	switch {
+	case p.Direction > Forward:
+		return fmt.Errorf("%w: Direction %d is unknown", ErrPolicy, p.Direction)
+	case p.Action > ActionTrap:
+		return fmt.Errorf("%w: Action %d is unknown", ErrPolicy, p.Action)
+	}
+	return nil
+}
+
+// String returns the policy on one line, for logs.
+func (p Policy) String() string {
+	s := fmt.Sprintf("%v %v %v priority %d", p.Direction, p.Selector, p.Action, p.Priority)
+	if p.Action == ActionProtect || p.Action == ActionTrap {
+		s += fmt.Sprintf(" reqid %d %v %v", p.ReqID, p.Protocol, p.Mode)
+	}
+	return s
 }
