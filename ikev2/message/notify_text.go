@@ -3,6 +3,8 @@ package message
 import (
 	"fmt"
 	"strconv"
+
+	"github.com/racoon3/racoon/spd"
 )
 
 // String returns the payload as a trace shows it: type, protocol and SPI, and
@@ -37,7 +39,7 @@ func (p *Notify) appendData(b []byte) []byte {
 	case NotifyInvalidKEPayload:
 		var g uint16
 		g, err = p.KEGroup()
-		v = nameOf(keNames[:], int(g), "KE")
+		v = string(appendTransformName(nil, spd.TransformKE, g))
 	case NotifySetWindowSize:
 		v, err = p.WindowSize()
 	case NotifyAuthLifetime:
@@ -69,7 +71,7 @@ func (p *Notify) appendData(b []byte) []byte {
 		v, err = t.String()+" "+string(appendQuoted(nil, id)), e
 	case NotifyPuzzle:
 		z, e := p.Puzzle()
-		v, err = nameOf(prfNames[:], int(z.PRF), "PRF")+" "+strconv.Itoa(int(z.Difficulty)), e
+		v, err = spd.TransformName(spd.TransformPRF, z.PRF)+" "+strconv.Itoa(int(z.Difficulty)), e
 	case NotifyNATDetectionSourceIP, NotifyNATDetectionDestinationIP, NotifyCookie, NotifyCookie2, NotifyQuickCrashDetection:
 		return appendHex(b, p.Data)
 	case NotifyTicketOpaque, NotifyNoPPKAuth, NotifyPPKIdentityKey:

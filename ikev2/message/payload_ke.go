@@ -43,6 +43,6 @@ func (p KE) String() string { return string(p.appendText(nil)) }
 
 func (p KE) appendText(b []byte) []byte {
 	b = append(b, "KE("...)
-	b = append(b, TransformName(spd.TransformKE, p.Group)...)
+	b = appendTransformName(b, spd.TransformKE, p.Group)
 	return append(appendOctets(append(b, ' '), len(p.Data)), ')')
 }

@@ -284,7 +284,7 @@ func (p *Proposal) appendText(b []byte) []byte {
 func (t Transform) String() string { return string(t.appendText(nil)) }
 
 func (t *Transform) appendText(b []byte) []byte {
-	b = append(b, TransformName(t.Type, t.ID)...)
+	b = appendTransformName(b, t.Type, t.ID)
 	if t.KeyLen != 0 {
 		b = append(b, '-')
 		b = strconv.AppendUint(b, uint64(t.KeyLen), 10)
