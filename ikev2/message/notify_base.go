@@ -55,8 +55,8 @@ func (p *Notify) uint32() (uint32, error) {
 	return binary.BigEndian.Uint32(d), nil
 }
 
-// KEGroup decodes INVALID_KE_PAYLOAD: the group that the responder wants.
-func (p *Notify) KEGroup() (uint16, error) {
+// InvalidKEGroup decodes INVALID_KE_PAYLOAD: the group that the responder wants.
+func (p *Notify) InvalidKEGroup() (uint16, error) {
 	d, err := p.sized(2)
 	if err != nil {
 		return 0, err
@@ -64,8 +64,8 @@ func (p *Notify) KEGroup() (uint16, error) {
 	return binary.BigEndian.Uint16(d), nil
 }
 
-// AppendKEGroupData appends the data of INVALID_KE_PAYLOAD.
-func AppendKEGroupData(dst []byte, group uint16) []byte {
+// AppendInvalidKEGroupData appends the data of INVALID_KE_PAYLOAD.
+func AppendInvalidKEGroupData(dst []byte, group uint16) []byte {
 	return binary.BigEndian.AppendUint16(dst, group)
 }
 

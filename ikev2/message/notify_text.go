@@ -38,7 +38,7 @@ func (p *Notify) appendData(b []byte) []byte {
 		v, err = p.InvalidMessageID()
 	case NotifyInvalidKEPayload:
 		var g uint16
-		g, err = p.KEGroup()
+		g, err = p.InvalidKEGroup()
 		v = string(appendTransformName(nil, spd.TransformKE, g))
 	case NotifySetWindowSize:
 		v, err = p.WindowSize()

@@ -9,7 +9,7 @@ func (t AuthMethod) String() string { return nameOf(authMethodNames[:], int(t), 
 // Values.
 const (
 	AuthRSASignature     AuthMethod = 1 // PKCS#1 v1.5
-	AuthSharedKeyMIC     AuthMethod = 2
+	AuthSharedKey        AuthMethod = 2
 	AuthDSSSignature     AuthMethod = 3
 	AuthECDSASHA256P256  AuthMethod = 9  // RFC 4754
 	AuthECDSASHA384P384  AuthMethod = 10 // RFC 4754
@@ -21,7 +21,7 @@ const (
 
 var authMethodNames = [...]string{
 	AuthRSASignature:     "RSA Digital Signature",
-	AuthSharedKeyMIC:     "Shared Key Message Integrity Code",
+	AuthSharedKey:        "Shared Key Message Integrity Code",
 	AuthDSSSignature:     "DSS Digital Signature",
 	AuthECDSASHA256P256:  "ECDSA with SHA-256 on the P-256 curve",
 	AuthECDSASHA384P384:  "ECDSA with SHA-384 on the P-384 curve",
