@@ -1,0 +1,391 @@
+package esp
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/racoon3/racoon/esp/replay"
+	"github.com/racoon3/racoon/internal/suite"
+	"github.com/racoon3/racoon/spd"
+)
+
+// defaultSPITTL is how long a reserved SPI is kept without an SA.
+const defaultSPITTL = 5 * time.Minute
+
+// rekeyMargin is how many sequence numbers before the end a rekey is asked
+// for: at ten million packets a second it leaves 26 seconds.
+const rekeyMargin = 1 << 28
+
+// Capabilities implements [spd.DataPlane]: everything but bundles, AH, IPComp
+// and marks.
+func (e *Engine) Capabilities() spd.Capabilities {
+	c := spd.Capabilities{
+		Name: "esp", ESN: true, Tunnel: true, Transport: true,
+		UDPEncap: true, UDPEncap6: true, RawESP: true,
+		MaxReplay: replay.MaxSize, Volume: true, TrapPolicy: true,
+	}
+	for _, id := range []uint16{
+		spd.EncrAESGCM16, spd.EncrChaCha20Poly1305, spd.EncrAESGCM12, spd.EncrAESGCM8,
+		spd.EncrAESCCM16, spd.EncrAESCCM12, spd.EncrAESCCM8,
+		spd.EncrAESCBC, spd.EncrAESCTR, spd.Encr3DES, spd.EncrNULL, spd.EncrNULLAESGMAC,
+	} {
+		info, _ := suite.ENCRByID(id)
+		t := spd.Transform{Type: spd.TransformENCR, ID: id}
+		if info.KeyBits == nil {
+			c.Algorithms = append(c.Algorithms, spd.Algorithm{Protocol: spd.ProtoESP, Transform: t})
+		}
+		for _, t.KeyLen = range info.KeyBits {
+			c.Algorithms = append(c.Algorithms, spd.Algorithm{Protocol: spd.ProtoESP, Transform: t})
+		}
+	}
+	for _, id := range []uint16{
+		spd.IntegHMACSHA256_128, spd.IntegHMACSHA384_192, spd.IntegHMACSHA512_256,
+		spd.IntegAESCMAC96, spd.IntegAESXCBC96, spd.IntegHMACSHA1_96, spd.IntegHMACMD5_96,
+	} {
+		c.Algorithms = append(c.Algorithms, spd.Algorithm{Protocol: spd.ProtoESP, Transform: spd.Transform{Type: spd.TransformINTEG, ID: id}})
+	}
+	return c
+}
+
+// ready reports why a call cannot be served: its context is done, or the
+// engine is closed. e.mu is held.
+func (e *Engine) ready(ctx context.Context) error {
+	if e.closed {
+		return spd.ErrClosed
+	}
+	return ctx.Err()
+}
+
+// AllocSPI implements [spd.DataPlane]. The SPI is random, not reserved, and
+// unique in this engine, whatever the addresses.
+func (e *Engine) AllocSPI(ctx context.Context, r spd.SPIRequest) (spd.SPI, error) {
+	if r.Protocol != spd.ProtoESP {
+		return 0, fmt.Errorf("esp: %w: protocol %v", spd.ErrUnsupported, r.Protocol)
+	}
+	ttl := r.TTL
+	if ttl <= 0 {
+		ttl = defaultSPITTL
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.ready(ctx); err != nil {
+		return 0, err
+	}
+	now := e.now()
+	e.sweepLarval(now)
+	for range 64 {
+		var b [4]byte
+		if _, err := io.ReadFull(e.cfg.Rand, b[:]); err != nil {
+			return 0, fmt.Errorf("esp: SPI: %w", err)
+		}
+		spi := spd.SPI(binary.BigEndian.Uint32(b[:]))
+		if spi < minSPI || e.in.get(uint32(spi)) != nil {
+			continue
+		}
+		if until, ok := e.larval[spi]; ok && now < until {
+			continue
+		}
+		e.larval[spi] = now + int64(ttl)
+		return spi, nil
+	}
+	return 0, spd.ErrSPIExhausted
+}
+
+// sweepLarval looks at some reservations, in Go's random order, and ends those
+// whose time is over: each call adds one and removes several.
+func (e *Engine) sweepLarval(now int64) {
+	n := 0
+	for spi, until := range e.larval {
+		if now >= until {
+			delete(e.larval, spi)
+		}
+		if n++; n == 8 {
+			return
+		}
+	}
+}
+
+// ReleaseSPI implements [spd.DataPlane].
+func (e *Engine) ReleaseSPI(ctx context.Context, id spd.SAID) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.ready(ctx); err != nil {
+		return err
+	}
+	if _, ok := e.larval[id.SPI]; !ok {
+		return spd.ErrNotFound
+	}
+	delete(e.larval, id.SPI)
+	return nil
+}
+
+// checkBundle returns the only SA of a bundle.
+func checkBundle(b *spd.Bundle) (*spd.SA, error) {
+	if len(b.SAs) != 1 {
+		return nil, fmt.Errorf("esp: %w: bundle of %d transforms", spd.ErrUnsupported, len(b.SAs))
+	}
+	for _, a := range []netip.AddrPort{b.Local, b.Remote} {
+		if !a.Addr().IsValid() || a.Addr().IsUnspecified() {
+			return nil, fmt.Errorf("esp: SPI %08x: outer addresses %v, %v are not both given", uint32(b.SAs[0].SPI), b.Local, b.Remote)
+		}
+	}
+	if b.Local.Addr().Unmap().Is4() != b.Remote.Addr().Unmap().Is4() {
+		return nil, fmt.Errorf("esp: SPI %08x: outer addresses %v, %v are of different families", uint32(b.SAs[0].SPI), b.Local, b.Remote)
+	}
+	if len(b.LocalTS) == 0 || len(b.RemoteTS) == 0 {
+		return nil, fmt.Errorf("esp: SPI %08x: no traffic selectors", uint32(b.SAs[0].SPI))
+	}
+	for _, ts := range slices.Concat(b.LocalTS, b.RemoteTS) {
+		if err := ts.Valid(); err != nil {
+			return nil, fmt.Errorf("esp: SPI %08x: %w", uint32(b.SAs[0].SPI), err)
+		}
+	}
+	return &b.SAs[0], nil
+}
+
+func endpoints(b *spd.Bundle) spd.Endpoints {
+	return unmapped(spd.Endpoints{Local: b.Local, Remote: b.Remote, UDPEncap: b.UDPEncap})
+}
+
+func unmapped(e spd.Endpoints) spd.Endpoints {
+	e.Local = netip.AddrPortFrom(e.Local.Addr().Unmap(), e.Local.Port())
+	e.Remote = netip.AddrPortFrom(e.Remote.Addr().Unmap(), e.Remote.Port())
+	return e
+}
+
+// InstallInbound implements [spd.DataPlane]. The SPI need not come from
+// AllocSPI, but must be free: an SA in use is never replaced.
+func (e *Engine) InstallInbound(ctx context.Context, b *spd.Bundle) error {
+	s, err := checkBundle(b)
+	if err != nil {
+		return err
+	}
+	sa, err := NewInboundSA(s)
+	if err != nil {
+		return err
+	}
+	in := &inbound{
+		sa: sa, mode: s.Mode, options: b.Options,
+		local: slices.Clone(b.LocalTS), remote: slices.Clone(b.RemoteTS),
+		nat: translation{srcWas: b.OriginalRemote.Unmap(), dstWas: b.OriginalLocal.Unmap()},
+	}
+	to := endpoints(b)
+	in.id = spd.SAID{Direction: spd.In, Protocol: spd.ProtoESP, SPI: s.SPI, Dst: to.Local.Addr(), Mark: b.Options.MarkIn}
+	in.path.Store(&to)
+
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.ready(ctx); err != nil {
+		return err
+	}
+	in.usage.init(b.Lifetime, e.now())
+	if !e.in.put(uint32(s.SPI), in) {
+		return fmt.Errorf("esp: inbound SPI %08x: %w", uint32(s.SPI), spd.ErrExists)
+	}
+	delete(e.larval, s.SPI)
+	return nil
+}
+
+// InstallOutbound implements [spd.DataPlane].
+func (e *Engine) InstallOutbound(ctx context.Context, b *spd.Bundle) error {
+	s, err := checkBundle(b)
+	if err != nil {
+		return err
+	}
+	sa, err := NewOutboundSA(s, e.cfg.Rand)
+	if err != nil {
+		return err
+	}
+	out := &outbound{
+		sa: sa, reqID: b.ReqID, mode: s.Mode, options: b.Options,
+		local: slices.Clone(b.LocalTS), remote: slices.Clone(b.RemoteTS),
+		warnAt: sa.last - rekeyMargin,
+	}
+	if s.ESN {
+		out.warnAt = math.MaxUint64 - 1<<40
+	}
+	to := endpoints(b)
+	out.id = spd.SAID{Direction: spd.Out, Protocol: spd.ProtoESP, SPI: s.SPI, Dst: to.Remote.Addr(), Mark: b.Options.MarkOut}
+	out.path.Store(e.pathTo(sa, s.Mode, &b.Options, to))
+
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.ready(ctx); err != nil {
+		return err
+	}
+	if e.findOutbound(out.id) != nil {
+		return fmt.Errorf("esp: outbound SPI %08x to %v: %w", uint32(s.SPI), out.id.Dst, spd.ErrExists)
+	}
+	out.usage.init(b.Lifetime, e.now())
+	e.outbound[s.SPI] = append(e.outbound[s.SPI], out)
+	l := e.out.get(out.reqID)
+	if l == nil {
+		l = new(outboundList)
+		l.list.Store(&[]*outbound{out})
+		e.out.put(out.reqID, l)
+	} else {
+		list := append([]*outbound{out}, *l.list.Load()...)
+		l.list.Store(&list)
+	}
+	e.acquires.installed(out.reqID)
+	return nil
+}
+
+// findOutbound returns the outbound SA that id names, by the peer's address
+// now or when it was installed; an id without address names the only one of
+// its SPI. e.mu is held.
+func (e *Engine) findOutbound(id spd.SAID) *outbound {
+	list := e.outbound[id.SPI]
+	for _, out := range list {
+		if out.id.Dst == id.Dst.Unmap() || out.path.Load().Remote.Addr() == id.Dst.Unmap() {
+			return out
+		}
+	}
+	if len(list) == 1 && !id.Dst.IsValid() {
+		return list[0]
+	}
+	return nil
+}
+
+// Remove implements [spd.DataPlane]. The keys are wiped as soon as no packet
+// uses them any more.
+func (e *Engine) Remove(ctx context.Context, id spd.SAID) (spd.Counters, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.ready(ctx); err != nil {
+		return spd.Counters{}, err
+	}
+	if id.Direction == spd.In {
+		in := e.in.get(uint32(id.SPI))
+		if in == nil {
+			return spd.Counters{}, spd.ErrNotFound
+		}
+		e.in.remove(uint32(id.SPI), in)
+		in.usage.stop()
+		return in.usage.counters(), nil
+	}
+	out := e.findOutbound(id)
+	if out == nil {
+		return spd.Counters{}, spd.ErrNotFound
+	}
+	e.removeOutbound(out)
+	return out.usage.counters(), nil
+}
+
+func (e *Engine) removeOutbound(out *outbound) {
+	without := func(o *outbound) bool { return o == out }
+	if rest := slices.DeleteFunc(e.outbound[out.id.SPI], without); len(rest) > 0 {
+		e.outbound[out.id.SPI] = rest
+	} else {
+		delete(e.outbound, out.id.SPI)
+	}
+	l := e.out.get(out.reqID)
+	// Readers may hold the list: it is replaced, not changed.
+	if rest := slices.DeleteFunc(slices.Clone(*l.list.Load()), without); len(rest) > 0 {
+		l.list.Store(&rest)
+	} else {
+		e.out.remove(out.reqID, l)
+	}
+	out.usage.stop()
+}
+
+// Query implements [spd.DataPlane].
+func (e *Engine) Query(ctx context.Context, id spd.SAID) (spd.Counters, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.ready(ctx); err != nil {
+		return spd.Counters{}, err
+	}
+	if id.Direction == spd.In {
+		if in := e.in.get(uint32(id.SPI)); in != nil {
+			return in.usage.counters(), nil
+		}
+	} else if out := e.findOutbound(id); out != nil {
+		return out.usage.counters(), nil
+	}
+	return spd.Counters{}, spd.ErrNotFound
+}
+
+// MovePeer implements [spd.DataPlane]. The SA keeps the id it was installed
+// with; an outbound SA answers to its new destination as well.
+func (e *Engine) MovePeer(ctx context.Context, id spd.SAID, to spd.Endpoints) error {
+	to = unmapped(to)
+	if !to.Local.Addr().IsValid() || !to.Remote.Addr().IsValid() || to.Local.Addr().Is4() != to.Remote.Addr().Is4() {
+		return fmt.Errorf("esp: SPI %08x cannot move to %v, %v", uint32(id.SPI), to.Local, to.Remote)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.ready(ctx); err != nil {
+		return err
+	}
+	if id.Direction == spd.In {
+		in := e.in.get(uint32(id.SPI))
+		if in == nil {
+			return spd.ErrNotFound
+		}
+		in.path.Store(&to)
+		return nil
+	}
+	out := e.findOutbound(id)
+	if out == nil {
+		return spd.ErrNotFound
+	}
+	out.path.Store(e.pathTo(out.sa, out.mode, &out.options, to))
+	return nil
+}
+
+// SetPolicies implements [spd.DataPlane]. Packets see all of the change or
+// nothing.
+func (e *Engine) SetPolicies(ctx context.Context, owner spd.Owner, policies []spd.Policy) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.ready(ctx); err != nil {
+		return err
+	}
+	return e.policies.set(owner, policies)
+}
+
+// AcquireDone implements [spd.DataPlane]. With nil, the packets held are ready
+// for Release.
+func (e *Engine) AcquireDone(ctx context.Context, id spd.AcquireID, err error) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.ready(ctx); err != nil {
+		return err
+	}
+	return e.acquires.done(id, err)
+}
+
+// PrepareSocket implements [spd.DataPlane]: there is no kernel to talk to.
+func (e *Engine) PrepareSocket(net.PacketConn, bool) error { return nil }
+
+// Events implements [spd.DataPlane].
+func (e *Engine) Events() <-chan spd.Event { return e.events.ch }
+
+// Close implements [spd.DataPlane]. Packets are dropped from now on.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil
+	}
+	e.closed = true
+	e.policies.clear()
+	for _, list := range e.outbound {
+		for _, out := range slices.Clone(list) {
+			e.removeOutbound(out)
+		}
+	}
+	e.in.clear(func(in *inbound) { in.usage.stop() })
+	clear(e.larval)
+	e.acquires.clear()
+	e.events.close()
+	return nil
+}

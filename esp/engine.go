@@ -1,0 +1,119 @@
+package esp
+
+import (
+	"crypto/rand"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/racoon3/racoon/spd"
+)
+
+// Config configures an [Engine]. The zero value is ready for use.
+type Config struct {
+	// Rand is the source of SPIs and of keys for initialization vectors; nil
+	// means crypto/rand.Reader.
+	Rand io.Reader
+	// Now is the clock; nil means time.Now. It is read once for a batch.
+	Now func() time.Time
+	// PathMTU is the largest packet of the outer network, from which the
+	// tunnel MTU comes of SAs that do not set their own. 0 means 1500,
+	// negative no limit.
+	PathMTU int
+	// Events is the size of the event channel; 0 means 1024.
+	Events int
+	// HoldPackets is how many packets wait at most for SAs that are being
+	// negotiated, all together; 0 means 1024, negative none. A single acquire
+	// holds HoldPerAcquire of them, 0 meaning 16.
+	HoldPackets, HoldPerAcquire int
+	// AcquireTimeout is after how long an acquire that nobody answered is
+	// asked again, 0 meaning 60 seconds.
+	AcquireTimeout time.Duration
+}
+
+// Engine is a data plane in user space: policies, SAs, and the way of packets
+// through them (RFC 4301 section 5). It has no sockets and no goroutines; it
+// does its work in the callers of Outbound, Inbound and Release. All methods
+// may be called concurrently.
+type Engine struct {
+	cfg Config
+
+	in       table[inbound]
+	out      table[outboundList] // by reqid
+	policies policies
+
+	mu       sync.Mutex // the fields that only management touches
+	closed   bool
+	outbound map[spd.SPI][]*outbound
+	larval   map[spd.SPI]int64 // reserved SPIs and until when
+
+	acquires acquires
+	events   events
+	unknown  limiter // of events about unknown SPIs
+	selector limiter // of events about selectors
+
+	stats stats
+}
+
+var _ spd.DataPlane = (*Engine)(nil)
+
+// New returns an engine without policies: it discards everything.
+func New(cfg Config) *Engine {
+	if cfg.Rand == nil {
+		cfg.Rand = rand.Reader
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.PathMTU == 0 {
+		cfg.PathMTU = 1500
+	}
+	if cfg.Events <= 0 {
+		cfg.Events = 1024
+	}
+	cfg.Events = max(cfg.Events, 4)
+	if cfg.HoldPackets == 0 {
+		cfg.HoldPackets = 1024
+	}
+	if cfg.HoldPerAcquire == 0 {
+		cfg.HoldPerAcquire = 16
+	}
+	if cfg.AcquireTimeout == 0 {
+		cfg.AcquireTimeout = time.Minute
+	}
+	e := &Engine{
+		cfg:      cfg,
+		outbound: make(map[spd.SPI][]*outbound),
+		larval:   make(map[spd.SPI]int64),
+	}
+	e.events.ch = make(chan spd.Event, cfg.Events)
+	e.acquires.init(&e.cfg)
+	return e
+}
+
+func (e *Engine) now() int64 { return e.cfg.Now().UnixNano() }
+
+// Stats are the packets that an engine has dropped before any SA could count
+// them, or for no SA's fault.
+type Stats struct {
+	Discarded  uint64 // no policy, or one that says discard
+	NoSA       uint64 // protected by policy, no SA, and not held
+	Held       uint64 // held for an acquire (not a drop)
+	Malformed  uint64 // no IP packet, or no ESP packet
+	TooBig     uint64 // answered with an ICMP error, or not answerable
+	UnknownSPI uint64 // no SA has this SPI
+}
+
+type stats struct {
+	discarded, noSA, held, malformed, tooBig, unknownSPI atomic.Uint64
+}
+
+// Stats returns what the engine has counted.
+func (e *Engine) Stats() Stats {
+	s := &e.stats
+	return Stats{
+		Discarded: s.discarded.Load(), NoSA: s.noSA.Load(), Held: s.held.Load(),
+		Malformed: s.malformed.Load(), TooBig: s.tooBig.Load(), UnknownSPI: s.unknownSPI.Load(),
+	}
+}

@@ -1,0 +1,209 @@
+package esp
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+
+	"github.com/racoon3/racoon/spd"
+)
+
+// ErrUnknownSPI is what a [spd.PeerErrorEvent] carries for a packet without an
+// SA (RFC 4303 section 3.4.2). Anyone can send one: it is a hint at most.
+var ErrUnknownSPI = errors.New("esp: no SA for this SPI")
+
+// ErrSelectors is what a [spd.PeerErrorEvent] carries, wrapped with the flow,
+// for an authentic packet inside a tunnel that the tunnel was not negotiated
+// for (RFC 4301 section 5.2).
+var ErrSelectors = errors.New("esp: packet outside the SA's traffic selectors")
+
+// inbound is one inbound SA with what the engine needs to use it.
+type inbound struct {
+	sa      *InboundSA
+	id      spd.SAID
+	mode    spd.Mode
+	options spd.Options
+	local   []spd.TrafficSelector
+	remote  []spd.TrafficSelector
+	nat     translation
+	path    atomic.Pointer[spd.Endpoints]
+	usage   usage
+
+	used     atomic.Bool                    // the first packet was reported
+	reported atomic.Pointer[netip.AddrPort] // the mapping reported last
+}
+
+// Inbound takes datagrams from the outer network to the inner one (RFC 4301
+// section 5.2); b.Packets collects what they held. ESP is accepted in UDP and
+// as protocol 50 on any SA (RFC 7296 section 2.23). The datagrams' buffers are
+// written to; b.Packets refer to them.
+func (e *Engine) Inbound(b *Batch, datagrams ...Datagram) {
+	now := e.now()
+	for i := range datagrams {
+		e.receive(b, &datagrams[i], now)
+	}
+}
+
+func (e *Engine) receive(b *Batch, d *Datagram, now int64) {
+	pkt := d.Bytes()
+	if len(pkt) < espHeaderSize {
+		e.stats.malformed.Add(1) // a NAT keepalive (RFC 3948 2.3), or nothing
+		return
+	}
+	spi := binary.BigEndian.Uint32(pkt)
+	if spi < minSPI {
+		e.stats.malformed.Add(1) // 0 is the non-ESP marker of IKE (RFC 3948 2.2)
+		return
+	}
+	sa := e.in.get(spi)
+	if sa == nil {
+		e.stats.unknownSPI.Add(1)
+		if e.unknown.allow(now) {
+			e.events.emit(spd.PeerErrorEvent{SPI: spd.SPI(spi), Remote: d.Remote, Err: ErrUnknownSPI})
+		}
+		return
+	}
+	if ok, reached := sa.usage.live(now); !ok {
+		e.expired(sa.id, &sa.usage, reached, false)
+		sa.usage.otherDrops.Add(1)
+		return
+	}
+
+	o, err := sa.sa.Open(pkt)
+	switch err {
+	case nil:
+	case ErrReplay:
+		sa.usage.replayDrops.Add(1)
+		return
+	case ErrAuthentication:
+		sa.usage.authDrops.Add(1)
+		return
+	default:
+		sa.usage.otherDrops.Add(1)
+		return
+	}
+	if !sa.used.Load() && sa.used.CompareAndSwap(false, true) {
+		e.events.emit(spd.FirstPacketEvent{ID: sa.id})
+	}
+	if o.Newest {
+		e.watchMapping(sa, d)
+	}
+	if o.Next == protoDummy {
+		e.expired(sa.id, &sa.usage, sa.usage.count(0, now), false)
+		return
+	}
+
+	p := Packet{Buf: d.Buf, Start: d.Start + o.Start, End: d.Start + o.End}
+	var f flow
+	var ok bool
+	if sa.mode == spd.ModeTunnel {
+		p, f, ok = fromTunnel(p, o.Next)
+	} else {
+		p, f, ok = sa.fromTransport(b, p, d, o.Next)
+	}
+	if !ok {
+		sa.usage.otherDrops.Add(1)
+		return
+	}
+	if !sa.accepts(&f) {
+		sa.usage.selectorDrops.Add(1)
+		if e.selector.allow(now) {
+			err := fmt.Errorf("%w: %v", ErrSelectors, f.Flow)
+			e.events.emit(spd.PeerErrorEvent{SPI: sa.id.SPI, Remote: d.Remote, Err: err})
+		}
+		return
+	}
+	if sa.mode == spd.ModeTunnel && !sa.options.NoECN && !propagateECN(p.Bytes(), d.TOS) {
+		sa.usage.otherDrops.Add(1)
+		return
+	}
+	e.expired(sa.id, &sa.usage, sa.usage.count(p.Len(), now), false)
+	b.Packets = append(b.Packets, p)
+}
+
+// watchMapping reports that the newest authentic packet came from elsewhere
+// than the SA's peer is known to be: a NAT has a new mapping. Older packets say
+// nothing, they may have been delayed or replayed from elsewhere.
+func (e *Engine) watchMapping(sa *inbound, d *Datagram) {
+	known := sa.path.Load()
+	if !d.UDPEncap || !known.UDPEncap || !d.Remote.IsValid() {
+		return
+	}
+	from := netip.AddrPortFrom(d.Remote.Addr().Unmap(), d.Remote.Port())
+	if from == known.Remote {
+		if sa.reported.Load() != nil {
+			sa.reported.Store(nil)
+		}
+		return
+	}
+	if last := sa.reported.Load(); last != nil && *last == from {
+		return
+	}
+	if e.events.emit(spd.MappingEvent{ID: sa.id, Old: known.Remote, New: from}) {
+		sa.reported.Store(&from)
+	}
+}
+
+// fromTransport restores the IP packet whose payload, of protocol next, is at
+// p: the header is that of the outer packet, as far as it is known.
+func (sa *inbound) fromTransport(b *Batch, p Packet, d *Datagram, next uint8) (Packet, flow, bool) {
+	src, dst := d.Remote.Addr().Unmap().WithZone(""), d.Local.Addr().Unmap().WithZone("")
+	known := sa.path.Load()
+	if !src.IsValid() {
+		src = known.Remote.Addr()
+	}
+	if !dst.IsValid() || dst.IsUnspecified() {
+		dst = known.Local.Addr()
+	}
+	sa.nat.fixChecksum(p.Bytes(), next, src, dst)
+	if p.Start < headerSize(src) {
+		p = b.copy(p, 0)
+	}
+	start, ok := putHeader(p.Buf, p.Start, p.Len(), src, dst, next, d.TOS, false)
+	if !ok {
+		return p, flow{}, false
+	}
+	p.Start = start
+	f, ok := parseFlow(p.Bytes())
+	return p, f, ok
+}
+
+// accepts reports whether the SA was negotiated for a flow. In transport mode
+// through NATs the selectors may name the hosts as they see themselves.
+func (sa *inbound) accepts(f *flow) bool {
+	if f.Within(spd.In, sa.local, sa.remote) {
+		return true
+	}
+	if sa.mode == spd.ModeTunnel || !sa.nat.srcWas.IsValid() && !sa.nat.dstWas.IsValid() {
+		return false
+	}
+	was := f.Flow
+	if sa.nat.srcWas.IsValid() {
+		was.Src = sa.nat.srcWas
+	}
+	if sa.nat.dstWas.IsValid() {
+		was.Dst = sa.nat.dstWas
+	}
+	return was.Within(spd.In, sa.local, sa.remote)
+}
+
+// AcceptsClear reports whether policy lets a packet pass into this host that
+// arrived without protection (RFC 4301 section 5.2): for whoever feeds inner
+// networks from elsewhere than Inbound too.
+func (e *Engine) AcceptsClear(packet []byte) bool {
+	n, ok := ipLength(packet)
+	if !ok {
+		return false
+	}
+	f, ok := parseFlow(packet[:n])
+	if !ok {
+		return false
+	}
+	p := e.policies.lookup(spd.In, &f.Flow)
+	if p == nil {
+		return false
+	}
+	return p.Action == spd.ActionBypass || p.Action != spd.ActionDiscard && p.OptionalInbound
+}

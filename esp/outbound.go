@@ -1,0 +1,229 @@
+package esp
+
+import (
+	"net/netip"
+	"sync/atomic"
+
+	"github.com/racoon3/racoon/spd"
+)
+
+// outbound is one outbound SA with what the engine needs to use it.
+type outbound struct {
+	sa      *OutboundSA
+	id      spd.SAID
+	reqID   uint32
+	mode    spd.Mode
+	options spd.Options
+	local   []spd.TrafficSelector
+	remote  []spd.TrafficSelector
+	path    atomic.Pointer[path]
+	usage   usage
+	nearEnd atomic.Bool // the coming end of the sequence numbers was reported
+	warnAt  uint64
+}
+
+// path is where an SA's packets go, and how large they may be.
+type path struct {
+	spd.Endpoints
+	mtu int // of the packet before encapsulation, 0 for no limit
+}
+
+// outboundList is the SAs of a reqid, the latest first.
+type outboundList struct {
+	list atomic.Pointer[[]*outbound]
+}
+
+// Outbound takes packets of the inner network through the policies (RFC 4301
+// section 5.1). b collects the datagrams to be sent, ICMP errors for the
+// packets' senders, and what bypasses protection. The buffers of packets are
+// written to; b.Datagrams refer to them.
+func (e *Engine) Outbound(b *Batch, packets ...Packet) {
+	now := e.now()
+	for _, p := range packets {
+		e.send(b, p, now, true)
+	}
+}
+
+// send processes one packet. Without hold, a packet that finds no SA is
+// dropped instead of asking for one.
+func (e *Engine) send(b *Batch, p Packet, now int64, hold bool) {
+	n, ok := ipLength(p.Bytes())
+	if !ok {
+		e.stats.malformed.Add(1)
+		return
+	}
+	p.End = p.Start + n
+	f, ok := parseFlow(p.Bytes())
+	if !ok {
+		e.stats.malformed.Add(1)
+		return
+	}
+	policy := e.policies.lookup(spd.Out, &f.Flow)
+	if policy == nil {
+		e.stats.discarded.Add(1)
+		return
+	}
+	switch policy.Action {
+	case spd.ActionBypass:
+		b.Bypass = append(b.Bypass, p)
+	case spd.ActionProtect, spd.ActionTrap:
+		sa := e.choose(policy.ReqID, &f)
+		if sa == nil {
+			e.hold(p, policy, &f, now, hold)
+			return
+		}
+		e.protect(b, p, &f, sa, now)
+	default:
+		e.stats.discarded.Add(1)
+	}
+}
+
+// choose returns the SA for a flow: the latest of the reqid that the peer will
+// accept it through. (With a peer that takes one selector pair for each Child
+// SA, a reqid has several that are not successors of each other.)
+func (e *Engine) choose(reqID uint32, f *flow) *outbound {
+	l := e.out.get(reqID)
+	if l == nil {
+		return nil
+	}
+	for _, sa := range *l.list.Load() {
+		if f.Within(spd.Out, sa.local, sa.remote) {
+			return sa
+		}
+	}
+	return nil
+}
+
+// protect sends a packet through an SA, or answers that it is too big.
+func (e *Engine) protect(b *Batch, p Packet, f *flow, sa *outbound, now int64) {
+	ok, reached := sa.usage.live(now)
+	if !ok {
+		e.expired(sa.id, &sa.usage, reached, false)
+		sa.usage.otherDrops.Add(1)
+		return
+	}
+	to := sa.path.Load()
+	switch fragment, mtu := sa.fits(p, to); {
+	case mtu == 0:
+		e.seal(b, p, sa, to, now)
+	case fragment:
+		fragmentIPv4(b, p, mtu, func(p Packet) { e.seal(b, p, sa, to, now) })
+	default:
+		packetTooBig(b, p, f, mtu)
+		e.stats.tooBig.Add(1)
+	}
+}
+
+// fits returns 0 if a packet may be encapsulated as it is. Otherwise it
+// returns the size to keep to: by fragments before encapsulation if the
+// options say so and the packet allows it, else by an ICMP error to the
+// sender. A packet that may be fragmented, but not before encapsulation, is
+// left to the outer network (RFC 4301 section 8.2).
+func (sa *outbound) fits(p Packet, to *path) (fragment bool, mtu int) {
+	limit := to.mtu
+	before := sa.options.Fragment > 0 && sa.mode == spd.ModeTunnel
+	if before && (limit == 0 || sa.options.Fragment < limit) {
+		limit = sa.options.Fragment
+	}
+	packet := p.Bytes()
+	if packet[0]>>4 == 6 {
+		limit = orMore(limit, ipv6MinMTU)
+	} else {
+		limit = orMore(limit, ipv4MinMTU)
+	}
+	if limit == 0 || len(packet) <= limit {
+		return false, 0
+	}
+	if dontFragment(packet) {
+		return false, limit
+	}
+	if before {
+		return true, limit
+	}
+	return false, 0
+}
+
+func orMore(limit, least int) int {
+	if limit == 0 {
+		return 0
+	}
+	return max(limit, least)
+}
+
+// seal encapsulates a packet that fits.
+func (e *Engine) seal(b *Batch, p Packet, sa *outbound, to *path, now int64) {
+	size := p.Len()
+	inner := tosOf(p.Bytes())
+	df := outerDF(p.Bytes(), sa.options.CopyDF)
+	var next uint8
+	extra := 0
+	if sa.mode == spd.ModeTunnel {
+		next, extra = tunnelPayload(p, sa.options.TFCPadding, to.mtu)
+	} else {
+		var ok bool
+		if p, next, ok = transportPayload(p); !ok {
+			sa.usage.otherDrops.Add(1)
+			return
+		}
+	}
+
+	// Work on a copy if there is no room around the packet.
+	if p.Start < sa.sa.HeaderSize() || p.Start-sa.sa.HeaderSize()+sa.sa.SealedSize(p.Len()+extra) > len(p.Buf) {
+		p = b.copy(p, extra)
+	}
+	if extra > 0 {
+		clear(p.Buf[p.End : p.End+extra])
+		p.End += extra
+	}
+	start, end, err := sa.sa.Seal(p.Buf, p.Start, p.End, next)
+	if err != nil {
+		sa.usage.otherDrops.Add(1)
+		if err == ErrExhausted {
+			e.expired(sa.id, &sa.usage, sa.usage.stop(), true)
+		}
+		return
+	}
+	if sa.sa.seq.Load() >= sa.warnAt && sa.nearEnd.CompareAndSwap(false, true) {
+		e.expired(sa.id, &sa.usage, softLimit, true)
+	}
+	e.expired(sa.id, &sa.usage, sa.usage.count(size, now), false)
+	b.Datagrams = append(b.Datagrams, Datagram{
+		Packet: Packet{Buf: p.Buf, Start: start, End: end},
+		Local:  to.Local, Remote: to.Remote, UDPEncap: to.UDPEncap,
+		TOS: outerTOS(inner, sa.options.NoDSCP, sa.options.NoECN),
+		DF:  df,
+	})
+}
+
+// expired reports a limit that was reached, if any.
+func (e *Engine) expired(id spd.SAID, u *usage, l limit, exhausted bool) {
+	if l != withinLimits {
+		e.events.emit(spd.ExpireEvent{ID: id, Hard: l == hardLimit, Exhausted: exhausted, Counters: u.counters()})
+	}
+}
+
+// pathTo returns the path of an SA to its endpoints.
+func (e *Engine) pathTo(sa *OutboundSA, mode spd.Mode, o *spd.Options, to spd.Endpoints) *path {
+	p := &path{Endpoints: to, mtu: o.MTU}
+	if p.mtu > 0 || e.cfg.PathMTU < 0 {
+		return p
+	}
+	header := headerSize(to.Remote.Addr())
+	room := e.cfg.PathMTU - header
+	if to.UDPEncap {
+		room -= udpHeaderSize
+	}
+	p.mtu = sa.MaxPayload(room)
+	if mode == spd.ModeTransport {
+		p.mtu += header // its own header is the outer one
+	}
+	p.mtu = max(p.mtu, ipv4MinMTU)
+	return p
+}
+
+func headerSize(a netip.Addr) int {
+	if a.Unmap().Is4() {
+		return ipv4HeaderSize
+	}
+	return ipv6HeaderSize
+}

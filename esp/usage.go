@@ -1,0 +1,85 @@
+package esp
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/racoon3/racoon/spd"
+)
+
+// usage counts what passes through one SA and knows when its lifetime ends.
+type usage struct {
+	life    spd.Lifetime
+	expires int64 // the hard time in Unix nanoseconds, 0 for none
+
+	packets, bytes atomic.Uint64
+	lastUsed       atomic.Int64
+	soft, stopped  atomic.Bool // soft limit reached; hard limit reached
+
+	replayDrops, authDrops, selectorDrops, otherDrops atomic.Uint64
+}
+
+func (u *usage) init(life spd.Lifetime, now int64) {
+	u.life = life
+	if life.HardTime > 0 {
+		u.expires = now + int64(life.HardTime)
+	}
+}
+
+// limit is what a packet made an SA reach.
+type limit uint8
+
+const (
+	withinLimits limit = iota
+	softLimit
+	hardLimit
+)
+
+// live reports whether the SA may be used at the time now. reached says that
+// it has just ended, which is reported once.
+func (u *usage) live(now int64) (ok bool, reached limit) {
+	if u.stopped.Load() {
+		return false, withinLimits
+	}
+	if u.expires != 0 && now >= u.expires {
+		return false, u.stop()
+	}
+	return true, withinLimits
+}
+
+// stop ends the SA and returns hardLimit to the one caller who did it.
+func (u *usage) stop() limit {
+	if u.stopped.CompareAndSwap(false, true) {
+		return hardLimit
+	}
+	return withinLimits
+}
+
+// count counts a packet of n octets that passed all checks, and returns which
+// limit it was the first to reach. The packet that reaches a hard limit still
+// passes, the next does not.
+func (u *usage) count(n int, now int64) limit {
+	p, b := u.packets.Add(1), u.bytes.Add(uint64(n))
+	u.lastUsed.Store(now)
+	if reached(p, u.life.HardPackets) || reached(b, u.life.HardBytes) {
+		return u.stop()
+	}
+	if (reached(p, u.life.SoftPackets) || reached(b, u.life.SoftBytes)) && !u.soft.Load() && u.soft.CompareAndSwap(false, true) {
+		return softLimit
+	}
+	return withinLimits
+}
+
+func reached(n, limit uint64) bool { return limit != 0 && n >= limit }
+
+func (u *usage) counters() spd.Counters {
+	c := spd.Counters{
+		Packets: u.packets.Load(), Bytes: u.bytes.Load(),
+		ReplayDrops: u.replayDrops.Load(), AuthDrops: u.authDrops.Load(),
+		SelectorDrops: u.selectorDrops.Load(), OtherDrops: u.otherDrops.Load(),
+	}
+	if t := u.lastUsed.Load(); t != 0 {
+		c.LastUsed = time.Unix(0, t)
+	}
+	return c
+}
