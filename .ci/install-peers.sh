@@ -15,7 +15,7 @@ strongswan="strongswan-charon strongswan-swanctl libcharon-extra-plugins
 # What libreswan's programs are linked with, and NSS's tools for its keys.
 libreswan="libnss3-tools libldns3 libunbound8 libcurl3-nss libevent-core-2.1-7
 	libevent-pthreads-2.1-7 libcap-ng0 libldap-2.5-0 libaudit1 dns-root-data openssl"
-tools="iproute2 iputils-ping procps kmod gcc libc6-dev iperf3 tcpdump"
+tools="iproute2 iputils-ping procps kmod gcc libc6-dev iperf3"
 
 $apt update
 # Packages whose daemons would start by themselves must not.

@@ -1,2 +1,78 @@
-// Package lab is for tests.
+// Package lab runs real IKE peers, real networks and a real IPsec kernel in tests.
+// It works on Linux, mostly as root; a test that uses it has the build tag linux.
+// Everywhere else, and where programs are missing, tests skip:
+//
+//	//go:build linux
+//
+//	func TestWithStrongSwan(t *testing.T) {
+//		lab.Require(t, lab.StrongSwan)
+//		a, b := lab.NewPair(t)                       // two hosts: a is ours, b is strongSwan's
+//		peer := lab.StartStrongSwan(t, b.Namespace, lab.StrongSwanConfig{
+//			PSK: "secret",
+//			Conns: []lab.StrongSwanConn{{
+//				Local: b.Outer.String(), LocalID: "b.lab", RemoteID: "a.lab",
+//				Proposals: "aes128gcm16-prfsha256-x25519",
+//				Children: []lab.StrongSwanChild{{
+//					LocalTS: b.InnerNet.String(), RemoteTS: a.InnerNet.String(), Proposals: "aes128gcm16",
+//				}},
+//			}},
+//		})
+//		ike := a.ListenUDP(netip.AddrPortFrom(a.Outer, 500)) // sockets and a TUN device for our side
+//		nat := a.ListenUDP(netip.AddrPortFrom(a.Outer, 4500))
+//		dev := a.CreateTUN("tun0", 1400)
+//		a.IP("route add " + b.InnerNet.String() + " dev tun0 src " + a.Inner.String())
+//		...
+//		a.MustPing(a.Inner, b.Inner)
+//		peer.RekeyChild("net")
+//		sas := peer.WaitSAs(...)
+//	}
+//
+// All that is started ends with the test, and with the test binary however that
+// ends. When a test fails, the peers' logs are printed.
+//
+// # Networks
+//
+// [NewPair] joins two sites directly, at the kernel's speed. A [Router] joins
+// sites in userspace: it is a NAT with rebinding, and loses, delays and doubles
+// packets. A [Site] has an outer address, for IKE and ESP, and an inner network
+// behind it, for the traffic in the tunnel. [Namespace.Do] runs code with its
+// sockets in a site's namespace; what has to be made there must be made within
+// the call, not by goroutines that it starts. [Site.Sniff] shows what was on the
+// wire.
+//
+// # Peers
+//
+// [StartStrongSwan] runs charon with its userspace ESP: traffic flows wherever
+// there are TUN devices. That data plane knows ESP in UDP and tunnel mode only, so
+// UDP encapsulation is forced from charon's side. [StartLibreswan] and
+// [StartOpenIKED] have no data plane without a kernel that has IPsec: there SAs go
+// to a pretended kernel, and InstalledSAs shows their SPIs and keys, to compare
+// with the other side's. [StartWireGuardGo] is a yardstick for throughput.
+//
+// What is worth knowing about them:
+//
+//   - strongSwan keeps a rekeyed Child SA for 5 seconds (Charon:
+//     "delete_rekeyed_delay = 0" changes that), and its retransmissions take
+//     minutes until it gives up (Charon: "retransmit_tries = 2\nretransmit_timeout = 0.5").
+//   - With MOBIKE, strongSwan as a responder leaves it to the initiator to say that
+//     its address has changed; without, it follows the peer behind a NAT.
+//   - It asks for a cookie only while some SA is half-open:
+//     StrongSwanConfig.DemandCookies sees to that.
+//   - [Charon.Initiate] and [Pluto.Initiate] fail when there is no Child SA at the
+//     end. OpenIKED starts by itself, 2 seconds after it is up, if Active; count its SAs.
+//   - OpenIKED's Child SAs through PF_KEY are AES-CBC with SHA-1 in practice.
+//   - libreswan's route script is off: with Kernel, call [Site.RouteTo].
+//
+// # The kernel
+//
+// [InKernel] boots User Mode Linux in about three seconds and runs the test again
+// in there, as root: with ESP, AH, IPComp, XFRM and PF_KEY, whatever the host's
+// kernel has. The same networks and peers work inside; with Kernel set in their
+// configuration they use the kernel's ESP.
+//
+// # Installation
+//
+// On Debian 12, .ci/install-peers.sh as root installs everything. Files that are
+// compiled or unpacked are kept in RACOON_LAB_CACHE, by default racoon-lab in the
+// user's cache folder. With RACOON_REQUIRE_PEERS=1 a missing peer is a failure.
 package lab

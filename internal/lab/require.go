@@ -23,7 +23,6 @@ const (
 	OpenIKED    Need = "OpenIKED"     // iked and ikectl, and a C compiler
 	WireGuardGo Need = "wireguard-go" // the go command, which builds it
 	Iperf3      Need = "iperf3"
-	Tcpdump     Need = "tcpdump"
 	UML         Need = "User Mode Linux" // for InKernel; on some processors also a C compiler
 )
 
@@ -35,7 +34,6 @@ var programs = map[Need][]string{
 	OpenIKED:    {"cc", "iked", "ikectl"},
 	WireGuardGo: {"go"},
 	Iperf3:      {"iperf3"},
-	Tcpdump:     {"tcpdump"},
 	UML:         {umlProgram, kernelDir, "modprobe", "ip"},
 }
 

@@ -4,12 +4,14 @@ package lab_test
 
 import (
 	"context"
+	"encoding/binary"
 	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/racoon3/racoon/internal/lab"
 )
@@ -40,6 +42,7 @@ func swanPair(t *testing.T, edit func(side string, c *lab.StrongSwanConfig)) (sa
 
 func TestStrongSwanPSK(t *testing.T) {
 	sa, sb, a, b := swanPair(t, nil)
+	wire := sa.Sniff()
 	require.NoError(t, a.Initiate("net"))
 	sa.MustPing(sa.Inner, sb.Inner)
 	sb.MustPing(sb.Inner, sa.Inner)
@@ -64,6 +67,21 @@ func TestStrongSwanPSK(t *testing.T) {
 	require.Equal(t, int64(6*84), cx.BytesOut)
 	require.Equal(t, []string{"10.1.0.0/24"}, cx.LocalTS)
 	require.Equal(t, "INSTALLED", cx.State)
+
+	// On the wire there was nothing but IKE, and ESP in UDP for each of the 12 echo messages.
+	spis := map[uint32]bool{cx.SPIIn: true, cx.SPIOut: true}
+	require.Eventually(t, func() bool {
+		esp := 0
+		for _, p := range wire.Packets() {
+			if p.Src.Addr().Is4() {
+				require.Equal(t, uint8(unix.IPPROTO_UDP), p.Proto, "%v", p)
+			}
+			if p.Dst.Port() == 4500 && len(p.Payload) > 8 && spis[binary.BigEndian.Uint32(p.Payload)] {
+				esp++
+			}
+		}
+		return esp == 12
+	}, 2*time.Second, 10*time.Millisecond)
 
 	a.RekeyChild("net")
 	a.WaitSAs(5*time.Second, "a new Child SA", func(s []lab.StrongSwanSA) bool {
