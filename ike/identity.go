@@ -438,3 +438,15 @@ func parsePrefixed(name string, t IDType, s string) (Identity, string) {
 	}
 	return Identity{t, s}, ""
 }
+
+// RepairDN returns the distinguished name that an FQDN identity holds in
+// written form, as Apple's clients send it, and any other identity unchanged.
+func RepairDN(id Identity) Identity {
+	if id.Type != IDFQDN || len(id.Data) > MaxIdentitySize || !looksLikeDN(id.Data) {
+		return id
+	}
+	if der, err := encodeDN(id.Data, false); err == nil {
+		return Identity{IDDERASN1DN, der}
+	}
+	return id
+}

@@ -520,3 +520,16 @@ func checkGeneralName(der string) error {
 	}
 	return nil
 }
+
+// DNWithin reports whether the distinguished name der lies in the subtree
+// below base (RFC 5280 4.2.1.10): its first RDNs equal those of base. Both are
+// DER; an empty base holds every name, a malformed one holds none, and nothing
+// holds a malformed or empty name. It compares as [Identity.Equal] does.
+func DNWithin(der, base string) bool {
+	if base == "\x30\x00" {
+		return true
+	}
+	dn, err1 := parseDN(der)
+	b, err2 := parseDN(base)
+	return err1 == nil && err2 == nil && len(b) <= len(dn) && dn[:len(b)].equal(b)
+}
