@@ -5,6 +5,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"path/filepath"
 	"strconv"
@@ -47,7 +48,10 @@ func certFile(c *Cert) string {
 
 // files are the certificates and keys, by their place in swanctl's folder.
 func (c *StrongSwanConfig) files() map[string]string {
-	f := map[string]string{}
+	f := maps.Clone(c.Files)
+	if f == nil {
+		f = map[string]string{}
+	}
 	for _, cert := range c.Certs {
 		f["x509/"+certFile(cert)] = cert.CertPEM()
 		f["private/"+certFile(cert)] = cert.KeyPEM()

@@ -21,6 +21,7 @@ type StrongSwanConfig struct {
 	Certs []*Cert // own certificates and keys; with their intermediate CAs
 	CAs   []*CA   // trusted roots
 	Pools []StrongSwanPool
+	Files map[string]string // more files for swanctl's folder, by path: pubkey/a.pem, x509crl/ca.crl ...
 
 	// Kernel uses the kernel's ESP instead of the userspace one
 	// (kernel-libipsec), which knows nothing but ESP in UDP. That needs a kernel

@@ -139,6 +139,18 @@ func TestStrongSwanVirtualAddress(t *testing.T) {
 	sa.MustPing(netip.MustParseAddr("10.3.0.1"), sb.Inner)
 }
 
+func TestStrongSwanIPv6(t *testing.T) {
+	sa, sb, a, _ := swanPair(t, func(side string, c *lab.StrongSwanConfig) {
+		conn, ch := &c.Conns[0], &c.Conns[0].Children[0]
+		conn.Local, conn.Remote, ch.LocalTS, ch.RemoteTS = "fd99::1", "fd99::2", "fd00:1::/64", "fd00:2::/64"
+		if side == "b" {
+			conn.Local, conn.Remote, ch.LocalTS, ch.RemoteTS = conn.Remote, conn.Local, ch.RemoteTS, ch.LocalTS
+		}
+	})
+	require.NoError(t, a.Initiate("net"))
+	sa.MustPing(sa.Inner6, sb.Inner6)
+}
+
 func TestStrongSwanDemandsCookies(t *testing.T) {
 	_, _, a, b := swanPair(t, func(side string, c *lab.StrongSwanConfig) { c.DemandCookies = side == "b" })
 	require.NoError(t, a.Initiate("net"))
