@@ -3,6 +3,8 @@ package trust
 import (
 	"crypto/x509"
 	"encoding/asn1"
+	"errors"
+	"slices"
 
 	"github.com/racoon3/racoon/ike"
 	"golang.org/x/crypto/cryptobyte"
@@ -24,18 +26,23 @@ func hasNameConstraints(chain []*x509.Certificate) bool {
 }
 
 // checkDirectoryNames applies name constraints on distinguished names (RFC
-// 5280 4.2.1.10), which crypto/x509 does not know. It refuses a path where
-// such a constraint is critical by itself; one that is not must not be passed
-// over either, since a DER_ASN1_DN identity would then escape it.
+// 5280 4.2.1.10), which crypto/x509 does not know; it has applied all others.
 func checkDirectoryNames(chain []*x509.Certificate) error {
 	for i := len(chain) - 1; i > 0; i-- {
-		permitted, excluded, ok := directoryConstraints(chain[i])
-		if !ok {
-			return fail(ErrMalformed, i, chain[i], nil, "its name constraints cannot be read")
+		limits, err := directoryConstraints(chain[i])
+		if err != nil {
+			return fail(ErrMalformed, i, chain[i], err, "")
+		}
+		if len(limits.permitted)+len(limits.excluded) == 0 {
+			continue
 		}
 		for j := range i {
 			c := chain[j]
-			if len(permitted) > 0 && !anyPrefix(permitted, c.RawSubject) || anyPrefix(excluded, c.RawSubject) {
+			if string(c.RawSubject) == emptyName {
+				continue
+			}
+			if ike.DNIdentity(c.RawSubject).Validate() != nil || anyWithin(limits.excluded, c.RawSubject) ||
+				len(limits.permitted) > 0 && !anyWithin(limits.permitted, c.RawSubject) {
 				return fail(ErrNoPath, j, c, nil, "its subject is outside the name constraints of %s", subject(chain[i]))
 			}
 		}
@@ -43,7 +50,9 @@ func checkDirectoryNames(chain []*x509.Certificate) error {
 	return nil
 }
 
-func anyPrefix(bases []string, rawSubject []byte) bool {
+const emptyName = "\x30\x00"
+
+func anyWithin(bases []string, rawSubject []byte) bool {
 	for _, b := range bases {
 		if ike.DNWithin(string(rawSubject), b) {
 			return true
@@ -52,8 +61,15 @@ func anyPrefix(bases []string, rawSubject []byte) bool {
 	return false
 }
 
-// directoryConstraints returns the permitted and excluded names, DER Names.
-func directoryConstraints(c *x509.Certificate) (permitted, excluded []string, ok bool) {
+// directoryLimits are the subtrees of distinguished names, DER Names.
+type directoryLimits struct {
+	permitted, excluded []string
+	other               bool // there are kinds of names that nobody here looks at
+}
+
+var errNameConstraints = errors.New("its name constraints cannot be read")
+
+func directoryConstraints(c *x509.Certificate) (d directoryLimits, err error) {
 	for _, e := range c.Extensions {
 		if !e.Id.Equal(oidNameConstraints) {
 			continue
@@ -61,25 +77,47 @@ func directoryConstraints(c *x509.Certificate) (permitted, excluded []string, ok
 		in := cryptobyte.String(e.Value)
 		var seq cryptobyte.String
 		if !in.ReadASN1(&seq, cbasn1.SEQUENCE) || !in.Empty() {
-			return nil, nil, false
+			return d, errNameConstraints
 		}
-		for n, list := range []*[]string{&permitted, &excluded} {
+		for n, list := range []*[]string{&d.permitted, &d.excluded} {
 			var trees cryptobyte.String
 			var present bool
 			if !seq.ReadOptionalASN1(&trees, &present, cbasn1.Tag(n).Constructed().ContextSpecific()) {
-				return nil, nil, false
+				return d, errNameConstraints
 			}
 			for !trees.Empty() {
 				var tree, base cryptobyte.String
 				var tag cbasn1.Tag
 				if !trees.ReadASN1(&tree, cbasn1.SEQUENCE) || !tree.ReadAnyASN1(&base, &tag) {
-					return nil, nil, false
+					return d, errNameConstraints
 				}
-				if tag == cbasn1.Tag(4).Constructed().ContextSpecific() {
+				switch tag {
+				case cbasn1.Tag(4).Constructed().ContextSpecific():
 					*list = append(*list, string(base))
+				case cbasn1.Tag(1).ContextSpecific(), cbasn1.Tag(2).ContextSpecific(),
+					cbasn1.Tag(6).ContextSpecific(), cbasn1.Tag(7).ContextSpecific(): // mail, DNS, URI, address: crypto/x509
+				default:
+					d.other = true
 				}
 			}
 		}
 	}
-	return permitted, excluded, true
+	return d, nil
+}
+
+// withDirectoryNames takes name constraints off the list of critical
+// extensions that crypto/x509 does not handle, if distinguished names are the
+// only reason: checkDirectoryNames handles those. The certificate is copied,
+// not changed.
+func withDirectoryNames(c *x509.Certificate) *x509.Certificate {
+	i := slices.IndexFunc(c.UnhandledCriticalExtensions, oidNameConstraints.Equal)
+	if i < 0 {
+		return c
+	}
+	if d, err := directoryConstraints(c); err != nil || d.other {
+		return c
+	}
+	handled := *c
+	handled.UnhandledCriticalExtensions = slices.Delete(slices.Clone(c.UnhandledCriticalExtensions), i, i+1)
+	return &handled
 }

@@ -141,12 +141,12 @@ func buildChains(now time.Time, t *ike.Trust, parsed []*x509.Certificate) ([][]*
 	}
 	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
 	for _, c := range t.Roots {
-		roots.AddCert(c)
+		roots.AddCert(withDirectoryNames(c))
 	}
 	for _, list := range [][]*x509.Certificate{parsed[1:], t.Intermediates} {
 		for _, c := range list {
 			if CheckPublicKey(c.PublicKey, t.MinRSABits) == nil {
-				intermediates.AddCert(c)
+				intermediates.AddCert(withDirectoryNames(c))
 			}
 		}
 	}
