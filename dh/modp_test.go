@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/big"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"filippo.io/bigmod"
@@ -216,4 +217,25 @@ func TestWipeOverwritesExponent(t *testing.T) {
 	require.NotZero(t, x[0])
 	k.Wipe()
 	require.Equal(t, make([]byte, 40), x)
+}
+
+// TestConcurrentUse lets goroutines meet the making of the table (for the race detector).
+func TestConcurrentUse(t *testing.T) {
+	g := safePrime(MODP1024, prime1024, 25)
+	s := seed(t, g)
+	want, err := modp1024.Generate(s)
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range fixedBaseAfter {
+				public, _, err := g.Respond(s, want.Public())
+				if err != nil || !bytes.Equal(public, want.Public()) {
+					t.Errorf("%x, %v", public, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	require.NotNil(t, g.table.Load())
 }
