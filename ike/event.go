@@ -188,6 +188,11 @@ type PeerNotify struct {
 	Data []byte
 }
 
+// ReauthNeeded: a session is to be reauthenticated make-before-break: its
+// driver initiates a new one with Initiation.Replaces, and the old one is
+// deleted when the new one is up.
+type ReauthNeeded struct{ EventHeader }
+
 // Warning: something that an operator should look at and that did not end
 // anything: a weak algorithm accepted, a peer that breaks a rule.
 type Warning struct {

@@ -1,0 +1,381 @@
+package ikev2
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/racoon3/racoon/dh"
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev2/message"
+	"github.com/racoon3/racoon/internal/child"
+	"github.com/racoon3/racoon/spd"
+)
+
+// A childExchange is the negotiation of one Child SA, in IKE_AUTH or in
+// CREATE_CHILD_SA, in either role.
+type childExchange struct {
+	s   *session
+	cfg *Child
+	old *child.SA // the one it replaces, or nil
+
+	initiator bool
+	requests  []spd.SPIRequest
+	spis      []spd.SPI
+	ni, nr    []byte
+
+	// Initiator.
+	acquire   spd.AcquireID
+	packet    *spd.Selector
+	offered   []spd.Proposal
+	group     dh.ID // 0 without PFS
+	keyShare  keyExchange
+	narrowNAT bool
+
+	mode          spd.Mode
+	proposal      spd.Proposal
+	peerSPI       spd.SPI
+	local, remote []spd.TrafficSelector // initiator: offered, then agreed
+
+	// Transport mode behind a NAT: what the peer calls the two hosts.
+	originalLocal, originalRemote netip.Addr
+
+	sa *child.SA // once installed
+}
+
+func (s *session) newChildExchange(cfg *Child) *childExchange {
+	return &childExchange{s: s, cfg: cfg, initiator: true, mode: cfg.Mode}
+}
+
+// reserve gets the inbound SPI.
+func (x *childExchange) reserve(done func(now time.Time, err error)) {
+	s := x.s
+	reqID := x.cfg.ReqID
+	if x.old != nil {
+		reqID = x.old.Info.ReqID
+	}
+	x.requests = []spd.SPIRequest{{Protocol: x.cfg.Proposals[0].Protocol, Local: s.localAddr(), Remote: s.remoteAddr(), ReqID: reqID,
+		Mark: x.cfg.Options.MarkIn, Acquire: x.acquire, TTL: s.timing.RetransmitMax * time.Duration(s.timing.RetransmitTries+1)}}
+	s.children.Reserve(x.requests, func(now time.Time, spis []spd.SPI, err error) {
+		x.spis = spis
+		done(now, err)
+	})
+}
+
+// offer makes the payloads of the initiator's request. In IKE_AUTH there is no
+// key exchange, and the nonces are those of IKE_SA_INIT.
+func (x *childExchange) offer(inAuth bool) message.Payloads {
+	s := x.s
+	x.offered = x.cfg.Proposals
+	if inAuth {
+		x.offered = nil
+		for _, p := range x.cfg.Proposals {
+			if p = p.WithKE(); !slices.ContainsFunc(x.offered, p.Equal) {
+				x.offered = append(x.offered, p)
+			}
+		}
+	}
+	var out message.Payloads
+	if x.old != nil {
+		out = append(out, &message.Notify{Type: message.NotifyRekeySA, Protocol: x.old.Info.Protocol, SPI: spiBytes(x.old.Info.In)})
+	}
+	if x.mode == spd.ModeTransport {
+		out = append(out, &message.Notify{Type: message.NotifyUseTransportMode})
+	}
+	out = append(out, wireProposals(x.offered, spiBytes(x.spis[0])))
+	if !inAuth {
+		out = append(out, &message.Nonce{Data: x.ni})
+		if x.group != dh.None {
+			out = append(out, &message.KE{Group: uint16(x.group), Data: x.keyShare.public})
+		}
+	}
+	x.local, x.remote = s.offeredSelectors(x.cfg)
+	if x.old != nil {
+		// A rekey keeps what was agreed (RFC 7296 2.9.2).
+		x.local, x.remote = x.old.Info.LocalTS, x.old.Info.RemoteTS
+	} else if p := x.packet; p != nil && p.Local.First.IsValid() && p.Remote.First.IsValid() &&
+		spd.Covers(x.local, p.Local) && spd.Covers(x.remote, p.Remote) {
+		x.local = append([]spd.TrafficSelector{p.Local}, x.local...)
+		x.remote = append([]spd.TrafficSelector{p.Remote}, x.remote...)
+	}
+	return append(out, wireSelectors(x.local, false), wireSelectors(x.remote, true))
+}
+
+// accept takes the responder's answer and installs the SA. done gets why there
+// is none.
+func (x *childExchange) accept(now time.Time, m *message.Message, k *ikeKeys, done func(now time.Time, err error)) {
+	s := x.s
+	if k == nil {
+		k = s.current.keys
+	}
+	if err := x.check(m); err != nil {
+		done(now, err)
+		return
+	}
+	if x.group == dh.None || m.KE() == nil {
+		x.install(now, k, nil, false, done)
+		return
+	}
+	private := x.keyShare.private
+	x.keyShare.private = nil
+	s.conclude(private, m.KE().Data, func(now time.Time, ke keyExchange, err error) {
+		defer ke.secret.Wipe()
+		if err != nil {
+			done(now, fmt.Errorf("key exchange: %w", err))
+			return
+		}
+		x.install(now, k, ke.secret, false, done)
+	})
+}
+
+// check compares the answer with what was offered. Nothing of it is taken on
+// trust: a responder may only choose and narrow.
+func (x *childExchange) check(m *message.Message) error {
+	if n := m.ErrorNotify(); n != nil && m.SA() == nil {
+		detail := ""
+		switch n.Type {
+		case message.NotifyNoProposalChosen:
+			detail = fmt.Sprintf("we offered %v", x.offered)
+		case message.NotifyTSUnacceptable:
+			detail = fmt.Sprintf("we offered %v === %v", x.local, x.remote)
+		}
+		return &NotifyError{Exchange: m.Header.Exchange, Type: n.Type, Detail: detail}
+	}
+	if err := m.Require(message.PayloadSA, message.PayloadTSi, message.PayloadTSr); err != nil {
+		return protocolError(m.Header.Exchange, "response: %w", err)
+	}
+	chosen := offeredProposals(m.SA())
+	if len(chosen) != 1 {
+		return protocolError(m.Header.Exchange, "peer chose %d proposals", len(chosen))
+	}
+	if _, err := spd.CheckSelected(x.offered, chosen[0]); err != nil {
+		return err
+	}
+	x.proposal = chosen[0]
+	group := dh.ID(x.proposal.KeyExchange())
+	if group != dh.None && (m.KE() == nil || group != x.group || dh.ID(m.KE().Group) != group) {
+		return protocolError(m.Header.Exchange, "peer chose key exchange %v, and we sent %v", group, x.group)
+	}
+	if group == dh.None {
+		x.group = dh.None
+	}
+	var err error
+	if x.peerSPI, err = wireSPI(m.SA().Proposals[0].SPI); err != nil {
+		return protocolError(m.Header.Exchange, "%w", err)
+	}
+	if n := m.Nonce(); n != nil {
+		x.nr = n.Data
+	}
+	if x.mode == spd.ModeTransport && !m.HasNotify(message.NotifyUseTransportMode) {
+		return protocolError(m.Header.Exchange, "peer does not take transport mode")
+	}
+	local, okL := selectors(m.TSi())
+	remote, okR := selectors(m.TSr())
+	if !okL || !okR || len(local) == 0 || len(remote) == 0 {
+		return protocolError(m.Header.Exchange, "traffic selectors %v === %v", m.TSi(), m.TSr())
+	}
+	if !spd.CoversSet(x.local, local) || !spd.CoversSet(x.remote, remote) {
+		return protocolError(m.Header.Exchange, "traffic selectors %v === %v are not within the offered %v === %v", local, remote, x.local, x.remote)
+	}
+	x.local, x.remote = x.natSelectors(local, remote)
+	return nil
+}
+
+// natSelectors replaces the hosts' addresses in transport mode by those that
+// the packets will have on this side of the NAT (RFC 7296 2.23.1), and keeps
+// the originals for the checksums.
+func (x *childExchange) natSelectors(local, remote []spd.TrafficSelector) (l, r []spd.TrafficSelector) {
+	s := x.s
+	if x.mode != spd.ModeTransport || !s.natLocal && !s.natRemote {
+		return local, remote
+	}
+	swap := func(set []spd.TrafficSelector, to netip.Addr, original *netip.Addr) []spd.TrafficSelector {
+		out := slices.Clone(set)
+		for i := range out {
+			if out[i].First == out[i].Last && out[i].First.Is4() == to.Is4() {
+				*original = out[i].First
+				out[i].First, out[i].Last = to, to
+			}
+		}
+		return out
+	}
+	l, r = local, remote
+	if s.natLocal {
+		l = swap(local, s.localAddr(), &x.originalLocal)
+	}
+	if s.natRemote {
+		r = swap(remote, s.remoteAddr(), &x.originalRemote)
+	}
+	if !x.originalLocal.IsValid() && len(local) == 1 {
+		x.originalLocal = local[0].First
+	}
+	if !x.originalRemote.IsValid() && len(remote) == 1 {
+		x.originalRemote = remote[0].First
+	}
+	return l, r
+}
+
+// install derives the keys and installs both directions; with hold the
+// outbound one waits (responder of a rekey).
+func (x *childExchange) install(now time.Time, k *ikeKeys, shared []byte, hold bool, done func(now time.Time, err error)) {
+	s := x.s
+	in, out, err := childKeys(k, x.proposal, shared, x.ni, x.nr, x.initiator)
+	if err != nil {
+		done(now, err)
+		return
+	}
+	in.SPI, out.SPI = x.spis[0], x.peerSPI
+	in.Mode, out.Mode = x.mode, x.mode
+	in.ReplayWindow = x.cfg.ReplayWindow
+	info := ike.ChildInfo{ID: s.ep.newChildID(), Name: x.cfg.Name, Protocol: x.proposal.Protocol,
+		ChildSPIs: ike.ChildSPIs{In: in.SPI, Out: out.SPI}, ReqID: x.cfg.ReqID, Mode: x.mode,
+		LocalTS: x.local, RemoteTS: x.remote, Proposal: x.proposal, UDPEncap: s.encap()}
+	if info.ReqID == 0 {
+		info.ReqID = s.ep.newReqID()
+	}
+	x.sa = s.children.Add(info, x.cfg.lifeOf(s.peer), x.initiator, x.old)
+	s.ep.children[in.SPI] = s
+	bundle := func(sa spd.SA) *spd.Bundle {
+		return &spd.Bundle{SAs: []spd.SA{sa}, ReqID: x.sa.Info.ReqID, Local: s.path.Local, Remote: s.path.Remote, UDPEncap: s.encap(),
+			Interface: s.path.Interface, LocalTS: x.local, RemoteTS: x.remote, OriginalLocal: x.originalLocal, OriginalRemote: x.originalRemote,
+			Lifetime: x.sa.Config.Volume, Options: x.cfg.Options}
+	}
+	x.spis = nil // installed or removed from here on, no longer reserved
+	s.children.Install(now, x.sa, bundle(in), bundle(out), hold, func(now time.Time, err error) {
+		if err != nil {
+			done(now, fmt.Errorf("installing the Child SA: %w", err))
+			return
+		}
+		if x.old == nil {
+			s.Emit(ike.ChildUp{EventHeader: s.EventHeader(now), Child: x.sa.Info})
+		}
+		if x.acquire != 0 {
+			s.acquireDone(x.acquire, nil)
+			x.acquire = 0
+		}
+		done(now, nil)
+	})
+}
+
+// failed ends an exchange without a Child SA: SPIs and secrets go back, the
+// data plane and the program are told.
+func (x *childExchange) failed(now time.Time, err error) {
+	s := x.s
+	s.children.Release(x.requests, x.spis)
+	x.spis = nil
+	abandonKeyExchange(x.keyShare)
+	x.keyShare = keyExchange{}
+	s.acquireDone(x.acquire, err)
+	x.acquire = 0
+	if x.old == nil && s.up {
+		s.Emit(ike.ChildFailed{EventHeader: s.EventHeader(now), Name: x.cfg.Name, Initiator: x.initiator, Err: err})
+	}
+}
+
+// lifeOf returns what governs the life of the Child's SAs.
+func (c *Child) lifeOf(p *Peer) *child.Config {
+	l := &child.Config{Rekey: c.Rekey, Lifetime: c.Lifetime, Jitter: c.Jitter, Volume: c.Volume, NoPolicies: c.NoPolicies,
+		Priority: c.Priority, NoRekey: p.Quirks.NoChildRekeyInitiation || c.Rekey < 0}
+	if l.Rekey == 0 {
+		l.Rekey = time.Hour
+	}
+	if l.Lifetime == 0 && l.Rekey > 0 {
+		l.Lifetime = l.Rekey + l.Rekey/10
+	}
+	if l.Jitter == 0 {
+		l.Jitter = 0.1
+	}
+	if l.Volume.HardTime == 0 && l.Lifetime > 0 {
+		l.Volume.HardTime = l.Lifetime + l.Lifetime/10 // a backstop behind our own timer
+	}
+	return l
+}
+
+func spiBytes(spi spd.SPI) []byte { return binary.BigEndian.AppendUint32(nil, uint32(spi)) }
+
+// wireSPI reads an ESP or AH SPI; 0 to 255 are reserved (RFC 4303 2.1).
+func wireSPI(b []byte) (spd.SPI, error) {
+	if len(b) != 4 {
+		return 0, fmt.Errorf("SPI of %d octets", len(b))
+	}
+	spi := spd.SPI(binary.BigEndian.Uint32(b))
+	if spi < 256 {
+		return 0, fmt.Errorf("SPI %d is reserved", spi)
+	}
+	return spi, nil
+}
+
+func wireSelectors(set []spd.TrafficSelector, responder bool) *message.TS {
+	ts := &message.TS{Responder: responder, Selectors: make([]message.TrafficSelector, len(set))}
+	for i, s := range set {
+		ts.Selectors[i] = message.NewTrafficSelector(s)
+	}
+	return ts
+}
+
+// selectors takes the selectors out of a TS payload; those of unknown types
+// are left out. It reports false if none is usable.
+func selectors(ts *message.TS) ([]spd.TrafficSelector, bool) {
+	if ts == nil {
+		return nil, false
+	}
+	var set []spd.TrafficSelector
+	for i := range ts.Selectors {
+		if t := &ts.Selectors[i]; t.Valid() {
+			set = append(set, t.TrafficSelector)
+		}
+	}
+	return set, len(set) > 0
+}
+
+// offeredSelectors are the configured selectors, with dynamic sides filled in.
+func (s *session) offeredSelectors(c *Child) (local, remote []spd.TrafficSelector) {
+	local, remote = slices.Clone(c.Local), slices.Clone(c.Remote)
+	if c.LocalDynamic {
+		local = append(local, s.ownSelectors()...)
+	}
+	if c.RemoteDynamic {
+		remote = append(remote, s.peerSelectors()...)
+	}
+	return local, remote
+}
+
+// ownSelectors is the own side of a dynamic selector: a client's leased
+// addresses, anything while it has asked for some, else the outer address.
+func (s *session) ownSelectors() (set []spd.TrafficSelector) {
+	if r := s.peer.Request; r != nil && s.initiator {
+		if s.config != nil && len(s.config.Addresses) > 0 {
+			for _, a := range s.config.Addresses {
+				set = append(set, spd.FromAddr(a.Addr()))
+			}
+			return set
+		}
+		if s.config == nil {
+			if r.IPv4 {
+				set = append(set, spd.AnyIPv4)
+			}
+			if r.IPv6 {
+				set = append(set, spd.AnyIPv6)
+			}
+			return set
+		}
+	}
+	return []spd.TrafficSelector{spd.FromAddr(s.localAddr())}
+}
+
+// peerSelectors is the peer's side: what it was leased, else its outer
+// address.
+func (s *session) peerSelectors() (set []spd.TrafficSelector) {
+	if s.leased != nil && s.config != nil {
+		for _, a := range s.config.Addresses {
+			set = append(set, spd.FromAddr(a.Addr()))
+		}
+		return set
+	}
+	return []spd.TrafficSelector{spd.FromAddr(s.remoteAddr())}
+}
+
+var errNoSelectors = errors.New("no common traffic")

@@ -1,0 +1,194 @@
+package ikev2
+
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/internal/child"
+	"github.com/racoon3/racoon/spd"
+)
+
+// established returns a session that takes commands.
+func (e *Endpoint) established(id ike.SessionID) (*session, error) {
+	s := e.sessions[id]
+	switch {
+	case s == nil:
+		return nil, ErrNoSession
+	case !s.up || s.ending || s.current == nil:
+		return nil, ErrNotUp
+	}
+	return s, nil
+}
+
+// CreateChild negotiates a configured Child in an established session. acquire
+// and packet are as in Initiation.
+func (e *Endpoint) CreateChild(now time.Time, id ike.SessionID, name string, acquire spd.AcquireID, packet *spd.Selector) error {
+	s, err := e.established(id)
+	if err != nil {
+		return err
+	}
+	cfg := s.peer.child(name)
+	if cfg == nil {
+		return fmt.Errorf("ikev2: peer %q has no Child %q", s.peer.Name, name)
+	}
+	x := s.newChildExchange(cfg)
+	x.acquire, x.packet = acquire, packet
+	s.current.enqueue(now, &createChild{x: x})
+	return nil
+}
+
+// RekeyIKE replaces the IKE SA of a session.
+func (e *Endpoint) RekeyIKE(now time.Time, id ike.SessionID) error {
+	s, err := e.established(id)
+	if err != nil {
+		return err
+	}
+	s.rekeyIKE(now)
+	return nil
+}
+
+// RekeyChild replaces a Child SA.
+func (e *Endpoint) RekeyChild(now time.Time, id ike.SessionID, c ike.ChildID) error {
+	s, a, err := e.childSA(id, c)
+	if err != nil {
+		return err
+	}
+	if !a.Rekeying && a.State < child.Replaced {
+		s.StartRekey(now, a)
+	}
+	return nil
+}
+
+// DeleteChild deletes a Child SA.
+func (e *Endpoint) DeleteChild(now time.Time, id ike.SessionID, c ike.ChildID) error {
+	s, a, err := e.childSA(id, c)
+	if err != nil {
+		return err
+	}
+	s.StartDelete(now, a, ike.DownLocal)
+	return nil
+}
+
+func (e *Endpoint) childSA(id ike.SessionID, c ike.ChildID) (*session, *child.SA, error) {
+	s, err := e.established(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	a := s.children.ByID(c)
+	if a == nil {
+		return nil, nil, ErrNoChild
+	}
+	return s, a, nil
+}
+
+// Reauthenticate proves the identities of a session anew, as its peer's
+// configuration says: break-before-make or make-before-break.
+func (e *Endpoint) Reauthenticate(now time.Time, id ike.SessionID) error {
+	s, err := e.established(id)
+	if err != nil {
+		return err
+	}
+	s.reauthDue(now)
+	return nil
+}
+
+// CheckLiveness asks the peer for a sign of life now.
+func (e *Endpoint) CheckLiveness(now time.Time, id ike.SessionID) error {
+	s, err := e.established(id)
+	if err != nil {
+		return err
+	}
+	s.checkLiveness(now)
+	return nil
+}
+
+// Delete ends a session in any state; an established one after telling the
+// peer.
+func (e *Endpoint) Delete(now time.Time, id ike.SessionID, reason ike.DownReason) error {
+	s := e.sessions[id]
+	if s == nil {
+		return ErrNoSession
+	}
+	s.delete(now, reason, nil)
+	return nil
+}
+
+// SetPeer gives an established session a new configuration of the same peer:
+// times count at once or from the next rekey on, proposals and selectors at
+// the next rekey, authentication at reauthentication.
+func (e *Endpoint) SetPeer(now time.Time, id ike.SessionID, p *Peer) error {
+	s, err := e.established(id)
+	if err != nil {
+		return err
+	}
+	if err := p.check(); err != nil {
+		return fmt.Errorf("ikev2: peer %q: %w", p.Name, err)
+	}
+	s.peer, s.timing = p, p.Timing.withDefaults()
+	s.armLiveness(now)
+	return nil
+}
+
+// SessionState is a snapshot of a session.
+type SessionState struct {
+	ID          ike.SessionID
+	Peer        string // "" while not known
+	Path        ike.Path
+	Up          bool
+	State       string // of the IKE SA
+	Info        ike.SessionInfo
+	Established time.Time
+	LastAlive   time.Time // last authenticated message, or packet seen by a liveness check
+	Exchanges   uint64    // requests and responses, over all IKE SAs of the session
+	Children    []ChildState
+}
+
+// ChildState is a snapshot of a Child SA. FormerIn and FormerOut are what its
+// predecessors have counted until they were rekeyed; what the present one has
+// counted, the data plane tells for InSA and OutSA.
+type ChildState struct {
+	ike.ChildInfo
+	State               string
+	FormerIn, FormerOut spd.Counters
+	InSA, OutSA         []spd.SAID
+}
+
+// Session returns a snapshot of a session.
+func (e *Endpoint) Session(id ike.SessionID) (SessionState, bool) {
+	s := e.sessions[id]
+	if s == nil {
+		return SessionState{}, false
+	}
+	st := SessionState{ID: s.id, Path: s.path, Up: s.up, Info: s.info(), Established: s.established, LastAlive: s.lastAlive, Exchanges: s.messageIDs}
+	if s.peer != nil {
+		st.Peer = s.peer.Name
+	}
+	if sa := s.current; sa != nil {
+		st.State = sa.state.String()
+		st.Exchanges += uint64(sa.sendID) + uint64(sa.recvID)
+	}
+	for _, a := range s.children.All() {
+		c := ChildState{ChildInfo: a.Info, State: a.State.String()}
+		c.FormerIn, c.FormerOut = a.Counted()
+		in, out := a.SAIDs()
+		c.InSA, c.OutSA = slices.Clone(in), slices.Clone(out)
+		st.Children = append(st.Children, c)
+	}
+	return st, true
+}
+
+// Sessions yields snapshots of all sessions, half-open ones too, oldest first.
+func (e *Endpoint) Sessions() iter.Seq[SessionState] {
+	ids := slices.Sorted(maps.Keys(e.sessions))
+	return func(yield func(SessionState) bool) {
+		for _, id := range ids {
+			if s, ok := e.Session(id); ok && !yield(s) {
+				return
+			}
+		}
+	}
+}

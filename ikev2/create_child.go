@@ -1,0 +1,340 @@
+package ikev2
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/racoon3/racoon/dh"
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev2/message"
+	"github.com/racoon3/racoon/internal/child"
+	"github.com/racoon3/racoon/spd"
+)
+
+// createChild is the CREATE_CHILD_SA exchange that makes a new Child SA or
+// rekeys one (RFC 7296 1.3.1, 1.3.3), as its initiator.
+type createChild struct {
+	x        *childExchange
+	restarts int
+	// rival is the SA that the peer has made at the same time to replace the
+	// same old one (RFC 7296 2.8.1), with the lowest nonce of its exchange.
+	rival      *child.SA
+	rivalNonce []byte
+}
+
+// retryDelay is how long TEMPORARY_FAILURE makes us wait (RFC 7296 2.25 leaves
+// it open).
+const retryDelay = 10 * time.Second
+
+// rekeys reports whether a task of the SA is about to replace old.
+func (sa *ikeSA) rekeys(old *child.SA) *createChild {
+	if t, ok := sa.active.(*createChild); ok && t.x.old == old && old != nil {
+		return t
+	}
+	return nil
+}
+
+func (t *createChild) start(now time.Time, sa *ikeSA) {
+	x, s := t.x, sa.s
+	if x.old != nil && (x.old.State != child.Mature && x.old.State != child.InboundOnly) {
+		x.old.Rekeying = false
+		sa.finish(now) // overtaken while it waited
+		return
+	}
+	var err error
+	if x.ni, err = s.ep.newNonce(); err != nil {
+		t.fail(now, sa, err)
+		return
+	}
+	if x.group == dh.None && t.restarts == 0 {
+		for _, g := range spd.KEGroups(x.cfg.Proposals) {
+			if g != uint16(dh.None) {
+				x.group = dh.ID(g)
+				break
+			}
+		}
+	}
+	next := func(now time.Time) {
+		x.reserve(func(now time.Time, err error) {
+			if err != nil {
+				t.fail(now, sa, fmt.Errorf("reserving an SPI: %w", err))
+				return
+			}
+			if x.old != nil && x.old.State == child.Gone {
+				t.overtaken(now, sa)
+				return
+			}
+			sa.request(now, message.ExchangeCreateChildSA, x.offer(false)...)
+		})
+	}
+	if x.group == dh.None {
+		next(now)
+		return
+	}
+	s.generate(x.group, func(now time.Time, k keyExchange, err error) {
+		if err != nil {
+			t.fail(now, sa, fmt.Errorf("key exchange: %w", err))
+			return
+		}
+		x.keyShare = k
+		next(now)
+	})
+}
+
+// overtaken: the old SA is gone before the request was sent.
+func (t *createChild) overtaken(now time.Time, sa *ikeSA) {
+	t.x.failed(now, errGone)
+	sa.finish(now)
+}
+
+func (t *createChild) response(now time.Time, sa *ikeSA, m *message.Message) {
+	x, s := t.x, sa.s
+	if n := m.ErrorNotify(); n != nil && m.SA() == nil {
+		t.refused(now, sa, n)
+		return
+	}
+	if err := m.Require(message.PayloadNonce); err != nil {
+		t.fail(now, sa, protocolError(m.Header.Exchange, "response: %w", err))
+		return
+	}
+	if t.rival != nil && t.loses(m.Nonce().Data) {
+		// The peer's SA stays. Ours is known to the peer: delete it there.
+		sa.queue = append([]task{&informational{payloads: message.Payloads{deleteSPI(x.requests[0].Protocol, x.spis[0])}}}, sa.queue...)
+		x.failed(now, errReplaced)
+		t.adoptRival(now, s)
+		sa.finish(now)
+		return
+	}
+	x.accept(now, m, sa.keys, func(now time.Time, err error) {
+		if err != nil {
+			t.fail(now, sa, err)
+			return
+		}
+		t.succeed(now, sa)
+	})
+}
+
+// loses reports whether the lowest of the four nonces is one of ours, so that
+// our SA is the redundant one.
+func (t *createChild) loses(nr []byte) bool {
+	return bytes.Compare(lowest(t.x.ni, nr), t.rivalNonce) < 0
+}
+
+// lowest compares octet by octet (RFC 7296 2.8.1).
+func lowest(a, b []byte) []byte {
+	if bytes.Compare(a, b) < 0 {
+		return a
+	}
+	return b
+}
+
+// succeed: the new SA is installed. The old one is replaced and deleted by us,
+// who began the exchange.
+func (t *createChild) succeed(now time.Time, sa *ikeSA) {
+	x, s := t.x, sa.s
+	if old := x.old; old != nil {
+		old.Rekeying = false
+		if t.rival != nil {
+			// The peer will delete its redundant SA.
+			s.children.Replace(now, t.rival, x.sa)
+		}
+		if old.State == child.Gone {
+			// Deleted by the peer meanwhile: it wants no such SA any more.
+			s.StartDelete(now, x.sa, ike.DownRemote)
+			sa.finish(now)
+			return
+		}
+		s.children.Replace(now, old, x.sa)
+		s.Emit(ike.ChildRekeyed{EventHeader: s.EventHeader(now), Child: x.sa.Info, Old: old.Info.ChildSPIs, Initiator: true})
+		s.StartDelete(now, old, ike.DownReplaced)
+	}
+	sa.finish(now)
+}
+
+// adoptRival lets the peer's SA be the successor.
+func (t *createChild) adoptRival(now time.Time, s *session) {
+	old := t.x.old
+	old.Rekeying = false
+	if t.rival.State != child.Gone {
+		s.children.Replace(now, old, t.rival)
+		s.Emit(ike.ChildRekeyed{EventHeader: s.EventHeader(now), Child: t.rival.Info, Old: old.Info.ChildSPIs})
+	}
+}
+
+// refused handles an error notify.
+func (t *createChild) refused(now time.Time, sa *ikeSA, n *message.Notify) {
+	x, s := t.x, sa.s
+	err := &NotifyError{Exchange: message.ExchangeCreateChildSA, Type: n.Type, Detail: s.childDetail(x, n.Type)}
+	if n.Type == message.NotifyInvalidKEPayload {
+		group, bad := n.InvalidKEGroup()
+		if bad == nil && dh.ID(group) != x.group && slices.Contains(spd.KEGroups(x.cfg.Proposals), group) && t.restarts < maxRestarts {
+			t.restarts++
+			s.children.Release(x.requests, x.spis)
+			x.spis = nil
+			abandonKeyExchange(x.keyShare)
+			x.keyShare, x.group = keyExchange{}, dh.ID(group)
+			t.start(now, sa)
+			return
+		}
+	}
+	if t.rival != nil {
+		// The peer has replaced the SA itself and did not see ours coming.
+		x.failed(now, err)
+		t.adoptRival(now, s)
+		sa.finish(now)
+		return
+	}
+	old := x.old
+	switch {
+	case n.Type == message.NotifyTemporaryFailure && old != nil && old.State < child.Replaced:
+		x.failed(now, err)
+		s.children.RetryRekey(now, old, s.ep.jitter(retryDelay, 0.5))
+	case n.Type == message.NotifyTemporaryFailure && old == nil && t.restarts < maxRestarts:
+		s.children.Release(x.requests, x.spis)
+		abandonKeyExchange(x.keyShare)
+		x.spis, x.keyShare = nil, keyExchange{}
+		s.later(now, retryDelay, &createChild{x: x, restarts: t.restarts + 1})
+	case n.Type == message.NotifyChildSANotFound && old != nil && old.State != child.Gone:
+		// The peer has lost it: so do we, silently (RFC 7296 2.25), and ask for
+		// a new one.
+		x.failed(now, err)
+		cfg := x.cfg
+		s.children.Remove(now, old, ike.DownRemote, err, false)
+		sa.queue = append(sa.queue, &createChild{x: s.newChildExchange(cfg)})
+	default:
+		t.fail(now, sa, err)
+		return
+	}
+	sa.finish(now)
+}
+
+func (s *session) childDetail(x *childExchange, t message.NotifyType) string {
+	switch t {
+	case message.NotifyNoProposalChosen:
+		return fmt.Sprintf("we offered %v", x.offered)
+	case message.NotifyTSUnacceptable:
+		return fmt.Sprintf("we offered %v === %v", x.local, x.remote)
+	}
+	return ""
+}
+
+// fail ends the exchange without a new SA. An old one lives on and tries again.
+func (t *createChild) fail(now time.Time, sa *ikeSA, err error) {
+	s, x := sa.s, t.x
+	x.failed(now, err)
+	if old := x.old; old != nil {
+		if t.rival != nil {
+			t.adoptRival(now, s)
+		} else if old.State < child.Replaced {
+			s.warn(now, fmt.Errorf("rekeying Child SA %q: %w", x.cfg.Name, err))
+			s.children.RetryRekey(now, old, s.ep.jitter(retryDelay, 0.5))
+		}
+	}
+	sa.finish(now)
+}
+
+func (t *createChild) abort(now time.Time, sa *ikeSA, err error) {
+	if err == nil {
+		err = errGone
+	}
+	t.x.failed(now, err)
+	if t.x.old != nil {
+		t.x.old.Rekeying = false
+	}
+}
+
+// later queues a task again after a while.
+func (s *session) later(now time.Time, after time.Duration, t task) {
+	timer := new(child.Timer)
+	timer.Owner = func(now time.Time) {
+		if s.dead || s.current == nil {
+			if !s.dead {
+				t.abort(now, nil, errGone)
+			}
+			return
+		}
+		s.current.enqueue(now, t)
+	}
+	s.ep.setTimer(timer, now.Add(after))
+}
+
+// serveCreateChild takes a CREATE_CHILD_SA request: a new Child SA, a rekey of
+// one, or a rekey of the IKE SA.
+func (sa *ikeSA) serveCreateChild(now time.Time, m *message.Message) {
+	s, x := sa.s, m.Header.Exchange
+	if p := m.SA(); p != nil && len(p.Proposals) > 0 && p.Proposals[0].Protocol == spd.ProtoIKE {
+		sa.serveRekeyIKE(now, m)
+		return
+	}
+	refuse := func(n *message.Notify, err error) {
+		sa.childRefused(now, x, n.Type, err)
+		sa.respond(now, x, n)
+	}
+	if m.Nonce() == nil {
+		refuse(&message.Notify{Type: message.NotifyInvalidSyntax}, errors.New("no nonce"))
+		return
+	}
+	if sa.state != stateEstablished || s.ending || sa.rekeyingIKE() {
+		// RFC 7296 2.25.2: the IKE SA is on its way out.
+		sa.respond(now, x, &message.Notify{Type: message.NotifyTemporaryFailure})
+		return
+	}
+	var old *child.SA
+	if n := m.Notify(message.NotifyRekeySA); n != nil {
+		spi, ok := n.ESPSPI()
+		if !ok || n.Protocol != spd.ProtoESP && n.Protocol != spd.ProtoAH {
+			refuse(&message.Notify{Type: message.NotifyInvalidSyntax}, fmt.Errorf("REKEY_SA for protocol %v with an SPI of %d octets", n.Protocol, len(n.SPI)))
+			return
+		}
+		old = s.children.ByOutbound(n.Protocol, spi)
+		switch {
+		case old == nil:
+			refuse(&message.Notify{Type: message.NotifyChildSANotFound, Protocol: n.Protocol, SPI: slices.Clone(n.SPI)}, fmt.Errorf("no Child SA with SPI %08x to rekey", spi))
+			return
+		case old.State >= child.Replaced:
+			sa.respond(now, x, &message.Notify{Type: message.NotifyTemporaryFailure})
+			return
+		}
+	}
+	sa.answerChild(now, m, old, func(now time.Time, payloads message.Payloads, made *child.SA) {
+		sa.respond(now, x, payloads...)
+		if made == nil || old == nil {
+			return
+		}
+		sa.served(now, m, old, made, payloads)
+	})
+}
+
+// served: the peer's new SA stands beside the old one. If we were about to
+// replace the same one, the nonces will decide when our answer comes.
+func (sa *ikeSA) served(now time.Time, m *message.Message, old, made *child.SA, answer message.Payloads) {
+	s := sa.s
+	if t := sa.rekeys(old); t != nil && sa.req != nil {
+		t.rival = made
+		t.rivalNonce = lowest(slices.Clone(m.Nonce().Data), answer.Nonce().Data)
+		return
+	}
+	if old.State == child.Gone {
+		return
+	}
+	s.children.Replace(now, old, made)
+	s.Emit(ike.ChildRekeyed{EventHeader: s.EventHeader(now), Child: made.Info, Old: old.Info.ChildSPIs})
+}
+
+// StartRekey implements child.Host.
+func (s *session) StartRekey(now time.Time, a *child.SA) {
+	if s.current == nil || s.ending {
+		return
+	}
+	cfg := s.peer.child(a.Info.Name)
+	if cfg == nil {
+		return // removed from the configuration: it ends with its lifetime
+	}
+	a.Rekeying = true
+	x := s.newChildExchange(cfg)
+	x.old, x.mode = a, a.Info.Mode
+	s.current.enqueue(now, &createChild{x: x})
+}

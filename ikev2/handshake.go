@@ -1,0 +1,173 @@
+package ikev2
+
+import (
+	"context"
+	"crypto/sha256"
+	"time"
+
+	"github.com/racoon3/racoon/dh"
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev2/message"
+	"github.com/racoon3/racoon/internal/secret"
+	"github.com/racoon3/racoon/spd"
+)
+
+// A handshake is what an IKE SA keeps between its first message and its
+// establishment.
+type handshake struct {
+	ni, nr []byte
+
+	// messageI and messageR are the IKE_SA_INIT messages as they were on the
+	// wire; AUTH covers them.
+	messageI, messageR []byte
+
+	// Initiator.
+	group    dh.ID
+	private  dh.PrivateKey
+	cookie   []byte
+	restarts int
+	refused  error // an unauthenticated refusal, believed only if nothing better comes
+
+	// Responder.
+	key         initKey
+	fingerprint [sha256.Size]byte // of the request
+	possible    []*Peer
+
+	certRequests   [][20]byte // CAs that the peer trusts
+	certRequested  bool
+	initialContact bool
+	childless      bool // the peer can do without a first Child SA
+
+	child *childExchange // the Child SA made along with the IKE SA
+}
+
+func (hs *handshake) wipe() {
+	if hs != nil && hs.private != nil {
+		hs.private.Wipe()
+		hs.private = nil
+	}
+}
+
+// nonceLen is the size of our nonces: at least half the key size of every PRF
+// (RFC 7296 2.10).
+const nonceLen = 32
+
+func (e *Endpoint) newNonce() ([]byte, error) {
+	b := make([]byte, nonceLen)
+	return b, e.random(b)
+}
+
+// keyExchange is the result of a key-exchange job.
+type keyExchange struct {
+	private dh.PrivateKey
+	public  []byte
+	secret  secret.Bytes
+}
+
+// abandonKeyExchange wipes a result that nobody waits for.
+func abandonKeyExchange(v any) {
+	if k, ok := v.(keyExchange); ok {
+		k.secret.Wipe()
+		if k.private != nil {
+			k.private.Wipe()
+		}
+	}
+}
+
+// generate makes an initiator's key.
+func (s *session) generate(group dh.ID, done func(now time.Time, k keyExchange, err error)) {
+	g, ok := dh.ByID(group)
+	if !ok {
+		panic("ikev2: proposal with an unknown group passed the check") // checkAlgorithms excludes it
+	}
+	seed := make(secret.Bytes, g.SeedSize())
+	seedErr := s.ep.random(seed)
+	s.Job(ike.JobKeyExchange, 0, func(context.Context) (any, error) {
+		defer seed.Wipe()
+		if seedErr != nil {
+			return nil, seedErr
+		}
+		p, err := g.Generate(seed)
+		if err != nil {
+			return nil, err
+		}
+		return keyExchange{private: p, public: p.Public()}, nil
+	}, keyExchangeDone(done), abandonKeyExchange)
+}
+
+// respondTo answers an initiator's public value.
+func (s *session) respondTo(group dh.ID, peer []byte, done func(now time.Time, k keyExchange, err error)) {
+	g, ok := dh.ByID(group)
+	if !ok {
+		panic("ikev2: proposal with an unknown group passed the check") // checkAlgorithms excludes it
+	}
+	seed := make(secret.Bytes, g.SeedSize())
+	seedErr := s.ep.random(seed)
+	peer = append([]byte(nil), peer...)
+	s.Job(ike.JobKeyExchange, 0, func(context.Context) (any, error) {
+		defer seed.Wipe()
+		if seedErr != nil {
+			return nil, seedErr
+		}
+		public, shared, err := g.Respond(seed, peer)
+		if err != nil {
+			return nil, err
+		}
+		return keyExchange{public: public, secret: shared}, nil
+	}, keyExchangeDone(done), abandonKeyExchange)
+}
+
+// conclude derives the initiator's shared secret.
+func (s *session) conclude(private dh.PrivateKey, peer []byte, done func(now time.Time, k keyExchange, err error)) {
+	peer = append([]byte(nil), peer...)
+	s.Job(ike.JobKeyExchange, 0, func(context.Context) (any, error) {
+		defer private.Wipe()
+		shared, err := private.Finish(peer)
+		if err != nil {
+			return nil, err
+		}
+		return keyExchange{secret: shared}, nil
+	}, keyExchangeDone(done), abandonKeyExchange)
+}
+
+func keyExchangeDone(done func(now time.Time, k keyExchange, err error)) func(time.Time, any, error) {
+	return func(now time.Time, v any, err error) {
+		k, _ := v.(keyExchange)
+		done(now, k, err)
+	}
+}
+
+// wireProposals gives proposals their wire form, numbered from 1 (RFC 7296
+// 3.3.1).
+func wireProposals(proposals []spd.Proposal, spi []byte) *message.SA {
+	sa := &message.SA{Proposals: make([]message.Proposal, len(proposals))}
+	for i, p := range proposals {
+		sa.Proposals[i] = wireProposal(p, uint8(i+1), spi)
+	}
+	return sa
+}
+
+func wireProposal(p spd.Proposal, num uint8, spi []byte) message.Proposal {
+	w := message.Proposal{Num: num, Protocol: p.Protocol, SPI: spi, Transforms: make([]message.Transform, len(p.Transforms))}
+	for i, t := range p.Transforms {
+		w.Transforms[i].Transform = t
+	}
+	return w
+}
+
+// offeredProposals takes the proposals out of an SA payload. A transform with
+// an attribute that is not understood cannot be accepted (RFC 7296 3.3.6).
+func offeredProposals(sa *message.SA) []spd.Proposal {
+	proposals := make([]spd.Proposal, len(sa.Proposals))
+	for i, w := range sa.Proposals {
+		p := spd.Proposal{Protocol: w.Protocol, Transforms: make([]spd.Transform, len(w.Transforms))}
+		for j, t := range w.Transforms {
+			p.Transforms[j] = t.Transform
+			if len(t.Attributes) > 0 {
+				p.Transforms[j].ID = spd.TransformIDUnacceptable
+			}
+		}
+		proposals[i] = p
+	}
+	return proposals
+}

@@ -1,0 +1,153 @@
+package ikev2
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev2/message"
+	"github.com/racoon3/racoon/internal/child"
+	"github.com/racoon3/racoon/spd"
+)
+
+// informational is an INFORMATIONAL exchange that this side begins: a liveness
+// check (empty), a Delete, a notify (RFC 7296 1.4).
+type informational struct {
+	payloads   message.Payloads
+	deletes    *child.SA // the Child SA that goes with the answer
+	reason     ike.DownReason
+	deletesIKE bool // the IKE SA goes with the answer
+}
+
+func deleteSPI(p spd.Protocol, spi spd.SPI) *message.Delete {
+	return &message.Delete{Protocol: p, SPISize: 4, SPIs: binary.BigEndian.AppendUint32(nil, uint32(spi))}
+}
+
+func (t *informational) start(now time.Time, sa *ikeSA) {
+	if t.deletes != nil && t.deletes.State == child.Gone {
+		sa.finish(now)
+		return
+	}
+	sa.request(now, message.ExchangeInformational, t.payloads...)
+}
+
+func (t *informational) response(now time.Time, sa *ikeSA, m *message.Message) {
+	s := sa.s
+	if t.deletes != nil {
+		s.children.Remove(now, t.deletes, t.reason, nil, true)
+	}
+	if t.deletesIKE {
+		sa.kill(now, errGone)
+		s.sweep(now)
+		return
+	}
+	sa.finish(now)
+}
+
+func (t *informational) abort(now time.Time, sa *ikeSA, err error) {
+	if t.deletes != nil && sa != nil {
+		sa.s.children.Remove(now, t.deletes, t.reason, err, false)
+	}
+}
+
+// sendDelete tells the peer that an IKE SA ends.
+func (s *session) sendDelete(now time.Time, sa *ikeSA) {
+	sa.state = stateDeleting
+	sa.enqueue(now, &informational{payloads: message.Payloads{&message.Delete{Protocol: spd.ProtoIKE}}, deletesIKE: true})
+}
+
+// StartDelete implements child.Host: tell the peer, then remove the SA.
+func (s *session) StartDelete(now time.Time, a *child.SA, reason ike.DownReason) {
+	if a.State >= child.Deleting {
+		return
+	}
+	if s.current == nil || s.ending {
+		s.children.Remove(now, a, reason, nil, false)
+		return
+	}
+	a.State = child.Deleting
+	s.current.enqueue(now, &informational{payloads: message.Payloads{deleteSPI(a.Info.Protocol, a.Info.In)}, deletes: a, reason: reason})
+}
+
+// serveInformational takes an INFORMATIONAL request.
+func (sa *ikeSA) serveInformational(now time.Time, m *message.Message) {
+	s := sa.s
+	var answer message.Payloads
+	deletesIKE := false
+	for d := range m.Deletes() {
+		switch {
+		case d.Protocol == spd.ProtoIKE:
+			deletesIKE = true
+		case d.SPISize == 4 && (d.Protocol == spd.ProtoESP || d.Protocol == spd.ProtoAH):
+			if a := sa.serveDelete(now, d); a != nil {
+				answer = append(answer, a)
+			}
+		}
+	}
+	for n := range m.Notifies() {
+		s.Emit(ike.PeerNotify{EventHeader: s.EventHeader(now), Type: uint16(n.Type), Data: append([]byte(nil), n.Data...)})
+	}
+	if deletesIKE {
+		sa.respond(now, message.ExchangeInformational)
+		sa.deletedByPeer(now, m)
+		return
+	}
+	sa.respond(now, message.ExchangeInformational, answer...)
+}
+
+// serveDelete removes the Child SAs that a Delete payload names by the peer's
+// inbound SPIs, and returns the payload that answers it with ours. For those
+// that we are deleting ourselves there is no answer (RFC 7296 1.4.1, 2.25.1).
+func (sa *ikeSA) serveDelete(now time.Time, d *message.Delete) *message.Delete {
+	s := sa.s
+	answer := &message.Delete{Protocol: d.Protocol, SPISize: 4}
+	for spi := range d.ESPSPIs() {
+		a := s.children.ByOutbound(d.Protocol, spi)
+		if a == nil {
+			continue
+		}
+		if a.State == child.Deleting {
+			continue
+		}
+		answer.SPIs = binary.BigEndian.AppendUint32(answer.SPIs, uint32(a.Info.In))
+		next := a.Successor
+		if t := sa.rekeys(a); t != nil && t.rival != nil && next == nil {
+			next = t.rival // the peer has finished its rekey; ours will learn of it
+		}
+		if next != nil && next.State != child.Gone {
+			if a.Successor == nil {
+				s.children.Replace(now, a, next)
+			}
+			s.children.Activate(now, next)
+			s.children.Remove(now, a, ike.DownReplaced, nil, true)
+			continue
+		}
+		s.children.Remove(now, a, ike.DownRemote, nil, false)
+	}
+	if len(answer.SPIs) == 0 {
+		return nil
+	}
+	return answer
+}
+
+// deletedByPeer ends an IKE SA that the peer has deleted.
+func (sa *ikeSA) deletedByPeer(now time.Time, m *message.Message) {
+	s := sa.s
+	if t, ok := sa.active.(*rekeyIKE); ok && t.rival != nil {
+		t.adoptRival(now, sa)
+	}
+	if s.current == sa {
+		if s.ending {
+			s.end(now, s.endReason, s.endErr)
+			return
+		}
+		var err error
+		if n := m.ErrorNotify(); n != nil {
+			err = &NotifyError{Exchange: message.ExchangeInformational, Type: n.Type}
+		}
+		s.end(now, ike.DownRemote, err)
+		return
+	}
+	sa.leave(now, errGone)
+	s.sweep(now)
+}

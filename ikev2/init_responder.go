@@ -1,0 +1,217 @@
+package ikev2
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/racoon3/racoon/dh"
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev2/message"
+	"github.com/racoon3/racoon/spd"
+)
+
+// initRequest takes an IKE_SA_INIT request. Until a valid one has been
+// accepted, nothing is kept and at most one datagram answers.
+func (e *Endpoint) initRequest(now time.Time, path ike.Path, h message.Header, b []byte) {
+	if h.SPIi == 0 || h.SPIr != 0 || h.MessageID != 0 || !h.FromInitiator() {
+		e.stats.Malformed++
+		return
+	}
+	key := initKey{h.SPIi, path.Remote}
+	if sa := e.initial[key]; sa != nil {
+		sa.repeatInit(b)
+		return
+	}
+	ip := path.Remote.Addr().Unmap()
+	if int(e.cfg.Load.halfOpen.Load()) >= e.cfg.Limits.HalfOpen || e.perIP[ip] >= e.cfg.Limits.HalfOpenPerIP {
+		e.stats.Limited++
+		return
+	}
+	m, err := message.Parse(b)
+	if err != nil {
+		e.stats.Malformed++
+		if errors.Is(err, message.ErrUnsupportedCritical) {
+			e.refuseInit(path, h, err)
+		}
+		return
+	}
+	if err := m.Require(message.PayloadSA, message.PayloadKE, message.PayloadNonce); err != nil {
+		e.stats.Malformed++
+		e.refuseInit(path, h, err)
+		return
+	}
+	if !e.cookieOK(now, path, m) {
+		return
+	}
+	peers, proposals := e.peers.candidates(path)
+	offered := offeredProposals(m.SA())
+	failed := func(t message.NotifyType, err error) {
+		e.replyClear(path, responseTo(h), &message.Notify{Type: t})
+		e.stats.Failed++
+		e.emit(ike.SessionFailed{EventHeader: ike.EventHeader{Time: now, Path: path},
+			Err: &RefusedError{Exchange: h.Exchange, Type: t, Err: err}})
+	}
+	if len(peers) == 0 {
+		failed(message.NotifyNoProposalChosen, fmt.Errorf("no peer is configured for %v on %v", path.Remote, path.Local))
+		return
+	}
+	ke := m.KE()
+	selected, err := spd.Select(offered, proposals, spd.SelectOptions{KE: ke.Group})
+	if err != nil {
+		failed(message.NotifyNoProposalChosen, err)
+		return
+	}
+	alg, err := newAlgorithms(selected.Proposal)
+	if err != nil {
+		failed(message.NotifyNoProposalChosen, err)
+		return
+	}
+	if alg.group != ke.Group {
+		e.replyClear(path, responseTo(h), &message.Notify{Type: message.NotifyInvalidKEPayload, Data: []byte{byte(alg.group >> 8), byte(alg.group)}})
+		return
+	}
+	g, ok := dh.ByID(dh.ID(alg.group))
+	if !ok || len(ke.Data) != g.InitiatorSize() {
+		e.stats.Malformed++
+		e.replyClear(path, responseTo(h), &message.Notify{Type: message.NotifyInvalidSyntax})
+		return
+	}
+	e.acceptInitRequest(now, key, path, m, b, alg, m.SA().Proposals[selected.OfferedIndex].Num, peers)
+}
+
+func responseTo(h message.Header) message.Header {
+	h.Flags = message.FlagResponse
+	h.Version = message.Version2
+	return h
+}
+
+// refuseInit tells an initiator that its message cannot be read. It is
+// unauthenticated, so nothing more is done.
+func (e *Endpoint) refuseInit(path ike.Path, h message.Header, err error) {
+	var pe *message.ParseError
+	if errors.As(err, &pe) && pe.Notify() != 0 {
+		e.replyClear(path, responseTo(h), &message.Notify{Type: pe.Notify(), Data: pe.AppendNotifyData(nil)})
+	}
+}
+
+// cookieOK demands a cookie when many SAs are half-open (RFC 7296 2.6), and
+// reports whether the request may go on.
+func (e *Endpoint) cookieOK(now time.Time, path ike.Path, m *message.Message) bool {
+	if limit := e.cfg.Limits.CookieThreshold; limit >= 0 && int(e.cfg.Load.halfOpen.Load()) < limit {
+		return true
+	}
+	if err := e.cookies.refresh(now, e.cfg.Rand); err != nil {
+		return false
+	}
+	nonce := m.Nonce().Data
+	if n, ok := m.Payloads[0].(*message.Notify); ok && n.Type == message.NotifyCookie {
+		if e.cookies.check(n.Data, path, m.Header.SPIi, nonce) {
+			return true
+		}
+		e.stats.CookiesBad++
+	}
+	e.stats.CookiesSent++
+	e.replyClear(path, responseTo(m.Header), &message.Notify{Type: message.NotifyCookie, Data: e.cookies.make(path, m.Header.SPIi, nonce)})
+	return false
+}
+
+// repeatInit answers an identical retransmission of a request that has been
+// answered (RFC 7296 2.1); anything else with its SPI is dropped.
+func (sa *ikeSA) repeatInit(b []byte) {
+	hs := sa.hs
+	if hs == nil || hs.messageR == nil || sha256.Sum256(b) != hs.fingerprint {
+		sa.ep.stats.Unexpected++
+		return
+	}
+	sa.ep.stats.Repeated++
+	sa.ep.transmit(sa.s.path, hs.messageR)
+}
+
+// acceptInitRequest makes a half-open SA and answers when the key exchange is
+// done.
+func (e *Endpoint) acceptInitRequest(now time.Time, key initKey, path ike.Path, m *message.Message, raw []byte, alg algorithms, num uint8, peers []*Peer) {
+	s := e.newSession(nil, path, false)
+	s.timing = peers[0].Timing.withDefaults()
+	sa, err := e.newSA(s, false)
+	if err != nil {
+		s.end(now, ike.DownFailed, err)
+		return
+	}
+	raw = slices.Clone(raw)
+	s.current = sa
+	sa.remote, sa.alg = m.Header.SPIi, alg
+	sa.hs = &handshake{key: key, fingerprint: sha256.Sum256(raw), messageI: raw, possible: peers}
+	hs := sa.hs
+	hs.ni = slices.Clone(m.Nonce().Data)
+	e.initial[key] = sa
+	e.halfOpen++
+	e.perIP[path.Remote.Addr().Unmap()]++
+	e.cfg.Load.halfOpen.Add(1)
+	e.setTimer(&sa.hard, now.Add(s.timing.HalfOpen))
+	sa.peerAnnounces(path, m)
+	s.respondTo(dh.ID(alg.group), m.KE().Data, func(now time.Time, k keyExchange, err error) {
+		defer k.secret.Wipe()
+		if err == nil {
+			hs.nr, err = e.newNonce()
+		}
+		if err == nil {
+			err = sa.deriveInitial(k.secret)
+		}
+		if err != nil {
+			if errors.Is(err, dh.ErrInvalidPublicValue) {
+				e.replyClear(s.path, responseTo(sa.header(message.ExchangeIKESAInit, true, 0)), &message.Notify{Type: message.NotifyInvalidSyntax})
+			}
+			s.fail(now, ike.DownFailed, fmt.Errorf("key exchange: %w", err))
+			return
+		}
+		sa.answerInit(now, num, k.public)
+	})
+}
+
+// answerInit sends the IKE_SA_INIT response.
+func (sa *ikeSA) answerInit(now time.Time, num uint8, public []byte) {
+	hs, s := sa.hs, sa.s
+	m := message.Message{Header: sa.header(message.ExchangeIKESAInit, true, 0)}
+	m.Payloads = message.Payloads{
+		&message.SA{Proposals: []message.Proposal{wireProposal(sa.alg.proposal, num, nil)}},
+		&message.KE{Group: sa.alg.group, Data: public},
+		&message.Nonce{Data: hs.nr},
+	}
+	peer := hs.possible[0]
+	m.Payloads = append(m.Payloads, sa.natNotifies(peer)...)
+	m.Payloads = append(m.Payloads, sa.certRequest(hs.possible)...)
+	m.Payloads = append(m.Payloads, initNotifies(peer)...)
+	if slices.ContainsFunc(hs.possible, func(p *Peer) bool { return p.Childless }) {
+		m.Payloads = append(m.Payloads, &message.Notify{Type: message.NotifyChildlessIKEv2Supported})
+	}
+	for _, v := range sa.ep.cfg.VendorIDs {
+		m.Payloads = append(m.Payloads, &message.VendorID{ID: v})
+	}
+	b, err := m.AppendBinary(nil)
+	if err != nil {
+		s.fail(now, ike.DownFailed, err)
+		return
+	}
+	hs.messageR = b
+	sa.recvID = 1
+	s.trace(now, true, m.Header, m.Payloads)
+	sa.ep.transmit(s.path, b)
+}
+
+// forgetInitial takes the SA out of the half-open accounts.
+func (sa *ikeSA) forgetInitial() {
+	hs, e := sa.hs, sa.ep
+	if hs == nil || hs.key == (initKey{}) || e.initial[hs.key] != sa {
+		return
+	}
+	delete(e.initial, hs.key)
+	e.halfOpen--
+	e.cfg.Load.halfOpen.Add(-1)
+	ip := hs.key.remote.Addr().Unmap()
+	if e.perIP[ip]--; e.perIP[ip] == 0 {
+		delete(e.perIP, ip)
+	}
+}

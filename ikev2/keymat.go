@@ -1,0 +1,225 @@
+package ikev2
+
+import (
+	"fmt"
+
+	"github.com/racoon3/racoon/internal/secret"
+	"github.com/racoon3/racoon/internal/suite"
+	"github.com/racoon3/racoon/spd"
+)
+
+// algorithms are the negotiated algorithms of an IKE SA.
+type algorithms struct {
+	proposal spd.Proposal
+	encr     suite.ENCR
+	encrBits uint16
+	integ    suite.INTEG // zero with combined modes
+	prf      suite.PRF
+	group    uint16
+}
+
+// newAlgorithms looks the transforms of a selected proposal up. It fails on
+// what the tables do not know, which a configuration check has excluded.
+func newAlgorithms(p spd.Proposal) (algorithms, error) {
+	a := algorithms{proposal: p}
+	var ok bool
+	for _, t := range p.Transforms {
+		switch t.Type {
+		case spd.TransformENCR:
+			if a.encr, ok = suite.ENCRByID(t.ID); !ok {
+				return a, fmt.Errorf("ikev2: unknown encryption algorithm %d", t.ID)
+			}
+			a.encrBits = t.KeyLen
+		case spd.TransformPRF:
+			if a.prf, ok = suite.PRFByID(t.ID); !ok {
+				return a, fmt.Errorf("ikev2: unknown PRF %d", t.ID)
+			}
+		case spd.TransformINTEG:
+			if t.ID == spd.IntegNone {
+				continue
+			}
+			if a.integ, ok = suite.INTEGByID(t.ID); !ok {
+				return a, fmt.Errorf("ikev2: unknown integrity algorithm %d", t.ID)
+			}
+		case spd.TransformKE:
+			a.group = t.ID
+		}
+	}
+	if _, ok := a.encr.KeySize(int(a.encrBits)); !ok {
+		return a, fmt.Errorf("ikev2: %s has no key length of %d bits", a.encr.Name, a.encrBits)
+	}
+	return a, nil
+}
+
+// ikeKeys are the keys of an IKE SA (RFC 7296 2.14). SK_a and SK_e are inside
+// the two ciphers.
+type ikeKeys struct {
+	prf      suite.PRF
+	skD      secret.Bytes
+	skPi     secret.Bytes // needed until both sides are authenticated
+	skPr     secret.Bytes
+	out, in  *suite.Cipher
+	sealedIV uint64 // counter of IVs; unique for the life of the keys
+}
+
+// initialSKEYSEED is SKEYSEED = prf(Ni | Nr, g^ir).
+func initialSKEYSEED(prf suite.PRF, ni, nr, shared []byte) secret.Bytes {
+	k := prf.Keyed(prf.NonceKey(nil, ni, nr))
+	defer k.Wipe()
+	return k.Sum(make([]byte, 0, prf.Size), shared)
+}
+
+// rekeySKEYSEED is SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr) with the
+// old SA's PRF (RFC 7296 2.18).
+func rekeySKEYSEED(old *ikeKeys, ni, nr, shared []byte) secret.Bytes {
+	k := old.prf.Keyed(old.skD)
+	defer k.Wipe()
+	return k.Sum(make([]byte, 0, old.prf.Size), shared, ni, nr)
+}
+
+// deriveIKEKeys expands SKEYSEED: {SK_d | SK_ai | SK_ar | SK_ei | SK_er |
+// SK_pi | SK_pr} = prf+(SKEYSEED, Ni | Nr | SPIi | SPIr) (RFC 7296 2.14).
+func deriveIKEKeys(a algorithms, skeyseed, ni, nr []byte, spis [16]byte, initiator bool) (*ikeKeys, error) {
+	encrLen, _ := a.encr.KeySize(int(a.encrBits))
+	integLen, prfLen := a.integ.KeySize, a.prf.KeySize
+	k := a.prf.Keyed(skeyseed)
+	defer k.Wipe()
+	var stack [512]byte
+	buf := secret.Bytes(stack[:3*prfLen+2*integLen+2*encrLen])
+	defer buf.Wipe()
+	if err := k.Plus(buf, ni, nr, spis[:]); err != nil {
+		return nil, err
+	}
+	take := func(n int) []byte {
+		b := buf[:n:n]
+		buf = buf[n:]
+		return b
+	}
+	// SK_d, SK_pi and SK_pr live as long as the SA: one allocation for all.
+	store := make(secret.Bytes, 3*prfLen)
+	keys := &ikeKeys{prf: a.prf, skD: store[:prfLen:prfLen], skPi: store[prfLen : 2*prfLen : 2*prfLen], skPr: store[2*prfLen:]}
+	whole := buf
+	defer whole.Wipe()
+	copy(keys.skD, take(prfLen))
+	ai, ar := take(integLen), take(integLen)
+	ei, er := take(encrLen), take(encrLen)
+	copy(keys.skPi, take(prfLen))
+	copy(keys.skPr, take(prfLen))
+	ci, err := suite.NewCipher(a.encr.ID, a.encrBits, a.integ.ID, ei, ai)
+	if err != nil {
+		return nil, err
+	}
+	cr, err := suite.NewCipher(a.encr.ID, a.encrBits, a.integ.ID, er, ar)
+	if err != nil {
+		return nil, err
+	}
+	if initiator {
+		keys.out, keys.in = ci, cr
+	} else {
+		keys.out, keys.in = cr, ci
+	}
+	return keys, nil
+}
+
+// wipe forgets the keys.
+func (k *ikeKeys) wipe() {
+	if k == nil {
+		return
+	}
+	k.skD.Wipe()
+	k.skPi.Wipe()
+	k.skPr.Wipe()
+	k.out.Wipe()
+	k.in.Wipe()
+}
+
+// childKeys cuts KEYMAT = prf+(SK_d, [g^ir (new) |] Ni | Nr) for one ESP or AH
+// SA pair: encryption then integrity key of the direction initiator to
+// responder, then of the other (RFC 7296 2.17). shared is nil without PFS.
+func childKeys(k *ikeKeys, p spd.Proposal, shared, ni, nr []byte, initiator bool) (in, out spd.SA, err error) {
+	var encr, integ spd.Transform
+	var esn bool
+	for _, t := range p.Transforms {
+		switch t.Type {
+		case spd.TransformENCR:
+			encr = t
+		case spd.TransformINTEG:
+			integ = t
+		case spd.TransformESN:
+			esn = t.ID == spd.ESNExtended
+		}
+	}
+	encrLen, integLen := 0, 0
+	if p.Protocol == spd.ProtoESP {
+		e, ok := suite.ENCRByID(encr.ID)
+		if !ok {
+			return in, out, fmt.Errorf("ikev2: unknown encryption algorithm %d", encr.ID)
+		}
+		if encrLen, ok = e.KeySize(int(encr.KeyLen)); !ok {
+			return in, out, fmt.Errorf("ikev2: %s has no key length of %d bits", e.Name, encr.KeyLen)
+		}
+	}
+	if integ.ID != spd.IntegNone {
+		i, ok := suite.INTEGByID(integ.ID)
+		if !ok {
+			return in, out, fmt.Errorf("ikev2: unknown integrity algorithm %d", integ.ID)
+		}
+		integLen = i.KeySize
+	}
+	n := encrLen + integLen
+	buf := make(spd.Key, 2*n)
+	prf := k.prf.Keyed(k.skD)
+	defer prf.Wipe()
+	if err := prf.Plus(buf, shared, ni, nr); err != nil {
+		return in, out, err
+	}
+	sa := func(b spd.Key) spd.SA {
+		return spd.SA{Protocol: p.Protocol, Encryption: encr, Integrity: integ, ESN: esn,
+			EncrKey: b[:encrLen:encrLen], IntegKey: b[encrLen:]}
+	}
+	i2r, r2i := sa(buf[:n:n]), sa(buf[n:])
+	if initiator {
+		return r2i, i2r, nil
+	}
+	return i2r, r2i, nil
+}
+
+// keyPad is the constant of RFC 7296 2.15.
+const keyPad = "Key Pad for IKEv2"
+
+// pskAUTH is prf(prf(Shared Secret, "Key Pad for IKEv2"), octets).
+func pskAUTH(prf suite.PRF, psk, octets []byte) []byte {
+	outer := prf.Keyed(psk)
+	key := secret.Bytes(outer.Sum(nil, []byte(keyPad)))
+	outer.Wipe()
+	k := prf.Keyed(key)
+	defer k.Wipe()
+	defer key.Wipe()
+	return k.Sum(nil, octets)
+}
+
+// signedOctets is what AUTH covers: the signer's IKE_SA_INIT message, the
+// other side's nonce, and prf(SK_p, ID payload body) (RFC 7296 2.15).
+func signedOctets(prf suite.PRF, skP, message, nonce, idBody []byte) []byte {
+	k := prf.Keyed(skP)
+	defer k.Wipe()
+	b := make([]byte, 0, len(message)+len(nonce)+prf.Size)
+	b = append(b, message...)
+	b = append(b, nonce...)
+	return k.Sum(b, idBody)
+}
+
+// checkAlgorithms checks that every transform of a configured proposal is one
+// that the tables know.
+func checkAlgorithms(p spd.Proposal) error {
+	for _, t := range p.Transforms {
+		one := []spd.Transform{t}
+		if t.Type != spd.TransformENCR {
+			one = append(one, spd.Transform{Type: spd.TransformENCR, ID: spd.EncrAESGCM16, KeyLen: 128})
+		}
+		if _, err := newAlgorithms(spd.Proposal{Protocol: p.Protocol, Transforms: one}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package ikev2
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev2/message"
+	"github.com/racoon3/racoon/natt"
+)
+
+// natNotifies are the NAT detection notifies of RFC 7296 2.23. With ForceEncap
+// the source hash is of an address that nobody has, so that the peer sees a
+// NAT too.
+func (sa *ikeSA) natNotifies(p *Peer) message.Payloads {
+	if p != nil && p.NoNATT {
+		return nil
+	}
+	b := sa.spis()
+	spii, spir := be64(b[:8]), be64(b[8:])
+	source := sa.s.path.Local
+	if p != nil && p.ForceEncap {
+		source = netip.AddrPortFrom(netip.AddrFrom4([4]byte{}), 0)
+	}
+	return message.Payloads{
+		&message.Notify{Type: message.NotifyNATDetectionSourceIP, Data: natt.AppendHash(nil, natt.SHA1, spii, spir, source)},
+		&message.Notify{Type: message.NotifyNATDetectionDestinationIP, Data: natt.AppendHash(nil, natt.SHA1, spii, spir, sa.s.path.Remote)},
+	}
+}
+
+// peerAnnounces takes what an IKE_SA_INIT message tells besides its
+// negotiation: NAT detection, fragmentation, signature hashes, CERTREQs.
+func (sa *ikeSA) peerAnnounces(path ike.Path, m *message.Message) {
+	s := sa.s
+	d := natt.NewDetector(natt.SHA1, uint64(m.Header.SPIi), uint64(m.Header.SPIr), path.Local, path.Remote)
+	for n := range m.Notifies() {
+		switch n.Type {
+		case message.NotifyNATDetectionSourceIP:
+			d.Source(n.Data)
+		case message.NotifyNATDetectionDestinationIP:
+			d.Destination(n.Data)
+		case message.NotifyIKEv2FragmentationSupported:
+			s.fragmentation = s.peer == nil || s.peer.FragmentSize >= 0
+		case message.NotifySignatureHashAlgorithms:
+			s.signatureHashes = nil
+			for i := 0; i+1 < len(n.Data) && i < 64; i += 2 {
+				s.signatureHashes = append(s.signatureHashes, uint16(n.Data[i])<<8|uint16(n.Data[i+1]))
+			}
+		case message.NotifyChildlessIKEv2Supported:
+			sa.hs.childless = true
+		}
+	}
+	sa.noteCertRequests(m)
+	if s.peer != nil && s.peer.NoNATT {
+		return
+	}
+	r := d.Result()
+	s.natLocal, s.natRemote = r.LocalNAT, r.RemoteNAT
+}
+
+// signatureHashData is what SIGNATURE_HASH_ALGORITHMS carries (RFC 7427 4).
+func signatureHashData() []byte {
+	var b []byte
+	for _, h := range announcedHashes {
+		b = append(b, byte(h>>8), byte(h))
+	}
+	return b
+}
+
+// announcedHashes are the hash functions that we accept in signatures.
+var announcedHashes = []uint16{
+	uint16(message.HashSHA256), uint16(message.HashSHA384), uint16(message.HashSHA512), uint16(message.HashIdentity),
+}
+
+func be64(b []byte) (v uint64) {
+	for _, o := range b {
+		v = v<<8 | uint64(o)
+	}
+	return v
+}
+
+// noteCertRequests keeps the CAs that the peer trusts, a bounded number.
+func (sa *ikeSA) noteCertRequests(m *message.Message) {
+	const most = 256
+	for c := range m.CERTREQs() {
+		if c.Encoding != message.CertX509Signature {
+			continue
+		}
+		sa.hs.certRequested = true
+		for h := range c.Hashes() {
+			if len(sa.hs.certRequests) >= most {
+				return
+			}
+			if !slices.Contains(sa.hs.certRequests, h) {
+				sa.hs.certRequests = append(sa.hs.certRequests, h)
+			}
+		}
+	}
+}

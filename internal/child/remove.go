@@ -1,0 +1,138 @@
+package child
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/spd"
+)
+
+// Remove takes a out of the data plane and the set, and tells the events
+// unless a successor lives on. With linger, the inbound side stays for a
+// while, for packets that are on their way; the outbound one goes at once.
+func (s *Set) Remove(now time.Time, a *SA, reason ike.DownReason, err error, lingering bool) {
+	if a.State == Gone {
+		return
+	}
+	if lingering && a.Successor != nil && len(a.in) > 0 {
+		if a.grace.Active() {
+			return
+		}
+		a.State = Deleting
+		s.host.StopTimer(&a.soft)
+		s.host.StopTimer(&a.hard)
+		s.host.SetTimer(&a.grace, now.Add(linger))
+		out := a.out
+		a.out = nil
+		s.removeIDs(a, out)
+		return
+	}
+	s.drop(now, a)
+	last := s.ByID(a.Info.ID) == nil
+	s.removeNow(a, func(now time.Time) {
+		if last && reason != downSilent {
+			s.host.Emit(ike.ChildDown{EventHeader: s.host.EventHeader(now), Child: a.Info, Reason: reason, Err: err,
+				In: a.total.in, Out: a.total.out})
+		}
+	})
+}
+
+// downSilent ends an SA that the events never told of.
+const downSilent ike.DownReason = 255
+
+// Discard removes an SA that never came to life for the program: the loser of
+// a collision, or one whose exchange failed after installation.
+func (s *Set) Discard(now time.Time, a *SA) { s.Remove(now, a, downSilent, nil, false) }
+
+// RemoveAll empties the set, without lingering.
+func (s *Set) RemoveAll(now time.Time, reason ike.DownReason, err error) {
+	for _, a := range slices.Clone(s.sas) {
+		s.Remove(now, a, reason, err, false)
+	}
+}
+
+// drop takes a out of the set and stops its timers.
+func (s *Set) drop(now time.Time, a *SA) {
+	if a.State == Gone {
+		return
+	}
+	a.State = Gone
+	for _, t := range []*Timer{&a.soft, &a.hard, &a.grace} {
+		s.host.StopTimer(t)
+	}
+	s.sas = slices.DeleteFunc(s.sas, func(b *SA) bool { return b == a })
+	s.host.Removed(now, a)
+}
+
+// removeNow removes what is installed of a, and its policies with the last of
+// its lineage. It runs even if the session ends.
+func (s *Set) removeNow(a *SA, done func(now time.Time)) {
+	wipe(a.pending)
+	a.pending = nil
+	in, out, plane := a.in, a.out, s.plane
+	owner, setPolicies := spd.Owner(a.Info.ID), !a.Config.NoPolicies
+	var policies []spd.Policy
+	for _, b := range s.sas {
+		if b != a && b.Info.ID == a.Info.ID && b.State >= InboundOnly && b.State < Deleting {
+			policies = appendPolicies(policies, b)
+		}
+	}
+	s.host.Cleanup(ike.JobRemove, uint64(a.Info.ID), func(ctx context.Context) (any, error) {
+		var errs error
+		if setPolicies {
+			errs = plane.SetPolicies(ctx, owner, policies)
+		}
+		t, err := remove(ctx, plane, in, out)
+		return t, errors.Join(errs, err)
+	}, func(now time.Time, v any, err error) {
+		s.count(now, a, v, err)
+		if done != nil {
+			done(now)
+		}
+	})
+}
+
+// removeIDs removes some SAs and counts them.
+func (s *Set) removeIDs(a *SA, ids []spd.SAID) {
+	plane := s.plane
+	s.host.Cleanup(ike.JobRemove, uint64(a.Info.ID), func(ctx context.Context) (any, error) {
+		return remove(ctx, plane, nil, ids)
+	}, func(now time.Time, v any, err error) { s.count(now, a, v, err) })
+}
+
+func (s *Set) count(now time.Time, a *SA, v any, err error) {
+	if t, ok := v.(total); ok {
+		a.total.in = a.total.in.Add(t.in)
+		a.total.out = a.total.out.Add(t.out)
+	}
+	if err != nil {
+		s.host.Emit(ike.Warning{EventHeader: s.host.EventHeader(now), Err: err})
+	}
+}
+
+// remove removes the SAs of a bundle and returns the counters of the outermost
+// ones; an SA that is gone already is no error.
+func remove(ctx context.Context, plane spd.DataPlane, in, out []spd.SAID) (total, error) {
+	var t total
+	var errs error
+	one := func(id spd.SAID, sum *spd.Counters, counts bool) {
+		c, err := plane.Remove(ctx, id)
+		switch {
+		case errors.Is(err, spd.ErrNotFound):
+		case err != nil:
+			errs = errors.Join(errs, err)
+		case counts:
+			*sum = sum.Add(c)
+		}
+	}
+	for i, id := range out {
+		one(id, &t.out, i == len(out)-1)
+	}
+	for i, id := range in {
+		one(id, &t.in, i == len(in)-1)
+	}
+	return t, errs
+}
