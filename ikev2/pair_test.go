@@ -199,7 +199,7 @@ func TestRekeyAndDelete(t *testing.T) {
 	sb, _ := p.b.Session(other)
 	require.Len(t, sb.Children, 1)
 	require.NoError(t, p.b.RekeyIKE(p.now, other))
-	p.advance(10 * time.Second)
+	p.advance(time.Minute)
 	s2, _ := p.a.Session(id)
 	require.NotEqual(t, s.Info.LocalSPI, s2.Info.LocalSPI)
 	require.Len(t, s2.Children, 1)
