@@ -4,6 +4,9 @@ import (
 	"encoding/hex"
 	"net/netip"
 	"strings"
+
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // IdentityPattern says which identities a peer may have. The zero pattern
@@ -80,11 +83,14 @@ func ParseIdentityPattern(s string) (IdentityPattern, error) {
 			}
 		}
 		if wild {
-			p := dnPattern(rdns, name == "rfc4514")
-			if _, err := encodeRDNs(rdns); err != nil {
+			der, err := encodeRDNs(rdns)
+			if err == nil {
+				_, err = parseDN(der)
+			}
+			if err != nil {
 				return fail(err.Error())
 			}
-			return IdentityPattern{kind: patternDN, dn: p}, nil
+			return IdentityPattern{kind: patternDN, dn: dnPattern(rdns, name == "rfc4514")}, nil
 		}
 	}
 	id, err := ParseIdentity(s)
@@ -185,6 +191,21 @@ func dnPattern(rdns [][]dnTerm, reverse bool) string {
 	return b.String()
 }
 
+// attribute is the term in the form that attributes of a name have.
+func (t dnTerm) attribute() dnAttribute {
+	a := dnAttribute{oid: t.oid.String(), text: t.text, str: true, wild: t.any}
+	if t.der != "" {
+		der := cryptobyte.String(t.der)
+		var value cryptobyte.String
+		var tag cbasn1.Tag
+		if der.ReadAnyASN1(&value, &tag) {
+			a.text, a.str, _ = dnString(tag, value)
+		}
+		a.der = t.der
+	}
+	return a
+}
+
 func matchDNPattern(pattern, der string) bool {
 	dn, err := parseDN(der)
 	if err != nil {
@@ -201,7 +222,7 @@ func matchDNPattern(pattern, der string) bool {
 		for _, wild := range []bool{false, true} {
 			for _, t := range terms {
 				if t.any == wild {
-					r = append(r, dnAttribute{oid: t.oid.String(), text: t.text, der: t.der, str: t.der == "" && !wild, wild: wild})
+					r = append(r, t.attribute())
 				}
 			}
 		}
@@ -218,7 +239,11 @@ func matchDNPattern(pattern, der string) bool {
 func (p IdentityPattern) String() string {
 	switch p.kind {
 	case patternExact:
-		return p.exact.String()
+		text := p.exact.String()
+		if _, t, rest, ok := cutIDPrefix(text); ok && strings.HasPrefix(rest, "*") && t == p.exact.Type {
+			return idTypePrefix(t) + hexText(p.exact.Data) // a name that has a real *
+		}
+		return text
 	case patternType:
 		return idTypePatternPrefix(p.t) + "*"
 	case patternNet:
