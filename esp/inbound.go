@@ -142,7 +142,8 @@ func (e *Engine) watchMapping(sa *inbound, d *Datagram) {
 		return
 	}
 	if e.events.emit(spd.MappingEvent{ID: sa.id, Old: known.Remote, New: from}) {
-		sa.reported.Store(&from)
+		reported := from // on the heap only now
+		sa.reported.Store(&reported)
 	}
 }
 
