@@ -1,6 +1,7 @@
 package ikev2
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,7 +30,10 @@ func (sa *ikeSA) startAuth(now time.Time) {
 			s.fail(now, ike.DownFailed, fmt.Errorf("no Child SA is to be made, and the peer does not take an IKE SA without one (RFC 6023)"))
 			return
 		}
-		x := s.newChildExchange(s.peer.child(s.begin.Children[0]))
+		for _, name := range s.begin.Children {
+			sa.hs.plan = append(sa.hs.plan, s.childExchanges(s.peer.child(name))...)
+		}
+		x := sa.hs.plan[0]
 		x.acquire, x.packet = s.begin.Acquire, s.begin.Packet
 		s.begin.Acquire = 0
 		x.ni, x.nr = sa.hs.ni, sa.hs.nr
@@ -161,28 +165,31 @@ func (sa *ikeSA) completeInitiator(now time.Time, m *message.Message) {
 	if s.peer.Request != nil {
 		s.config = configReply(m.CP())
 	}
+	plan := sa.hs.plan
 	sa.establish(now)
 	if x == nil {
 		sa.finish(now)
-		sa.s.moreChildren(now, 0)
 		return
 	}
 	x.accept(now, m, nil, func(now time.Time, err error) {
+		plan = plan[1:]
+		if isNotify(err, message.NotifySinglePairRequired) && x.pair == nil {
+			plan = append(s.pairs(x.cfg), plan...)
+		}
 		if err != nil {
 			x.failed(now, err)
 		}
 		sa.finish(now)
-		s.moreChildren(now, 1)
+		for _, x := range plan {
+			if s.current != nil {
+				s.current.enqueue(now, &createChild{x: x})
+			}
+		}
 	})
 }
 
-// moreChildren begins the Child SAs after the one that came with IKE_AUTH.
-func (s *session) moreChildren(now time.Time, from int) {
-	if s.dead || s.current == nil {
-		return
-	}
-	for _, name := range s.begin.Children[min(from, len(s.begin.Children)):] {
-		x := s.newChildExchange(s.peer.child(name))
-		s.current.enqueue(now, &createChild{x: x})
-	}
+// isNotify reports whether an error is the peer's notify of that type.
+func isNotify(err error, t message.NotifyType) bool {
+	var n *NotifyError
+	return errors.As(err, &n) && n.Type == t
 }

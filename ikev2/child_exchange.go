@@ -30,10 +30,10 @@ type childExchange struct {
 	// Initiator.
 	acquire   spd.AcquireID
 	packet    *spd.Selector
+	pair      *spd.Selector // only this pair of the configured selectors
 	offered   []spd.Proposal
 	group     dh.ID // 0 without PFS
 	keyShare  keyExchange
-	narrowNAT bool
 
 	mode          spd.Mode
 	proposal      spd.Proposal
@@ -48,6 +48,29 @@ type childExchange struct {
 
 func (s *session) newChildExchange(cfg *Child) *childExchange {
 	return &childExchange{s: s, cfg: cfg, initiator: true, mode: cfg.Mode}
+}
+
+// childExchanges are the negotiations that a configured Child takes: one, or
+// one for each pair of selectors with a peer that takes one pair at a time.
+func (s *session) childExchanges(cfg *Child) []*childExchange {
+	if !s.peer.Quirks.OnePairPerChild {
+		return []*childExchange{s.newChildExchange(cfg)}
+	}
+	return s.pairs(cfg)
+}
+
+func (s *session) pairs(cfg *Child) (all []*childExchange) {
+	local, remote := s.offeredSelectors(cfg)
+	for _, l := range local {
+		for _, r := range remote {
+			if l.Is4() == r.Is4() {
+				x := s.newChildExchange(cfg)
+				x.pair = &spd.Selector{Local: l, Remote: r}
+				all = append(all, x)
+			}
+		}
+	}
+	return all
 }
 
 // reserve gets the inbound SPI.
@@ -93,6 +116,9 @@ func (x *childExchange) offer(inAuth bool) message.Payloads {
 		}
 	}
 	x.local, x.remote = s.offeredSelectors(x.cfg)
+	if x.pair != nil {
+		x.local, x.remote = []spd.TrafficSelector{x.pair.Local}, []spd.TrafficSelector{x.pair.Remote}
+	}
 	if x.old != nil {
 		// A rekey keeps what was agreed (RFC 7296 2.9.2).
 		x.local, x.remote = x.old.Info.LocalTS, x.old.Info.RemoteTS
@@ -237,7 +263,9 @@ func (x *childExchange) install(now time.Time, k *ikeKeys, shared []byte, hold b
 		info.ReqID = s.ep.newReqID()
 	}
 	x.sa = s.children.Add(info, x.cfg.lifeOf(s.peer), x.initiator, x.old)
-	s.ep.children[in.SPI] = s
+	s.ep.childSAs++
+	s.ep.children[childKey{spi: in.SPI}] = s
+	s.ep.children[childKey{spi: out.SPI, remote: s.remoteAddr()}] = s
 	bundle := func(sa spd.SA) *spd.Bundle {
 		return &spd.Bundle{SAs: []spd.SA{sa}, ReqID: x.sa.Info.ReqID, Local: s.path.Local, Remote: s.path.Remote, UDPEncap: s.encap(),
 			Interface: s.path.Interface, LocalTS: x.local, RemoteTS: x.remote, OriginalLocal: x.originalLocal, OriginalRemote: x.originalRemote,

@@ -41,9 +41,13 @@ func (sa *ikeSA) answerChild(now time.Time, m *message.Message, old *child.SA, a
 		refuse(now, message.NotifyInvalidSyntax, nil, err)
 		return
 	}
-	if old == nil && s.children.Len() >= s.ep.cfg.Limits.Children {
+	limit := s.ep.cfg.Limits.Children
+	if old != nil {
+		limit *= 2 // while it is replaced
+	}
+	if s.children.Len() >= limit {
 		s.ep.stats.Limited++
-		refuse(now, message.NotifyNoAdditionalSAs, nil, fmt.Errorf("limit of %d Child SAs is reached", s.ep.cfg.Limits.Children))
+		refuse(now, message.NotifyNoAdditionalSAs, nil, fmt.Errorf("limit of %d Child SAs is reached", limit))
 		return
 	}
 	x.ni, x.nr = sa.childNonces(m, inAuth)

@@ -204,6 +204,11 @@ func (t *createChild) refused(now time.Time, sa *ikeSA, n *message.Notify) {
 		cfg := x.cfg
 		s.children.Remove(now, old, ike.DownRemote, err, false)
 		sa.queue = append(sa.queue, &createChild{x: s.newChildExchange(cfg)})
+	case n.Type == message.NotifySinglePairRequired && old == nil && x.pair == nil:
+		x.failed(now, err)
+		for _, p := range s.pairs(x.cfg) {
+			sa.queue = append(sa.queue, &createChild{x: p})
+		}
 	default:
 		t.fail(now, sa, err)
 		return

@@ -29,11 +29,13 @@ type Endpoint struct {
 	initial  map[initKey]*ikeSA     // half-open responders by what their first message is known by
 	perIP    map[netip.Addr]int     // half-open responders
 	halfOpen int
-	children map[spd.SPI]*session // by inbound SPI, for events of the data plane
+	children map[childKey]*session // by SPI, for events of the data plane
 	cookies  cookieJar
 
 	timers schedule.Queue[func(now time.Time)]
 	jobs   map[ike.JobID]pendingJob
+
+	childSAs int
 
 	nextJob     ike.JobID
 	nextSession uint64
@@ -79,7 +81,7 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 		sas:      make(map[message.SPI]*ikeSA),
 		initial:  make(map[initKey]*ikeSA),
 		perIP:    make(map[netip.Addr]int),
-		children: make(map[spd.SPI]*session),
+		children: make(map[childKey]*session),
 		jobs:     make(map[ike.JobID]pendingJob),
 	}
 	if err := e.cookies.rotate(cfg.Rand); err != nil {
@@ -140,18 +142,23 @@ func (e *Endpoint) HandleDataPlane(now time.Time, ev spd.Event) {
 	default:
 		return
 	}
+	if s := e.children[keyOf(id)]; s != nil {
+		s.handleDataPlane(now, ev)
+	}
+}
+
+// childKey names an installed SA: ours by its SPI alone, the peers' by their
+// address too, since they choose their SPIs without regard to each other.
+type childKey struct {
+	spi    spd.SPI
+	remote netip.Addr // of an outbound SA
+}
+
+func keyOf(id spd.SAID) childKey {
 	if id.Direction == spd.In {
-		if s := e.children[id.SPI]; s != nil {
-			s.handleDataPlane(now, ev)
-		}
-		return
+		return childKey{spi: id.SPI}
 	}
-	// Outbound SPIs are the peers' and may be equal; each session knows its own.
-	for _, s := range e.sessions {
-		if s.handleDataPlane(now, ev) {
-			return
-		}
-	}
+	return childKey{spi: id.SPI, remote: id.Dst}
 }
 
 // PollTransmit returns the next datagram to send.
@@ -210,7 +217,7 @@ type Stats struct {
 // Stats returns the counters.
 func (e *Endpoint) Stats() Stats {
 	s := e.stats
-	s.Sessions, s.HalfOpen, s.Children = len(e.sessions), e.halfOpen, len(e.children)
+	s.Sessions, s.HalfOpen, s.Children = len(e.sessions), e.halfOpen, e.childSAs
 	s.Timers, s.Jobs = e.timers.Len(), len(e.jobs)
 	return s
 }

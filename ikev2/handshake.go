@@ -38,7 +38,8 @@ type handshake struct {
 	initialContact bool
 	childless      bool // the peer can do without a first Child SA
 
-	child *childExchange // the Child SA made along with the IKE SA
+	child *childExchange   // the Child SA made along with the IKE SA
+	plan  []*childExchange // all Child SAs that the initiator will make
 }
 
 func (hs *handshake) wipe() {

@@ -272,6 +272,11 @@ func (sa *ikeSA) serveRekeyIKE(now time.Time, m *message.Message) {
 		}
 		sa.respond(now, x, n)
 	}
+	if len(s.sas) > maxSAs {
+		e.stats.Limited++ // a peer that rekeys again and again and deletes nothing
+		refuse(now, &message.Notify{Type: message.NotifyTemporaryFailure}, nil)
+		return
+	}
 	if sa.state != stateEstablished || s.ending || sa.busyWithChild() {
 		refuse(now, &message.Notify{Type: message.NotifyTemporaryFailure}, nil)
 		return
@@ -341,6 +346,10 @@ func (sa *ikeSA) serveRekeyIKE(now time.Time, m *message.Message) {
 		sa.handOver(now, next, false)
 	})
 }
+
+// maxSAs bounds the IKE SAs of a session: the one in use, and those that wait
+// for the peer's Delete.
+const maxSAs = 8
 
 // busyWithChild reports whether an exchange about a Child SA is under way from
 // this side, which the IKE SA must outlive (RFC 7296 2.25.2).

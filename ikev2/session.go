@@ -180,19 +180,28 @@ func (s *session) alive(now time.Time, sa *ikeSA, path ike.Path) {
 	if path == s.path {
 		return
 	}
-	follow := sa.state == stateAuth && path.Local != s.path.Local || // the initiator floats to the NAT-T port
-		sa.state >= stateEstablished && s.natRemote && !s.natLocal
-	if sa.state == stateAuth && !s.initiator {
-		follow = true
-	}
-	if !follow {
+	floats := sa.state == stateAuth && !s.initiator // to the NAT-T port
+	remapped := sa.state >= stateEstablished && s.natRemote && !s.natLocal
+	if !floats && !remapped {
 		return
 	}
 	old := s.path
 	s.path = path
 	if s.up {
+		s.reindex(old.Remote.Addr().Unmap())
 		s.children.Move(s.endpoints())
 		s.ep.emit(ike.SessionMoved{EventHeader: s.EventHeader(now), Old: old})
+	}
+}
+
+// reindex finds the outbound SAs by the peer's new address.
+func (s *session) reindex(old netip.Addr) {
+	for _, a := range s.children.All() {
+		k := childKey{spi: a.Info.Out, remote: old}
+		if s.ep.children[k] == s {
+			delete(s.ep.children, k)
+		}
+		s.ep.children[childKey{spi: a.Info.Out, remote: s.remoteAddr()}] = s
 	}
 }
 
@@ -202,7 +211,7 @@ func (s *session) handleDataPlane(now time.Time, ev spd.Event) bool {
 		// The data plane has authenticated the packet; the next IKE message
 		// will confirm the address, so that a replayed packet does not steal
 		// the session: ask for one.
-		if s.up && s.natRemote && m.New.Addr().IsValid() && m.New.Addr() != s.path.Remote.Addr() || m.New.Port() != s.path.Remote.Port() {
+		if s.up && s.natRemote && m.New != s.path.Remote {
 			s.checkLiveness(now)
 		}
 		return true
@@ -311,8 +320,11 @@ func (s *session) EventHeader(now time.Time) ike.EventHeader {
 
 // Removed implements child.Host.
 func (s *session) Removed(now time.Time, a *child.SA) {
-	if s.ep.children[a.Info.In] == s {
-		delete(s.ep.children, a.Info.In)
+	s.ep.childSAs--
+	for _, k := range []childKey{{spi: a.Info.In}, {spi: a.Info.Out, remote: s.remoteAddr()}} {
+		if s.ep.children[k] == s {
+			delete(s.ep.children, k)
+		}
 	}
 }
 
