@@ -80,7 +80,6 @@ func (s *session) end(now time.Time, reason ike.DownReason, err error) {
 	}
 	s.dead = true
 	delete(e.sessions, s.id)
-	e.dropJobs(s)
 	if s.up {
 		e.cfg.Load.sessions.Add(-1)
 		e.emit(ike.SessionDown{EventHeader: header, Reason: reason, Err: err})
@@ -117,16 +116,6 @@ func (sa *ikeSA) leave(now time.Time, err error) {
 	sa.ep.setTimer(&sa.hard, now.Add(sa.s.timing.DeleteWait))
 	for _, t := range tasks {
 		t.abort(now, sa, err)
-	}
-}
-
-// dropJobs forgets the jobs of a session that has ended, but for those whose
-// results must be given back.
-func (e *Endpoint) dropJobs(s *session) {
-	for id, j := range e.jobs {
-		if j.sa == s && j.abandon == nil {
-			delete(e.jobs, id)
-		}
 	}
 }
 
