@@ -34,7 +34,10 @@ type DataPlane interface {
 	// all transforms or none. InstallOutbound makes the bundle the one that
 	// its ReqID's policies send through; earlier bundles of the ReqID stay
 	// installed until they are removed, so that there is never a moment
-	// without one. The data plane keeps no reference to b's keys.
+	// without one. A data plane that looks at the bundles' selectors takes the
+	// latest one that has room for the packet. The data plane keeps no reference
+	// to b's keys. What is wrong with b itself is ErrBundle (see Bundle.Valid),
+	// what the data plane cannot do ErrUnsupported (see Capabilities.Check).
 	InstallInbound(ctx context.Context, b *Bundle) error
 	InstallOutbound(ctx context.Context, b *Bundle) error
 
@@ -44,7 +47,9 @@ type DataPlane interface {
 	// Query returns the counters of one SA.
 	Query(ctx context.Context, id SAID) (Counters, error)
 	// MovePeer changes the outer addresses of an SA whose peer (or whose own
-	// host) has moved: NAT mapping change or MOBIKE.
+	// host) has moved: NAT mapping change or MOBIKE. The SA's Dst changes with
+	// it: from then on its SAID has the new one (Local if inbound, Remote if
+	// outbound).
 	MovePeer(ctx context.Context, id SAID, to Endpoints) error
 
 	// SetPolicies replaces the policies of one owner; nil removes them all.

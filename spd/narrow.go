@@ -65,6 +65,7 @@ func NarrowPair(tsi, tsr, ownI, ownR []TrafficSelector) (Narrowed, bool) {
 	n := Narrowed{TSi: Narrow(tsi, ownI), TSr: Narrow(tsr, ownR)}
 	// A selector dropped for want of a partner is nobody's only partner: the
 	// relation is symmetric, so one round each is enough.
+	before := len(n.TSi) + len(n.TSr)
 	i := slices.Clone(n.TSi)
 	n.TSi = slices.DeleteFunc(n.TSi, func(ts TrafficSelector) bool { return !slices.ContainsFunc(n.TSr, ts.pairs) })
 	n.TSr = slices.DeleteFunc(n.TSr, func(ts TrafficSelector) bool { return !slices.ContainsFunc(i, ts.pairs) })
@@ -72,7 +73,9 @@ func NarrowPair(tsi, tsr, ownI, ownR []TrafficSelector) (Narrowed, bool) {
 		return Narrowed{}, false
 	}
 	n.First = Covers(n.TSi, tsi[0]) && Covers(n.TSr, tsr[0]) && tsi[0].pairs(tsr[0])
-	n.All = coversAll(n.TSi, tsi) && coversAll(n.TSr, tsr)
+	// Against the own policy rather than the result, which a peer can make long.
+	n.All = len(n.TSi)+len(n.TSr) == before && len(n.TSi) < MaxSelectors && len(n.TSr) < MaxSelectors &&
+		coversAll(ownI, tsi) && coversAll(ownR, tsr)
 	return n, true
 }
 
@@ -114,7 +117,7 @@ func Covers(set []TrafficSelector, ts TrafficSelector) bool {
 	if ts.Valid() != nil {
 		return false
 	}
-	var parts []TrafficSelector
+	var parts []addrPorts
 	for _, s := range set {
 		if s.Contains(ts) {
 			return true
@@ -123,35 +126,44 @@ func Covers(set []TrafficSelector, ts TrafficSelector) bool {
 		// list of all protocols which together would be any.
 		if s.Protocol == 0 || s.Protocol == ts.Protocol {
 			if p, ok := s.Intersect(ts); ok {
-				parts = append(parts, p)
+				parts = append(parts, addrPorts{toAddr128(p.First), toAddr128(p.Last), p.Ports})
 			}
 		}
 	}
 	// Walk along the addresses from one edge of a part to the next; between two
-	// edges the same parts apply to every address.
-	slices.SortFunc(parts, func(a, b TrafficSelector) int { return a.First.Compare(b.First) })
+	// edges the same parts apply to every address. In the order of their first
+	// ports, the parts of such a stretch tell in one pass whether they leave a
+	// hole.
+	slices.SortFunc(parts, func(a, b addrPorts) int { return cmp.Compare(a.ports.First, b.ports.First) })
 	last := toAddr128(ts.Last)
-	var ports []PortRange
 	for at := toAddr128(ts.First); ; {
 		end := last // of the stretch that begins at 'at'
-		ports = ports[:0]
-		for _, p := range parts {
-			first, plast := toAddr128(p.First), toAddr128(p.Last)
-			if at.less(first) {
-				if e := first.prev(); e.less(end) {
+		next := uint32(ts.Ports.First)
+		whole, opaque := false, false
+		for i := range parts {
+			p := &parts[i]
+			if at.less(p.first) {
+				if e := p.first.prev(); e.less(end) {
 					end = e
 				}
-				break
-			}
-			if plast.less(at) {
 				continue
 			}
-			ports = append(ports, p.Ports)
-			if plast.less(end) {
-				end = plast
+			if p.last.less(at) {
+				continue
+			}
+			if p.last.less(end) {
+				end = p.last
+			}
+			switch {
+			case p.ports == ts.Ports:
+				whole = true
+			case p.ports == OpaquePort:
+				opaque = true
+			case uint32(p.ports.First) <= next:
+				next = max(next, uint32(p.ports.Last)+1)
 			}
 		}
-		if !portsCover(ports, ts.Ports) {
+		if whole = whole || next > uint32(ts.Ports.Last) && (opaque || ts.Ports != AnyPort) && ts.Ports != OpaquePort; !whole {
 			return false
 		}
 		if end == last {
@@ -159,6 +171,12 @@ func Covers(set []TrafficSelector, ts TrafficSelector) bool {
 		}
 		at = end.next()
 	}
+}
+
+// addrPorts is what Covers works on.
+type addrPorts struct {
+	first, last addr128
+	ports       PortRange
 }
 
 // CoversSet reports whether the set covers all of the others.
@@ -171,30 +189,6 @@ func coversAll(set, others []TrafficSelector) bool {
 		}
 	}
 	return true
-}
-
-// portsCover sorts parts.
-func portsCover(parts []PortRange, want PortRange) bool {
-	if want == AnyPort || want == OpaquePort {
-		if !slices.ContainsFunc(parts, func(p PortRange) bool { return p == AnyPort || p == OpaquePort }) {
-			return false
-		}
-		if want == OpaquePort {
-			return true
-		}
-	}
-	slices.SortFunc(parts, func(a, b PortRange) int { return cmp.Compare(a.First, b.First) })
-	next := uint32(want.First)
-	for _, p := range parts {
-		if p == OpaquePort {
-			continue
-		}
-		if uint32(p.First) > next {
-			return false
-		}
-		next = max(next, uint32(p.Last)+1)
-	}
-	return next > uint32(want.Last)
 }
 
 // Merge returns the selectors of all sets in order, without those that

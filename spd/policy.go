@@ -14,7 +14,7 @@ const (
 	ActionDiscard Action = iota
 	ActionBypass
 	ActionProtect // send through the Child SA of ReqID; without one the packet waits (AcquireEvent) or is dropped
-	ActionTrap    // as ActionProtect without an SA: raise an AcquireEvent, hold the packet, never send it in clear
+	ActionTrap    // as ActionProtect, where there is perhaps no SA yet: without one raise an AcquireEvent, hold the packet, never send it in clear
 )
 
 func (a Action) String() string {

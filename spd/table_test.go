@@ -174,7 +174,7 @@ func randomFlow(r *rand.Rand) *Flow {
 // snapshots must not notice what comes after them.
 func TestPolicyTableAgainstLinearSearch(t *testing.T) {
 	hits := 0
-	for seed := range uint64(40) {
+	for seed := range uint64(15) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		var list naive
 		var table *PolicyTable
@@ -244,7 +244,7 @@ func TestPolicyTableAgainstLinearSearch(t *testing.T) {
 			require.Empty(t, table.groups[d][1])
 		}
 	}
-	require.Greater(t, hits, 5000)
+	require.Greater(t, hits, 2000)
 }
 
 func TestPolicyTableManyCells(t *testing.T) {
