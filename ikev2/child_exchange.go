@@ -28,17 +28,21 @@ type childExchange struct {
 	ni, nr    []byte
 
 	// Initiator.
-	acquire   spd.AcquireID
-	packet    *spd.Selector
-	pair      *spd.Selector // only this pair of the configured selectors
-	offered   []spd.Proposal
-	group     dh.ID // 0 without PFS
-	keyShare  keyExchange
+	acquire  spd.AcquireID
+	packet   *spd.Selector
+	pair     *spd.Selector // only this pair of the configured selectors
+	offered  []spd.Proposal
+	group    dh.ID // 0 without PFS
+	keyShare keyExchange
 
 	mode          spd.Mode
 	proposal      spd.Proposal
 	peerSPI       spd.SPI
 	local, remote []spd.TrafficSelector // initiator: offered, then agreed
+
+	// IPComp (RFC 7296 2.22): wanted until the peer answers, then agreed.
+	ipcomp  bool
+	peerCPI spd.SPI
 
 	// Transport mode behind a NAT: what the peer calls the two hosts.
 	originalLocal, originalRemote netip.Addr
@@ -47,7 +51,7 @@ type childExchange struct {
 }
 
 func (s *session) newChildExchange(cfg *Child) *childExchange {
-	return &childExchange{s: s, cfg: cfg, initiator: true, mode: cfg.Mode}
+	return &childExchange{s: s, cfg: cfg, initiator: true, mode: cfg.Mode, ipcomp: s.canIPComp(cfg)}
 }
 
 // childExchanges are the negotiations that a configured Child takes: one, or
@@ -82,6 +86,11 @@ func (x *childExchange) reserve(done func(now time.Time, err error)) {
 	}
 	x.requests = []spd.SPIRequest{{Protocol: x.cfg.Proposals[0].Protocol, Local: s.localAddr(), Remote: s.remoteAddr(), ReqID: reqID,
 		Mark: x.cfg.Options.MarkIn, Acquire: x.acquire, TTL: s.timing.RetransmitMax * time.Duration(s.timing.RetransmitTries+1)}}
+	if x.ipcomp {
+		r := x.requests[0]
+		r.Protocol = spd.ProtoIPComp
+		x.requests = append(x.requests, r)
+	}
 	s.children.Reserve(x.requests, func(now time.Time, spis []spd.SPI, err error) {
 		x.spis = spis
 		done(now, err)
@@ -105,6 +114,7 @@ func (x *childExchange) offer(inAuth bool) message.Payloads {
 	if x.old != nil {
 		out = append(out, &message.Notify{Type: message.NotifyRekeySA, Protocol: x.old.Info.Protocol, SPI: spiBytes(x.old.Info.In)})
 	}
+	out = append(out, x.ipcompNotify(x.spis)...)
 	if x.mode == spd.ModeTransport {
 		out = append(out, &message.Notify{Type: message.NotifyUseTransportMode})
 	}
@@ -207,6 +217,7 @@ func (x *childExchange) check(m *message.Message) error {
 		return protocolError(m.Header.Exchange, "traffic selectors %v === %v are not within the offered %v === %v", local, remote, x.local, x.remote)
 	}
 	x.local, x.remote = x.natSelectors(local, remote)
+	x.agreeIPComp(m)
 	return nil
 }
 
@@ -266,13 +277,21 @@ func (x *childExchange) install(now time.Time, k *ikeKeys, shared []byte, hold b
 	s.ep.childSAs++
 	s.ep.children[childKey{spi: in.SPI}] = s
 	s.ep.children[childKey{spi: out.SPI, remote: s.remoteAddr()}] = s
-	bundle := func(sa spd.SA) *spd.Bundle {
-		return &spd.Bundle{SAs: []spd.SA{sa}, ReqID: x.sa.Info.ReqID, Local: s.path.Local, Remote: s.path.Remote, UDPEncap: s.encap(),
+	bundle := func(sa spd.SA, cpi spd.SPI) *spd.Bundle {
+		return &spd.Bundle{SAs: x.withIPComp(sa, cpi), ReqID: x.sa.Info.ReqID, Local: s.path.Local, Remote: s.path.Remote, UDPEncap: s.encap(),
 			Interface: s.path.Interface, LocalTS: x.local, RemoteTS: x.remote, OriginalLocal: x.originalLocal, OriginalRemote: x.originalRemote,
 			Lifetime: x.sa.Config.Volume, Options: x.cfg.Options}
 	}
+	var cpi spd.SPI
+	if len(x.spis) > 1 {
+		cpi = x.spis[1]
+		if !x.ipcomp {
+			s.children.Release(x.requests[1:], x.spis[1:])
+		}
+	}
 	x.spis = nil // installed or removed from here on, no longer reserved
-	s.children.Install(now, x.sa, bundle(in), bundle(out), hold, func(now time.Time, err error) {
+	x.sa.Info.IPComp = x.ipcomp
+	s.children.Install(now, x.sa, bundle(in, cpi), bundle(out, x.peerCPI), hold, func(now time.Time, err error) {
 		if err != nil {
 			done(now, fmt.Errorf("installing the Child SA: %w", err))
 			return

@@ -68,6 +68,7 @@ func (sa *ikeSA) answerChild(now time.Time, m *message.Message, old *child.SA, a
 		return
 	}
 	x.proposal = selected.Proposal
+	x.agreeIPComp(m)
 	num := m.SA().Proposals[selected.OfferedIndex].Num
 	group := dh.ID(x.proposal.KeyExchange())
 	if group != dh.None && uint16(group) != ke {
@@ -145,6 +146,7 @@ func (x *childExchange) choose(m *message.Message, offered []spd.Proposal, tsi, 
 		x.cfg, x.mode, x.local, x.remote = c, mode, n.TSr, n.TSi
 		x.originalLocal, x.originalRemote = y.originalLocal, y.originalRemote
 		best, bestFirst = sel, n.First
+		x.ipcomp = s.canIPComp(c)
 	}
 	if x.cfg != nil {
 		return best, 0, nil
@@ -170,14 +172,14 @@ func (x *childExchange) respond(now time.Time, sa *ikeSA, m *message.Message, ts
 			refuse(now, message.NotifyTemporaryFailure, nil, fmt.Errorf("reserving an SPI: %w", err))
 			return
 		}
-		spi := x.spis[0]
+		spis := x.spis
 		x.install(now, sa.keys, share.secret, x.old != nil, func(now time.Time, err error) {
 			share.secret.Wipe()
 			if err != nil {
 				refuse(now, message.NotifyTemporaryFailure, nil, err)
 				return
 			}
-			answer(now, x.answer(num, spi, share.public, inAuth), x.sa)
+			answer(now, x.answer(num, spis, share.public, inAuth), x.sa)
 		})
 	}
 	exchange := func(now time.Time) {
@@ -225,12 +227,12 @@ func (x *childExchange) respond(now time.Time, sa *ikeSA, m *message.Message, ts
 
 // answer makes the response's payloads. In transport mode behind a NAT the
 // peer gets its own view of the addresses back (RFC 7296 2.23.1).
-func (x *childExchange) answer(num uint8, spi spd.SPI, public []byte, inAuth bool) message.Payloads {
-	var out message.Payloads
+func (x *childExchange) answer(num uint8, spis []spd.SPI, public []byte, inAuth bool) message.Payloads {
+	out := x.ipcompNotify(spis)
 	if x.mode == spd.ModeTransport {
 		out = append(out, &message.Notify{Type: message.NotifyUseTransportMode})
 	}
-	out = append(out, &message.SA{Proposals: []message.Proposal{wireProposal(x.proposal, num, spiBytes(spi))}})
+	out = append(out, &message.SA{Proposals: []message.Proposal{wireProposal(x.proposal, num, spiBytes(spis[0]))}})
 	if !inAuth {
 		out = append(out, &message.Nonce{Data: x.nr})
 		if public != nil {

@@ -1,0 +1,51 @@
+package ikev2
+
+import (
+	"slices"
+
+	"github.com/racoon3/racoon/ikev2/message"
+	"github.com/racoon3/racoon/spd"
+)
+
+// ipcompDeflate is the only IPComp transform in use: DEFLATE (RFC 2394).
+const ipcompDeflate = 2
+
+// canIPComp reports whether compression is configured and the data plane has
+// it.
+func (s *session) canIPComp(c *Child) bool {
+	return c.IPComp && slices.Contains(s.ep.cfg.DataPlane.Capabilities().IPComp, ipcompDeflate)
+}
+
+// ipcompNotify offers or accepts compression with our CPI, the second of the
+// reserved SPIs.
+func (x *childExchange) ipcompNotify(spis []spd.SPI) message.Payloads {
+	if !x.ipcomp || len(spis) < 2 {
+		return nil
+	}
+	return message.Payloads{&message.Notify{Type: message.NotifyIPCompSupported, Data: message.AppendIPCompData(nil, spis[1], ipcompDeflate)}}
+}
+
+// agreeIPComp looks for the peer's side of the agreement.
+func (x *childExchange) agreeIPComp(m *message.Message) {
+	wanted := x.ipcomp
+	x.ipcomp = false
+	for n := range m.Notifies() {
+		if n.Type != message.NotifyIPCompSupported || !wanted {
+			continue
+		}
+		if cpi, transform, err := n.IPComp(); err == nil && transform == ipcompDeflate && cpi >= 256 {
+			x.ipcomp, x.peerCPI = true, cpi
+		}
+	}
+}
+
+// withIPComp puts compression before the SA's transform. The mode is that of
+// the first transform; what follows carries its result.
+func (x *childExchange) withIPComp(sa spd.SA, cpi spd.SPI) []spd.SA {
+	if !x.ipcomp {
+		return []spd.SA{sa}
+	}
+	compress := spd.SA{Protocol: spd.ProtoIPComp, SPI: cpi, Mode: sa.Mode, Encryption: spd.Transform{ID: ipcompDeflate}}
+	sa.Mode = spd.ModeTransport
+	return []spd.SA{compress, sa}
+}
