@@ -16,9 +16,9 @@ import (
 	"github.com/racoon3/racoon/spd"
 )
 
-// unhex decodes hexadecimal with spaces.
+// unhex decodes hexadecimal with white space.
 func unhex(s string) []byte {
-	b, err := hex.DecodeString(strings.ReplaceAll(strings.ReplaceAll(s, " ", ""), "\n", ""))
+	b, err := hex.DecodeString(strings.Join(strings.Fields(s), ""))
 	if err != nil {
 		panic(err)
 	}
