@@ -232,8 +232,8 @@ func fixedIDLength(t IDType) int {
 }
 
 // Equal reports whether two identities name the same: octet by octet, except
-// that host names and the host part of mail addresses ignore ASCII case, and
-// distinguished names compare as RFC 5280 7.1 says: attribute by attribute in
+// that host names and the host part of mail addresses ignore ASCII case, subnets
+// ignore the bits beyond their mask, and distinguished names compare as RFC 5280 7.1 says: attribute by attribute in
 // order, whatever the string types, regardless of case and of blanks. A
 // malformed distinguished name equals only its own octets.
 func (id Identity) Equal(o Identity) bool {
@@ -248,6 +248,10 @@ func (id Identity) Equal(o Identity) bool {
 		return equalFoldASCII(id.Data, o.Data)
 	case IDRFC822Addr:
 		return equalMail(id.Data, o.Data)
+	case IDIPv4Subnet, IDIPv6Subnet:
+		p, ok1 := id.prefix()
+		q, ok2 := o.prefix()
+		return ok1 && ok2 && p.Masked() == q.Masked()
 	case IDDERASN1DN:
 		a, errA := parseDN(id.Data)
 		b, errB := parseDN(o.Data)

@@ -145,7 +145,7 @@ func (p IdentityPattern) Match(id Identity) bool {
 			return p.net.Contains(a)
 		}
 		q, ok := id.prefix()
-		return ok && q == p.net
+		return ok && q.Masked() == p.net
 	case patternSuffix:
 		// The * stands for at least one octet; "x@" alone has none.
 		i := len(id.Data) - len(p.text)
