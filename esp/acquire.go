@@ -1,6 +1,7 @@
 package esp
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -9,15 +10,16 @@ import (
 
 // acquires holds the packets that wait for SAs under negotiation, so that the
 // first packets of a flow are not lost. There is one acquire at a time for a
-// reqid.
+// policy.
 type acquires struct {
 	cfg *Config
 
-	mu      sync.Mutex
-	last    spd.AcquireID
-	byReqID map[uint32]*acquire
-	byID    map[spd.AcquireID]*acquire
-	held    int // packets in all acquires and in ready
+	mu       sync.Mutex
+	last     spd.AcquireID
+	byPolicy map[spd.Policy]*acquire
+	byReqID  map[uint32][]*acquire
+	byID     map[spd.AcquireID]*acquire
+	held     int // packets in all acquires and in ready
 
 	ready  []Packet      // packets whose SA is there now
 	any    atomic.Bool   // ready is not empty
@@ -26,14 +28,15 @@ type acquires struct {
 
 type acquire struct {
 	id      spd.AcquireID
-	reqID   uint32
+	policy  spd.Policy
 	expires int64
 	packets []Packet
 }
 
 func (a *acquires) init(cfg *Config) {
 	a.cfg = cfg
-	a.byReqID = make(map[uint32]*acquire)
+	a.byPolicy = make(map[spd.Policy]*acquire)
+	a.byReqID = make(map[uint32][]*acquire)
 	a.byID = make(map[spd.AcquireID]*acquire)
 	a.signal = make(chan struct{}, 1)
 }
@@ -51,18 +54,19 @@ func (e *Engine) hold(p Packet, policy *spd.Policy, f *flow, now int64, ask bool
 func (a *acquires) hold(e *Engine, p Packet, policy *spd.Policy, f *flow, now int64) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	w := a.byReqID[policy.ReqID]
+	w := a.byPolicy[*policy]
 	if w != nil && now >= w.expires {
 		a.drop(w) // never answered: ask again
 		w = nil
 	}
 	if w == nil {
 		a.last++
-		w = &acquire{id: a.last, reqID: policy.ReqID, expires: now + int64(a.cfg.AcquireTimeout)}
+		w = &acquire{id: a.last, policy: *policy, expires: now + int64(a.cfg.AcquireTimeout)}
 		if !e.events.emit(spd.AcquireEvent{ID: w.id, Policy: *policy, Packet: f.Selector(spd.Out)}) {
 			return false // nobody hears it: the next packet tries again
 		}
-		a.byReqID[w.reqID], a.byID[w.id] = w, w
+		a.byPolicy[w.policy], a.byID[w.id] = w, w
+		a.byReqID[w.policy.ReqID] = append(a.byReqID[w.policy.ReqID], w)
 	}
 	if len(w.packets) >= a.cfg.HoldPerAcquire || a.held >= a.cfg.HoldPackets {
 		return false
@@ -77,16 +81,22 @@ func (a *acquires) hold(e *Engine, p Packet, policy *spd.Policy, f *flow, now in
 // drop forgets an acquire and its packets.
 func (a *acquires) drop(w *acquire) {
 	a.held -= len(w.packets)
-	delete(a.byReqID, w.reqID)
+	delete(a.byPolicy, w.policy)
+	reqID := w.policy.ReqID
+	if rest := slices.DeleteFunc(a.byReqID[reqID], func(o *acquire) bool { return o == w }); len(rest) > 0 {
+		a.byReqID[reqID] = rest
+	} else {
+		delete(a.byReqID, reqID)
+	}
 	delete(a.byID, w.id)
 }
 
-// installed releases the packets that wait for an SA of a reqid, if any do.
-// The acquire itself stays until it is answered.
+// installed releases the packets that wait for an SA of a reqid. The acquires
+// themselves stay until they are answered.
 func (a *acquires) installed(reqID uint32) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if w := a.byReqID[reqID]; w != nil {
+	for _, w := range a.byReqID[reqID] {
 		a.release(w)
 	}
 }
@@ -145,6 +155,7 @@ func (e *Engine) Release(b *Batch) {
 func (a *acquires) clear() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	clear(a.byPolicy)
 	clear(a.byReqID)
 	clear(a.byID)
 	a.ready, a.held = nil, 0

@@ -7,7 +7,6 @@ import (
 	"io"
 	"math"
 	"net"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -26,6 +25,12 @@ const rekeyMargin = 1 << 28
 // Capabilities implements [spd.DataPlane]: everything but bundles, AH, IPComp
 // and marks.
 func (e *Engine) Capabilities() spd.Capabilities {
+	c := e.caps
+	c.Algorithms = slices.Clone(c.Algorithms)
+	return c
+}
+
+func capabilities() spd.Capabilities {
 	c := spd.Capabilities{
 		Name: "esp", ESN: true, Tunnel: true, Transport: true,
 		UDPEncap: true, UDPEncap6: true, RawESP: true,
@@ -86,7 +91,7 @@ func (e *Engine) AllocSPI(ctx context.Context, r spd.SPIRequest) (spd.SPI, error
 			return 0, fmt.Errorf("esp: SPI: %w", err)
 		}
 		spi := spd.SPI(binary.BigEndian.Uint32(b[:]))
-		if spi < minSPI || e.in.get(uint32(spi)) != nil {
+		if spi < spd.FirstSPI || e.in.get(uint32(spi)) != nil {
 			continue
 		}
 		if until, ok := e.larval[spi]; ok && now < until {
@@ -126,44 +131,28 @@ func (e *Engine) ReleaseSPI(ctx context.Context, id spd.SAID) error {
 	return nil
 }
 
-// checkBundle returns the only SA of a bundle.
-func checkBundle(b *spd.Bundle) (*spd.SA, error) {
-	if len(b.SAs) != 1 {
-		return nil, fmt.Errorf("esp: %w: bundle of %d transforms", spd.ErrUnsupported, len(b.SAs))
+// check returns the only SA of a bundle that this engine can install.
+func (e *Engine) check(b *spd.Bundle) (*spd.SA, error) {
+	if err := b.Valid(); err != nil {
+		return nil, err
 	}
-	for _, a := range []netip.AddrPort{b.Local, b.Remote} {
-		if !a.Addr().IsValid() || a.Addr().IsUnspecified() {
-			return nil, fmt.Errorf("esp: SPI %08x: outer addresses %v, %v are not both given", uint32(b.SAs[0].SPI), b.Local, b.Remote)
-		}
+	if err := e.caps.Check(b); err != nil {
+		return nil, err
 	}
-	if b.Local.Addr().Unmap().Is4() != b.Remote.Addr().Unmap().Is4() {
-		return nil, fmt.Errorf("esp: SPI %08x: outer addresses %v, %v are of different families", uint32(b.SAs[0].SPI), b.Local, b.Remote)
-	}
-	if len(b.LocalTS) == 0 || len(b.RemoteTS) == 0 {
-		return nil, fmt.Errorf("esp: SPI %08x: no traffic selectors", uint32(b.SAs[0].SPI))
-	}
-	for _, ts := range slices.Concat(b.LocalTS, b.RemoteTS) {
-		if err := ts.Valid(); err != nil {
-			return nil, fmt.Errorf("esp: SPI %08x: %w", uint32(b.SAs[0].SPI), err)
-		}
+	if b.Local.Addr().IsUnspecified() || b.Remote.Addr().IsUnspecified() {
+		return nil, fmt.Errorf("%w: outer addresses %v, %v: unspecified", spd.ErrBundle, b.Local, b.Remote)
 	}
 	return &b.SAs[0], nil
 }
 
 func endpoints(b *spd.Bundle) spd.Endpoints {
-	return unmapped(spd.Endpoints{Local: b.Local, Remote: b.Remote, UDPEncap: b.UDPEncap})
-}
-
-func unmapped(e spd.Endpoints) spd.Endpoints {
-	e.Local = netip.AddrPortFrom(e.Local.Addr().Unmap(), e.Local.Port())
-	e.Remote = netip.AddrPortFrom(e.Remote.Addr().Unmap(), e.Remote.Port())
-	return e
+	return spd.Endpoints{Local: b.Local, Remote: b.Remote, UDPEncap: b.UDPEncap}
 }
 
 // InstallInbound implements [spd.DataPlane]. The SPI need not come from
 // AllocSPI, but must be free: an SA in use is never replaced.
 func (e *Engine) InstallInbound(ctx context.Context, b *spd.Bundle) error {
-	s, err := checkBundle(b)
+	s, err := e.check(b)
 	if err != nil {
 		return err
 	}
@@ -172,13 +161,11 @@ func (e *Engine) InstallInbound(ctx context.Context, b *spd.Bundle) error {
 		return err
 	}
 	in := &inbound{
-		sa: sa, mode: s.Mode, options: b.Options,
+		sa: sa, reqID: b.ReqID, mode: s.Mode, options: b.Options,
 		local: slices.Clone(b.LocalTS), remote: slices.Clone(b.RemoteTS),
 		nat: translation{srcWas: b.OriginalRemote.Unmap(), dstWas: b.OriginalLocal.Unmap()},
 	}
-	to := endpoints(b)
-	in.id = spd.SAID{Direction: spd.In, Protocol: spd.ProtoESP, SPI: s.SPI, Dst: to.Local.Addr(), Mark: b.Options.MarkIn}
-	in.path.Store(&to)
+	in.path.Store(&path{Endpoints: endpoints(b), id: b.ID(spd.In, 0)})
 
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -195,7 +182,7 @@ func (e *Engine) InstallInbound(ctx context.Context, b *spd.Bundle) error {
 
 // InstallOutbound implements [spd.DataPlane].
 func (e *Engine) InstallOutbound(ctx context.Context, b *spd.Bundle) error {
-	s, err := checkBundle(b)
+	s, err := e.check(b)
 	if err != nil {
 		return err
 	}
@@ -211,17 +198,16 @@ func (e *Engine) InstallOutbound(ctx context.Context, b *spd.Bundle) error {
 	if s.ESN {
 		out.warnAt = math.MaxUint64 - 1<<40
 	}
-	to := endpoints(b)
-	out.id = spd.SAID{Direction: spd.Out, Protocol: spd.ProtoESP, SPI: s.SPI, Dst: to.Remote.Addr(), Mark: b.Options.MarkOut}
-	out.path.Store(e.pathTo(sa, s.Mode, &b.Options, to))
+	to := out.pathTo(&e.cfg, b.ID(spd.Out, 0), endpoints(b))
+	out.path.Store(to)
 
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err := e.ready(ctx); err != nil {
 		return err
 	}
-	if e.findOutbound(out.id) != nil {
-		return fmt.Errorf("esp: outbound SPI %08x to %v: %w", uint32(s.SPI), out.id.Dst, spd.ErrExists)
+	if e.findOutbound(to.id) != nil {
+		return fmt.Errorf("esp: outbound SPI %08x to %v: %w", uint32(s.SPI), to.id.Dst, spd.ErrExists)
 	}
 	out.usage.init(b.Lifetime, e.now())
 	e.outbound[s.SPI] = append(e.outbound[s.SPI], out)
@@ -238,18 +224,13 @@ func (e *Engine) InstallOutbound(ctx context.Context, b *spd.Bundle) error {
 	return nil
 }
 
-// findOutbound returns the outbound SA that id names, by the peer's address
-// now or when it was installed; an id without address names the only one of
-// its SPI. e.mu is held.
+// findOutbound returns the outbound SA that id names. (The peers choose its
+// SPI, so only with the destination it is unique.) e.mu is held.
 func (e *Engine) findOutbound(id spd.SAID) *outbound {
-	list := e.outbound[id.SPI]
-	for _, out := range list {
-		if out.id.Dst == id.Dst.Unmap() || out.path.Load().Remote.Addr() == id.Dst.Unmap() {
+	for _, out := range e.outbound[id.SPI] {
+		if out.path.Load().id.Dst == id.Dst {
 			return out
 		}
-	}
-	if len(list) == 1 && !id.Dst.IsValid() {
-		return list[0]
 	}
 	return nil
 }
@@ -281,10 +262,11 @@ func (e *Engine) Remove(ctx context.Context, id spd.SAID) (spd.Counters, error) 
 
 func (e *Engine) removeOutbound(out *outbound) {
 	without := func(o *outbound) bool { return o == out }
-	if rest := slices.DeleteFunc(e.outbound[out.id.SPI], without); len(rest) > 0 {
-		e.outbound[out.id.SPI] = rest
+	spi := out.sa.SPI()
+	if rest := slices.DeleteFunc(e.outbound[spi], without); len(rest) > 0 {
+		e.outbound[spi] = rest
 	} else {
-		delete(e.outbound, out.id.SPI)
+		delete(e.outbound, spi)
 	}
 	l := e.out.get(out.reqID)
 	// Readers may hold the list: it is replaced, not changed.
@@ -313,12 +295,12 @@ func (e *Engine) Query(ctx context.Context, id spd.SAID) (spd.Counters, error) {
 	return spd.Counters{}, spd.ErrNotFound
 }
 
-// MovePeer implements [spd.DataPlane]. The SA keeps the id it was installed
-// with; an outbound SA answers to its new destination as well.
+// MovePeer implements [spd.DataPlane]. The SA's Dst becomes that of the new
+// endpoints: from then on that is its SAID.
 func (e *Engine) MovePeer(ctx context.Context, id spd.SAID, to spd.Endpoints) error {
-	to = unmapped(to)
-	if !to.Local.Addr().IsValid() || !to.Remote.Addr().IsValid() || to.Local.Addr().Is4() != to.Remote.Addr().Is4() {
-		return fmt.Errorf("esp: SPI %08x cannot move to %v, %v", uint32(id.SPI), to.Local, to.Remote)
+	l, r := to.Local.Addr(), to.Remote.Addr()
+	if !l.IsValid() || !r.IsValid() || l.Is4() != r.Is4() || to.UDPEncap && (to.Local.Port() == 0 || to.Remote.Port() == 0) {
+		return fmt.Errorf("%w: SPI %08x cannot move to %+v", spd.ErrBundle, uint32(id.SPI), to)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -330,14 +312,21 @@ func (e *Engine) MovePeer(ctx context.Context, id spd.SAID, to spd.Endpoints) er
 		if in == nil {
 			return spd.ErrNotFound
 		}
-		in.path.Store(&to)
+		id = in.path.Load().id
+		id.Dst = l
+		in.path.Store(&path{Endpoints: to, id: id})
 		return nil
 	}
 	out := e.findOutbound(id)
 	if out == nil {
 		return spd.ErrNotFound
 	}
-	out.path.Store(e.pathTo(out.sa, out.mode, &out.options, to))
+	id = out.path.Load().id
+	id.Dst = r
+	if other := e.findOutbound(id); other != nil && other != out {
+		return fmt.Errorf("esp: outbound SPI %08x to %v: %w", uint32(id.SPI), r, spd.ErrExists)
+	}
+	out.path.Store(out.pathTo(&e.cfg, id, to))
 	return nil
 }
 
@@ -349,7 +338,7 @@ func (e *Engine) SetPolicies(ctx context.Context, owner spd.Owner, policies []sp
 	if err := e.ready(ctx); err != nil {
 		return err
 	}
-	return e.policies.set(owner, policies)
+	return e.policies.replace(owner, policies)
 }
 
 // AcquireDone implements [spd.DataPlane]. With nil, the packets held are ready

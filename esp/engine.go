@@ -37,7 +37,8 @@ type Config struct {
 // does its work in the callers of Outbound, Inbound and Release. All methods
 // may be called concurrently.
 type Engine struct {
-	cfg Config
+	cfg  Config
+	caps spd.Capabilities
 
 	in       table[inbound]
 	out      table[outboundList] // by reqid
@@ -84,6 +85,7 @@ func New(cfg Config) *Engine {
 	}
 	e := &Engine{
 		cfg:      cfg,
+		caps:     capabilities(),
 		outbound: make(map[spd.SPI][]*outbound),
 		larval:   make(map[spd.SPI]int64),
 	}

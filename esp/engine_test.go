@@ -400,6 +400,43 @@ func TestSelectorsAfterDecryption(t *testing.T) {
 	require.Empty(t, b.receive(a.send(later)...))
 }
 
+// TestPeerCannotSendInAnothersName: where selectors of peers overlap, policy
+// says whose traffic a packet is.
+func TestPeerCannotSendInAnothersName(t *testing.T) {
+	everything := func(b *spd.Bundle) {
+		b.LocalTS, b.RemoteTS = []spd.TrafficSelector{spd.AnyIPv4}, []spd.TrafficSelector{spd.AnyIPv4}
+	}
+	p := newPair(t, everything)
+	good, bad, gone := udp("10.1.0.1:1", "10.2.0.2:2", 8), udp("10.1.9.1:1", "10.2.0.2:2", 8), udp("10.1.8.1:1", "10.2.0.2:2", 8)
+	require.NoError(t, p.b.SetPolicies(t.Context(), 2, []spd.Policy{
+		{Direction: spd.In, Action: spd.ActionProtect, ReqID: reqID + 1,
+			Selector: spd.Selector{Local: p.b.nets[0], Remote: spd.FromPrefix(netip.MustParsePrefix("10.1.9.0/24"))}},
+		{Direction: spd.In, Action: spd.ActionDiscard,
+			Selector: spd.Selector{Local: p.b.nets[0], Remote: spd.FromPrefix(netip.MustParsePrefix("10.1.8.0/24"))}},
+	}))
+	require.Equal(t, [][]byte{good}, p.b.receive(p.a.send(good, bad, gone)...))
+	require.EqualValues(t, 2, p.b.counters(spd.In, p.ab.SAs[0].SPI).SelectorDrops)
+}
+
+// TestMovedSAHasANewName: the destination is part of an SA's name.
+func TestMovedSAHasANewName(t *testing.T) {
+	p := newPair(t)
+	id := p.ab.ID(spd.Out, 0)
+	to := spd.Endpoints{Local: p.a.outer, Remote: netip.MustParseAddrPort("203.0.113.7:4500")}
+	require.NoError(t, p.a.MovePeer(t.Context(), id, to))
+	_, err := p.a.Query(t.Context(), id)
+	require.ErrorIs(t, err, spd.ErrNotFound)
+	require.Equal(t, to.Remote, p.a.send(udp("10.1.0.1:1", "10.2.0.2:2", 8))[0].Remote)
+	require.NoError(t, p.a.InstallOutbound(t.Context(), &p.ab), "the old name is free")
+	moved := id
+	moved.Dst = to.Remote.Addr()
+	require.ErrorIs(t, p.a.MovePeer(t.Context(), id, to), spd.ErrExists)
+	c, err := p.a.Remove(t.Context(), moved)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, c.Packets)
+	require.ErrorIs(t, p.a.MovePeer(t.Context(), id, spd.Endpoints{Local: p.a.outer, Remote: netip.MustParseAddrPort("[2001:db8::2]:1")}), spd.ErrBundle)
+}
+
 // TestDummyAndTFC: dummy packets vanish (RFC 4303 2.6), and padding for
 // traffic flow confidentiality hides the size and vanishes too (2.7).
 func TestDummyAndTFC(t *testing.T) {
@@ -572,17 +609,22 @@ func TestInstallErrors(t *testing.T) {
 	g := newGateway(t, Config{}, "192.0.2.1:0", "10.1.0.0/16")
 	h := newGateway(t, Config{}, "198.51.100.2:0", "10.2.0.0/16")
 	p := &pair{t: t, a: g, b: h}
+	ah := spd.SA{Protocol: spd.ProtoAH, SPI: 5000, Integrity: integ(spd.IntegHMACSHA1_96), IntegKey: make([]byte, 20)}
 	for want, change := range map[string]func(*spd.Bundle){
-		"bundle of 2":        func(b *spd.Bundle) { b.SAs = append(b.SAs, b.SAs[0]) },
-		"bundle of 0":        func(b *spd.Bundle) { b.SAs = nil },
-		"protocol AH":        func(b *spd.Bundle) { b.SAs[0].Protocol = spd.ProtoAH },
+		"SAs[1]":             func(b *spd.Bundle) { b.SAs = append(b.SAs, b.SAs[0]) },
+		"no SAs":             func(b *spd.Bundle) { b.SAs = nil },
+		"more than one":      func(b *spd.Bundle) { b.SAs = append(b.SAs, ah) },
+		"AH":                 func(b *spd.Bundle) { b.SAs[0] = ah },
 		"reserved":           func(b *spd.Bundle) { b.SAs[0].SPI = 255 },
-		"takes 20 octets":    func(b *spd.Bundle) { b.SAs[0].EncrKey = b.SAs[0].EncrKey[:19] },
-		"unknown algorithm":  func(b *spd.Bundle) { b.SAs[0].Encryption.ID = 99 },
-		"not both given":     func(b *spd.Bundle) { b.Remote = netip.AddrPort{} },
+		"EncrKey":            func(b *spd.Bundle) { b.SAs[0].EncrKey = b.SAs[0].EncrKey[:19] },
+		"encryption":         func(b *spd.Bundle) { b.SAs[0].Encryption.ID = 99 },
+		"unspecified":        func(b *spd.Bundle) { b.Remote = netip.MustParseAddrPort("0.0.0.0:0") },
+		"no IPv4 or IPv6":    func(b *spd.Bundle) { b.Remote = netip.AddrPort{} },
 		"different families": func(b *spd.Bundle) { b.Remote = netip.MustParseAddrPort("[2001:db8::2]:0") },
-		"no traffic":         func(b *spd.Bundle) { b.LocalTS = nil },
+		"must not be empty":  func(b *spd.Bundle) { b.LocalTS = nil },
 		"traffic selector":   func(b *spd.Bundle) { b.RemoteTS = []spd.TrafficSelector{{}} },
+		"a replay window of": func(b *spd.Bundle) { b.SAs[0].ReplayWindow = 5000 },
+		"marks":              func(b *spd.Bundle) { b.Options.MarkIn.Mask = 1; b.Options.MarkOut.Mask = 1 },
 	} {
 		b := p.bundle(g, h, 0x1000, 1, nil)
 		change(&b)

@@ -12,7 +12,7 @@ import (
 
 // ErrUnknownSPI is what a [spd.PeerErrorEvent] carries for a packet without an
 // SA (RFC 4303 section 3.4.2). Anyone can send one: it is a hint at most.
-var ErrUnknownSPI = errors.New("esp: no SA for this SPI")
+var ErrUnknownSPI = fmt.Errorf("esp: inbound packet: %w for this SPI", spd.ErrNotFound)
 
 // ErrSelectors is what a [spd.PeerErrorEvent] carries, wrapped with the flow,
 // for an authentic packet inside a tunnel that the tunnel was not negotiated
@@ -22,13 +22,13 @@ var ErrSelectors = errors.New("esp: packet outside the SA's traffic selectors")
 // inbound is one inbound SA with what the engine needs to use it.
 type inbound struct {
 	sa      *InboundSA
-	id      spd.SAID
+	reqID   uint32
 	mode    spd.Mode
 	options spd.Options
 	local   []spd.TrafficSelector
 	remote  []spd.TrafficSelector
 	nat     translation
-	path    atomic.Pointer[spd.Endpoints]
+	path    atomic.Pointer[path]
 	usage   usage
 
 	used     atomic.Bool                    // the first packet was reported
@@ -53,7 +53,7 @@ func (e *Engine) receive(b *Batch, d *Datagram, now int64) {
 		return
 	}
 	spi := binary.BigEndian.Uint32(pkt)
-	if spi < minSPI {
+	if spi < uint32(spd.FirstSPI) {
 		e.stats.malformed.Add(1) // 0 is the non-ESP marker of IKE (RFC 3948 2.2)
 		return
 	}
@@ -65,8 +65,9 @@ func (e *Engine) receive(b *Batch, d *Datagram, now int64) {
 		}
 		return
 	}
+	known := sa.path.Load()
 	if ok, reached := sa.usage.live(now); !ok {
-		e.expired(sa.id, &sa.usage, reached, false)
+		e.expired(known.id, &sa.usage, reached, false)
 		sa.usage.otherDrops.Add(1)
 		return
 	}
@@ -85,13 +86,13 @@ func (e *Engine) receive(b *Batch, d *Datagram, now int64) {
 		return
 	}
 	if !sa.used.Load() && sa.used.CompareAndSwap(false, true) {
-		e.events.emit(spd.FirstPacketEvent{ID: sa.id})
+		e.events.emit(spd.FirstPacketEvent{ID: known.id})
 	}
 	if o.Newest {
-		e.watchMapping(sa, d)
+		e.watchMapping(sa, d, known)
 	}
 	if o.Next == protoDummy {
-		e.expired(sa.id, &sa.usage, sa.usage.count(0, now), false)
+		e.expired(known.id, &sa.usage, sa.usage.count(0, now), false)
 		return
 	}
 
@@ -101,17 +102,17 @@ func (e *Engine) receive(b *Batch, d *Datagram, now int64) {
 	if sa.mode == spd.ModeTunnel {
 		p, f, ok = fromTunnel(p, o.Next)
 	} else {
-		p, f, ok = sa.fromTransport(b, p, d, o.Next)
+		p, f, ok = sa.fromTransport(b, p, d, known, o.Next)
 	}
 	if !ok {
 		sa.usage.otherDrops.Add(1)
 		return
 	}
-	if !sa.accepts(&f) {
+	if !sa.accepts(&f) || !e.policyAccepts(sa, &f) {
 		sa.usage.selectorDrops.Add(1)
 		if e.selector.allow(now) {
 			err := fmt.Errorf("%w: %v", ErrSelectors, f.Flow)
-			e.events.emit(spd.PeerErrorEvent{SPI: sa.id.SPI, Remote: d.Remote, Err: err})
+			e.events.emit(spd.PeerErrorEvent{SPI: known.id.SPI, Remote: d.Remote, Err: err})
 		}
 		return
 	}
@@ -119,15 +120,14 @@ func (e *Engine) receive(b *Batch, d *Datagram, now int64) {
 		sa.usage.otherDrops.Add(1)
 		return
 	}
-	e.expired(sa.id, &sa.usage, sa.usage.count(p.Len(), now), false)
+	e.expired(known.id, &sa.usage, sa.usage.count(p.Len(), now), false)
 	b.Packets = append(b.Packets, p)
 }
 
 // watchMapping reports that the newest authentic packet came from elsewhere
 // than the SA's peer is known to be: a NAT has a new mapping. Older packets say
 // nothing, they may have been delayed or replayed from elsewhere.
-func (e *Engine) watchMapping(sa *inbound, d *Datagram) {
-	known := sa.path.Load()
+func (e *Engine) watchMapping(sa *inbound, d *Datagram, known *path) {
 	if !d.UDPEncap || !known.UDPEncap || !d.Remote.IsValid() {
 		return
 	}
@@ -141,7 +141,7 @@ func (e *Engine) watchMapping(sa *inbound, d *Datagram) {
 	if last := sa.reported.Load(); last != nil && *last == from {
 		return
 	}
-	if e.events.emit(spd.MappingEvent{ID: sa.id, Old: known.Remote, New: from}) {
+	if e.events.emit(spd.MappingEvent{ID: known.id, Old: known.Remote, New: from}) {
 		reported := from // on the heap only now
 		sa.reported.Store(&reported)
 	}
@@ -149,9 +149,8 @@ func (e *Engine) watchMapping(sa *inbound, d *Datagram) {
 
 // fromTransport restores the IP packet whose payload, of protocol next, is at
 // p: the header is that of the outer packet, as far as it is known.
-func (sa *inbound) fromTransport(b *Batch, p Packet, d *Datagram, next uint8) (Packet, flow, bool) {
+func (sa *inbound) fromTransport(b *Batch, p Packet, d *Datagram, known *path, next uint8) (Packet, flow, bool) {
 	src, dst := d.Remote.Addr().Unmap().WithZone(""), d.Local.Addr().Unmap().WithZone("")
-	known := sa.path.Load()
 	if !src.IsValid() {
 		src = known.Remote.Addr()
 	}
@@ -169,6 +168,25 @@ func (sa *inbound) fromTransport(b *Batch, p Packet, d *Datagram, next uint8) (P
 	p.Start = start
 	f, ok := parseFlow(p.Bytes())
 	return p, f, ok
+}
+
+// policyAccepts reports whether policy lets a packet through that came by an
+// SA: not what it discards, or wants from another peer. Selectors of several
+// peers may overlap, and a peer with wide ones must not send in another's name.
+// Where policy says nothing, the SA's selectors are policy enough (RFC 4301
+// section 5.2).
+func (e *Engine) policyAccepts(sa *inbound, f *flow) bool {
+	p := e.policies.lookup(spd.In, &f.Flow)
+	if p == nil {
+		return true
+	}
+	switch p.Action {
+	case spd.ActionBypass:
+		return true
+	case spd.ActionProtect, spd.ActionTrap:
+		return p.ReqID == sa.reqID
+	}
+	return false
 }
 
 // accepts reports whether the SA was negotiated for a flow. In transport mode

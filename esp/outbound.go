@@ -10,7 +10,6 @@ import (
 // outbound is one outbound SA with what the engine needs to use it.
 type outbound struct {
 	sa      *OutboundSA
-	id      spd.SAID
 	reqID   uint32
 	mode    spd.Mode
 	options spd.Options
@@ -22,10 +21,12 @@ type outbound struct {
 	warnAt  uint64
 }
 
-// path is where an SA's packets go, and how large they may be.
+// path is what a move of the peer changes: where an SA's packets go or come
+// from, its name, and how large they may be.
 type path struct {
 	spd.Endpoints
-	mtu int // of the packet before encapsulation, 0 for no limit
+	id  spd.SAID
+	mtu int // outbound: of the packet before encapsulation, 0 for no limit
 }
 
 // outboundList is the SAs of a reqid, the latest first.
@@ -96,13 +97,13 @@ func (e *Engine) choose(reqID uint32, f *flow) *outbound {
 
 // protect sends a packet through an SA, or answers that it is too big.
 func (e *Engine) protect(b *Batch, p Packet, f *flow, sa *outbound, now int64) {
+	to := sa.path.Load()
 	ok, reached := sa.usage.live(now)
 	if !ok {
-		e.expired(sa.id, &sa.usage, reached, false)
+		e.expired(to.id, &sa.usage, reached, false)
 		sa.usage.otherDrops.Add(1)
 		return
 	}
-	to := sa.path.Load()
 	switch fragment, mtu := sa.fits(p, to); {
 	case mtu == 0:
 		e.seal(b, p, sa, to, now)
@@ -179,14 +180,14 @@ func (e *Engine) seal(b *Batch, p Packet, sa *outbound, to *path, now int64) {
 	if err != nil {
 		sa.usage.otherDrops.Add(1)
 		if err == ErrExhausted {
-			e.expired(sa.id, &sa.usage, sa.usage.stop(), true)
+			e.expired(to.id, &sa.usage, sa.usage.stop(), true)
 		}
 		return
 	}
 	if sa.sa.seq.Load() >= sa.warnAt && sa.nearEnd.CompareAndSwap(false, true) {
-		e.expired(sa.id, &sa.usage, softLimit, true)
+		e.expired(to.id, &sa.usage, softLimit, true)
 	}
-	e.expired(sa.id, &sa.usage, sa.usage.count(size, now), false)
+	e.expired(to.id, &sa.usage, sa.usage.count(size, now), false)
 	b.Datagrams = append(b.Datagrams, Datagram{
 		Packet: Packet{Buf: p.Buf, Start: start, End: end},
 		Local:  to.Local, Remote: to.Remote, UDPEncap: to.UDPEncap,
@@ -202,19 +203,19 @@ func (e *Engine) expired(id spd.SAID, u *usage, l limit, exhausted bool) {
 	}
 }
 
-// pathTo returns the path of an SA to its endpoints.
-func (e *Engine) pathTo(sa *OutboundSA, mode spd.Mode, o *spd.Options, to spd.Endpoints) *path {
-	p := &path{Endpoints: to, mtu: o.MTU}
-	if p.mtu > 0 || e.cfg.PathMTU < 0 {
+// pathTo returns the path to endpoints.
+func (sa *outbound) pathTo(cfg *Config, id spd.SAID, to spd.Endpoints) *path {
+	p := &path{Endpoints: to, id: id, mtu: sa.options.MTU}
+	if p.mtu > 0 || cfg.PathMTU < 0 {
 		return p
 	}
 	header := headerSize(to.Remote.Addr())
-	room := e.cfg.PathMTU - header
+	room := cfg.PathMTU - header
 	if to.UDPEncap {
 		room -= udpHeaderSize
 	}
-	p.mtu = sa.MaxPayload(room)
-	if mode == spd.ModeTransport {
+	p.mtu = sa.sa.MaxPayload(room)
+	if sa.mode == spd.ModeTransport {
 		p.mtu += header // its own header is the outer one
 	}
 	p.mtu = max(p.mtu, ipv4MinMTU)

@@ -200,7 +200,12 @@ func (g *gateway) noEvent() {
 }
 
 func (g *gateway) counters(d spd.Direction, spi spd.SPI) spd.Counters {
-	c, err := g.Query(g.t.Context(), spd.SAID{Direction: d, Protocol: spd.ProtoESP, SPI: spi})
+	id := spd.SAID{Direction: d, Protocol: spd.ProtoESP, SPI: spi}
+	if d == spd.Out {
+		require.Len(g.t, g.outbound[spi], 1)
+		id.Dst = g.outbound[spi][0].path.Load().Remote.Addr()
+	}
+	c, err := g.Query(g.t.Context(), id)
 	require.NoError(g.t, err)
 	return c
 }

@@ -36,9 +36,6 @@ const (
 	maxIVSize      = 16
 	maxICVSize     = 32
 	maxBlockSize   = 16
-
-	// minSPI is the least that is not reserved (RFC 4303 section 2.1).
-	minSPI = 256
 )
 
 // Next header values that ESP gives a meaning of its own.
@@ -53,8 +50,8 @@ func newCipher(sa *spd.SA) (*suite.Cipher, error) {
 	if sa.Protocol != spd.ProtoESP {
 		return nil, fmt.Errorf("esp: %w: protocol %v", spd.ErrUnsupported, sa.Protocol)
 	}
-	if sa.SPI < minSPI {
-		return nil, fmt.Errorf("esp: SPI %d is reserved, the least is %d", sa.SPI, minSPI)
+	if sa.SPI < spd.FirstSPI {
+		return nil, fmt.Errorf("esp: SPI %d is reserved, the least is %d", sa.SPI, spd.FirstSPI)
 	}
 	if sa.Mode != spd.ModeTunnel && sa.Mode != spd.ModeTransport {
 		return nil, fmt.Errorf("esp: %w: mode %v", spd.ErrUnsupported, sa.Mode)
