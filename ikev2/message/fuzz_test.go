@@ -1,6 +1,8 @@
 package message_test
 
 import (
+	"bytes"
+	"encoding/binary"
 	"path/filepath"
 	"testing"
 
@@ -25,6 +27,12 @@ func FuzzParse(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		message.Parse(b)
+		if len(b) >= message.HeaderLen { // let the rest be reached
+			b = bytes.Clone(b)
+			b[17] = byte(message.Version2)
+			binary.BigEndian.PutUint32(b[24:], uint32(len(b)))
+		}
 		m, err := message.Parse(b)
 		if m == nil {
 			var pe *message.ParseError

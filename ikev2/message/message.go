@@ -33,7 +33,8 @@ func Parse(b []byte) (*Message, error) {
 
 // AppendBinary appends the message in wire form ([encoding.BinaryAppender]).
 // The header's NextPayload and Length are written as the payloads require,
-// whatever the fields say; a Version of zero is written as 2.0. Into a buffer
+// whatever the fields say; a Version of zero is written as 2.0, reserved fields
+// (but ID.Reserved) as zero. Into a buffer
 // with room it allocates nothing. An error means that a payload has no wire
 // form, such as an SPI of 256 octets; dst is then returned unchanged.
 func (m *Message) AppendBinary(dst []byte) ([]byte, error) {

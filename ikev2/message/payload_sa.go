@@ -43,6 +43,10 @@ type Attribute struct {
 	Value []byte // two octets with Short
 }
 
+// maxAttributes is how many attributes one transform may have: more than any
+// future needs, and too few to make a small datagram cost much memory.
+const maxAttributes = 16
+
 // attrKeyLength is the only transform attribute defined: Key Length, in bits.
 const attrKeyLength = 14
 
@@ -137,9 +141,12 @@ func (p *SA) parse(body []byte) *ParseError {
 
 // walkAttributes steps through attributes and calls f, if not nil, for each.
 func walkAttributes(b []byte, off int, f func(Attribute)) *ParseError {
-	for len(b) > 0 {
+	for count := 0; len(b) > 0; count++ {
 		if len(b) < 4 {
 			return syntaxError(PayloadSA, off, "transform attribute is cut short")
+		}
+		if count == maxAttributes {
+			return syntaxError(PayloadSA, off, "more than "+strconv.Itoa(maxAttributes)+" transform attributes")
 		}
 		t := binary.BigEndian.Uint16(b)
 		a := Attribute{Type: t &^ 0x8000, Short: t&0x8000 != 0, Value: b[2:4:4]}
@@ -228,7 +235,10 @@ func (p *SA) fault() string {
 			return "proposal " + strconv.Itoa(int(pr.Num)) + ": SPI or transforms above 255"
 		}
 		for j := range pr.Transforms {
-			size := 0
+			size, n := 0, len(pr.Transforms[j].Attributes)
+			if n > maxAttributes || n == maxAttributes && pr.Transforms[j].KeyLen != 0 {
+				return strconv.Itoa(n) + " transform attributes"
+			}
 			for _, a := range pr.Transforms[j].Attributes {
 				if a.Short && len(a.Value) != 2 || a.Type > 0x7fff {
 					return "transform attribute " + strconv.Itoa(int(a.Type)) + " has no wire form"
@@ -275,6 +285,9 @@ func (p *Proposal) appendText(b []byte) []byte {
 	}
 	for i := range p.Transforms {
 		b = append(b, ' ')
+		if len(b) > maxTrace {
+			return append(b, "..."...)
+		}
 		b = p.Transforms[i].appendText(b)
 	}
 	return b
