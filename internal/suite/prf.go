@@ -86,6 +86,7 @@ type KeyedPRF struct {
 	id   uint16
 	size int
 	hash hash.Hash
+	used bool // hash holds the state of a former computation
 	t    [maxPRFSize]byte
 	ctr  [1]byte
 }
@@ -95,11 +96,21 @@ func (k *KeyedPRF) Size() int { return k.size }
 
 // Sum appends prf(key, parts[0] | parts[1] | ...) to dst.
 func (k *KeyedPRF) Sum(dst []byte, parts ...[]byte) []byte {
-	k.hash.Reset()
+	k.restart()
 	for _, p := range parts {
 		k.hash.Write(p)
 	}
 	return k.hash.Sum(dst)
+}
+
+// restart begins a computation. A fresh hash is left alone: the first Reset of
+// crypto/hmac makes it precompute its padded states, which pays from the second
+// computation on, and most keys serve one.
+func (k *KeyedPRF) restart() {
+	if k.used {
+		k.hash.Reset()
+	}
+	k.used = true
 }
 
 // Plus fills out with prf+(key, seed[0] | seed[1] | ...) (RFC 7296 section
@@ -111,7 +122,7 @@ func (k *KeyedPRF) Plus(out []byte, seed ...[]byte) error {
 	}
 	// T1 = prf(K, S | 0x01), Tn = prf(K, Tn-1 | S | n).
 	for i := 0; len(out) > 0; i++ {
-		k.hash.Reset()
+		k.restart()
 		if i > 0 {
 			k.hash.Write(k.t[:k.size])
 		}
@@ -148,15 +159,9 @@ func (k *KeyedPRF) MarshalText() ([]byte, error) { return fmt.Append(nil, k), ni
 
 type wiper interface{ wipe() }
 
-// hmacOf adapts a hash to the newHash of a table row. The Reset makes
-// crypto/hmac precompute its padded states, so that later uses cost neither
-// those two blocks nor an allocation.
+// hmacOf adapts a hash to the newHash of a table row.
 func hmacOf(h func() hash.Hash) func(key []byte) hash.Hash {
-	return func(key []byte) hash.Hash {
-		m := hmac.New(h, key)
-		m.Reset()
-		return m
-	}
+	return func(key []byte) hash.Hash { return hmac.New(h, key) }
 }
 
 // discardHash stands in for a wiped hash, so that a late use yields zeros
