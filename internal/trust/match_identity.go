@@ -42,24 +42,30 @@ func matchIdentity(t *ike.Trust, id ike.Identity, c *x509.Certificate, constrain
 // label, the first (RFC 6125 6.4.3); a name in the identity is never a pattern.
 func matchHost(t *ike.Trust, id ike.Identity, c *x509.Certificate) bool {
 	host := strings.TrimSuffix(id.Data, ".")
+	if host == "" || strings.Contains(host, "*") {
+		return false
+	}
 	for _, name := range c.DNSNames {
 		if strings.IndexByte(name, 0) >= 0 {
 			continue
 		}
 		name = strings.TrimSuffix(name, ".")
-		if host != "" && (ike.Identity{Type: ike.IDFQDN, Data: name}).Equal(ike.Identity{Type: ike.IDFQDN, Data: host}) {
-			return !strings.HasPrefix(name, "*")
+		if sameHost(name, host) {
+			return true
 		}
 		suffix, wild := strings.CutPrefix(name, "*.")
 		if !wild || !t.WildcardSANs || !strings.Contains(suffix, ".") || strings.Contains(suffix, "*") {
 			continue
 		}
-		if label, rest, ok := strings.Cut(host, "."); ok && label != "" &&
-			(ike.Identity{Type: ike.IDFQDN, Data: suffix}).Equal(ike.Identity{Type: ike.IDFQDN, Data: rest}) {
+		if label, rest, ok := strings.Cut(host, "."); ok && label != "" && sameHost(suffix, rest) {
 			return true
 		}
 	}
 	return false
+}
+
+func sameHost(a, b string) bool {
+	return (ike.Identity{Type: ike.IDFQDN, Data: a}).Equal(ike.Identity{Type: ike.IDFQDN, Data: b})
 }
 
 func matchAddr(t *ike.Trust, id ike.Identity, c *x509.Certificate) bool {
