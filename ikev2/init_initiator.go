@@ -246,6 +246,7 @@ func (sa *ikeSA) acceptInit(now time.Time, path ike.Path, m *message.Message, ra
 		return fmt.Errorf("key exchange %v in the KE payload and %v in the proposal; we sent %v", dh.ID(ke.Group), dh.ID(alg.group), hs.group)
 	}
 	sa.dropRequest()
+	hs.refused = nil
 	sa.alg, sa.remote = alg, m.Header.SPIr
 	hs.messageR, hs.nr = raw, m.Nonce().Data
 	sa.peerAnnounces(path, m)

@@ -65,7 +65,12 @@ func (e *Endpoint) newSession(peer *Peer, path ike.Path, initiator bool) *sessio
 
 // fail ends the session because something broke; the peer is not told (it
 // knows, or it cannot be reached).
-func (s *session) fail(now time.Time, reason ike.DownReason, err error) { s.end(now, reason, err) }
+func (s *session) fail(now time.Time, reason ike.DownReason, err error) {
+	if s.ending {
+		reason, err = s.endReason, s.endErr // what began the end says more than what came of it
+	}
+	s.end(now, reason, err)
+}
 
 // end takes the session away.
 func (s *session) end(now time.Time, reason ike.DownReason, err error) {
@@ -110,7 +115,9 @@ func (sa *ikeSA) leave(now time.Time, err error) {
 	sa.state = stateDeleting
 	sa.serving = true // takes no new request
 	sa.hs.wipe()
-	sa.hs = nil
+	if sa.hs != nil {
+		sa.hs = &handshake{key: sa.hs.key} // counts as half-open to its end, so that failing costs an attacker no less
+	}
 	sa.ep.stopTimer(&sa.retransmit)
 	sa.ep.stopTimer(&sa.soft)
 	sa.ep.setTimer(&sa.hard, now.Add(sa.s.timing.DeleteWait))
