@@ -343,6 +343,7 @@ func TestB03_ECDSARange(t *testing.T) {
 		require.Error(t, check(good[1:]))
 		require.Error(t, check(append([]byte{0}, good...)))
 		require.Error(t, check(append(bytes.Clone(good), 0)))
+		require.Error(t, check(append(append(bytes.Clone(good[:n]), 0), good[n:]...)), "the same numbers, s one octet longer")
 		der, err := testpki.Key(t, v.key, 0).Sign(rand.Reader, digest(crypto.SHA512, octets), crypto.SHA512)
 		require.NoError(t, err)
 		require.Error(t, check(der))
