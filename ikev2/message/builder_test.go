@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/ikev2/message"
+	"github.com/racoon3/racoon/spd"
 )
 
 // The IKE_AUTH request that racoon2's iked sent, built from its payloads and
@@ -190,6 +191,17 @@ func TestBuilderRefuses(t *testing.T) {
 		"selector without address": func(b *message.Builder) {
 			b.Add(&message.TS{Selectors: []message.TrafficSelector{{Type: message.TSIPv4AddrRange}}})
 		},
+		"selector of two families": func(b *message.Builder) {
+			b.Add(&message.TS{Selectors: []message.TrafficSelector{{Type: message.TSIPv6AddrRange, TrafficSelector: spd.TrafficSelector{First: addr("fd00::"), Last: addr("10.0.0.1")}}}})
+		},
+		"BeginSK in a chain's payload": func(b *message.Builder) {
+			b.BeginPayload(message.PayloadCERT, false)
+			b.BeginSK(8)
+		},
+		"BeginSK after SK": func(b *message.Builder) {
+			b.Add(&message.SK{})
+			b.BeginSK(8)
+		},
 		"long config value": func(b *message.Builder) {
 			b.Add(&message.CP{Attributes: []message.ConfigAttribute{{Type: 1, Value: long}}})
 		},
@@ -255,4 +267,56 @@ func TestBuilderRefuses(t *testing.T) {
 
 func sa(a message.Attribute) *message.SA {
 	return &message.SA{Proposals: []message.Proposal{{Transforms: []message.Transform{{Attributes: []message.Attribute{a}}}}}}
+}
+
+// The largest that the wire's length octets can say.
+func TestBuilderLimits(t *testing.T) {
+	long := make([]byte, 70000)
+	selector := message.NewTrafficSelector(spd.TrafficSelector{First: addr("10.0.0.1"), Last: addr("10.0.0.1"), Ports: spd.AnyPort})
+	ts := &message.TS{}
+	for range 255 {
+		ts.Selectors = append(ts.Selectors, selector)
+	}
+	for _, p := range []message.Payload{
+		&message.SA{Proposals: []message.Proposal{{SPI: long[:255], Transforms: make([]message.Transform, 255)}}},
+		&message.Notify{SPI: long[:255]},
+		&message.Delete{SPISize: 1, SPIs: long[:65000]},
+		&message.VendorID{ID: long[:65531]},
+		&message.Unknown{Type: 200, Body: long[:65531]},
+		ts,
+	} {
+		b := message.NewBuilder([]byte("before"), message.Header{})
+		b.Add(p)
+		n := b.Len()
+		out, err := b.Finish()
+		require.NoError(t, err)
+		require.Len(t, out, 6+n)
+		m, err := message.Parse(out[6:])
+		require.NoError(t, err)
+		require.Equal(t, p.String(), m.Payloads[0].String())
+	}
+	b := message.NewBuilder(nil, message.Header{})
+	b.Add(&message.VendorID{ID: long[:65532]})
+	_, err := b.Finish()
+	require.ErrorIs(t, err, message.ErrEncode)
+	c := message.NewChainBuilder(nil)
+	c.BeginSK(8)
+	_, err = c.Finish()
+	require.ErrorIs(t, err, message.ErrEncode)
+}
+
+// What the builder leaves for others to fill is zero, whatever the buffer held.
+func TestBuilderIgnoresOldContent(t *testing.T) {
+	dirty := bytes.Repeat([]byte{0xff}, 500)
+	build := func(dst []byte) []byte {
+		b := message.NewBuilder(dst, message.Header{})
+		b.Add(&message.TS{Selectors: []message.TrafficSelector{{Type: 200}}})
+		b.BeginSKF(1, 1, message.PayloadDelete, 8)
+		b.Append(1, 2, 3)
+		s, err := b.Seal(16, 16)
+		require.NoError(t, err)
+		return s.Message
+	}
+	require.Equal(t, build(nil), build(dirty[:0]))
+	require.Equal(t, make([]byte, 8), build(dirty[:0])[message.HeaderLen+12+8:][:8])
 }

@@ -139,6 +139,8 @@ func TestNotifyData(t *testing.T) {
 		{n(message.NotifyRedirect, "03 02 6162"), func(n *message.Notify) (any, error) { return n.Redirect() },
 			message.Redirect{Type: message.GatewayFQDN, FQDN: []byte("ab")}, message.AppendRedirectData(nil, message.Redirect{Type: message.GatewayFQDN, FQDN: []byte("ab")}), `N(REDIRECT "ab")`},
 		{n(message.NotifyRedirectedFrom, "03 02 6162"), func(n *message.Notify) (any, error) { return n.Redirect() }, nil, nil, ""},
+		{n(message.NotifyRedirect, "01 05 0a00000101"), func(n *message.Notify) (any, error) { return n.Redirect() }, nil, nil, ""},
+		{n(message.NotifyRedirect, "02 04 0a000001"), func(n *message.Notify) (any, error) { return n.Redirect() }, nil, nil, ""},
 		{n(message.NotifyRedirect, "01 05 0a000001"), func(n *message.Notify) (any, error) { return n.Redirect() }, nil, nil, ""},
 		{n(message.NotifyRedirect, "01 04 0a000001 00"), func(n *message.Notify) (any, error) { return n.Redirect() }, nil, nil, ""}, // nonce of 1
 		{n(message.NotifyRedirect, "09 01 00"), func(n *message.Notify) (any, error) { return n.Redirect() }, nil, nil, ""},
@@ -229,7 +231,7 @@ func TestConfigValues(t *testing.T) {
 		})
 	}
 	for name, ok := range map[string]bool{
-		"example.com": true, "example.com.": true, "xn--bcher-kva.example": true, "_srv.example": true, "com": true, "10.in-addr.arpa": true,
+		"example.com": true, "AZaz09-.EXAMPLE": true, "example.com.": true, "xn--bcher-kva.example": true, "_srv.example": true, "com": true, "10.in-addr.arpa": true,
 		"": false, ".": false, "a..b": false, ".a": false, "-a": false, "a b": false, "a\x00b": false, "a\nnameserver 1.2.3.4": false, "bücher.example": false,
 		strings.Repeat("a", 63) + ".b": true, strings.Repeat("a", 64) + ".b": false, strings.Repeat("a.", 127) + "b": false,
 	} {

@@ -271,6 +271,7 @@ func TestC06_TrafficSelectors(t *testing.T) {
 		"start above end":      {"01000000 07 06 0010 0000 ffff 0a0000ff 0a000001", true, false},
 		"ports reversed":       {"01000000 07 06 0010 0002 0001 0a000001 0a0000ff", true, false},
 		"opaque ports":         {"01000000 07 06 0010 ffff 0000 0a000001 0a0000ff", true, true},
+		"one port":             {"01000000 07 06 0010 0050 0050 0a000001 0a0000ff", true, true},
 		"length 15":            {"01000000 07 06 000f 0000 ffff 0a000001 0a0000", false, false},
 		"IPv4 of IPv6 length":  {"01000000 07 06 0028 0000 ffff" + strings.Repeat("00", 32), false, false},
 		"IPv6 of IPv4 length":  {"01000000 08 06 0010 0000 ffff 0a000001 0a0000ff", false, false},

@@ -333,6 +333,10 @@ func TestA08_SAPayload(t *testing.T) {
 		_, err := parseSA(t, nil)
 		require.Error(t, err)
 	})
+	t.Run("an octet too many", func(t *testing.T) {
+		_, err := parseSA(t, append(proposal(1, true, encr), 0))
+		require.Error(t, err)
+	})
 	t.Run("no transforms", func(t *testing.T) {
 		sa, err := parseSA(t, proposal(1, true))
 		require.NoError(t, err) // the core chooses none of it

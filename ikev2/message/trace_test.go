@@ -97,3 +97,16 @@ func TestTransformAttributesAreBounded(t *testing.T) {
 	_, err = parseSA(t, proposal(1, true, transform(1, 12, append(unhex("800e0080"), attrs(15)...)...)))
 	require.NoError(t, err)
 }
+
+// Offsets point into what the caller gave.
+func TestErrorOffsets(t *testing.T) {
+	b := datagram(raw{t: message.PayloadVendorID, body: []byte("v")}, raw{t: message.PayloadDelete, body: unhex("03 04 0002 00000001")})
+	var pe *message.ParseError
+	_, err := message.Parse(b)
+	require.ErrorAs(t, err, &pe)
+	require.Equal(t, 28+5+4+2, pe.Offset) // the count
+	_, err = message.ParsePayloads(message.PayloadVendorID, b[28:])
+	require.ErrorAs(t, err, &pe)
+	require.Equal(t, 5+4+2, pe.Offset)
+	require.Equal(t, "message: D payload at octet 11: invalid syntax: 2 SPIs of 4 octets in 4", err.Error())
+}
