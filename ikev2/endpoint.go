@@ -46,6 +46,8 @@ type Endpoint struct {
 	jobsOut   fifo[ike.Job]
 	events    fifo[ike.Event]
 
+	scratch []byte // payloads on their way into a message
+
 	stats Stats
 }
 

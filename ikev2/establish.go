@@ -15,8 +15,7 @@ func (sa *ikeSA) establish(now time.Time) {
 	hs.wipe()
 	sa.hs = nil
 	sa.state = stateEstablished
-	sa.keys.skPi.Wipe()
-	sa.keys.skPr.Wipe()
+	sa.keys.settle()
 	s.up, s.established, s.lastAlive = true, now, now
 	e.stats.Established++
 	e.cfg.Load.sessions.Add(1)
@@ -25,6 +24,10 @@ func (sa *ikeSA) establish(now time.Time) {
 	s.armLiveness(now)
 	s.armKeepalive(now)
 	e.emit(ike.SessionUp{EventHeader: s.EventHeader(now), Info: s.info()})
+	for _, ev := range s.early {
+		e.emit(ev)
+	}
+	s.early = nil
 }
 
 // startLifetime arms the rekey and the hard limit of an established IKE SA.

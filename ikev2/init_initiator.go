@@ -275,7 +275,7 @@ func (sa *ikeSA) deriveInitial(shared []byte) error {
 	hs := sa.hs
 	seed := initialSKEYSEED(sa.alg.prf, hs.ni, hs.nr, shared)
 	defer seed.Wipe()
-	keys, err := deriveIKEKeys(sa.alg, seed, hs.ni, hs.nr, sa.spis(), sa.initiator)
+	keys, err := deriveIKEKeys(&sa.alg, seed, hs.ni, hs.nr, sa.spis(), sa.initiator)
 	if err != nil {
 		return err
 	}

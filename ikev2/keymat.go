@@ -51,15 +51,62 @@ func newAlgorithms(p spd.Proposal) (algorithms, error) {
 	return a, nil
 }
 
-// ikeKeys are the keys of an IKE SA (RFC 7296 2.14). SK_a and SK_e are inside
-// the two ciphers.
+// ikeKeys are the keys of an IKE SA (RFC 7296 2.14).
+//
+// The ciphers of an established SA are made for each message and not kept: an
+// expanded AES-GCM key takes over a kilobyte, setting one up a microsecond,
+// and most IKE SAs are idle most of the time. During the handshake, when
+// message follows message, they stay.
 type ikeKeys struct {
+	alg      *algorithms
 	prf      suite.PRF
 	skD      secret.Bytes
 	skPi     secret.Bytes // needed until both sides are authenticated
 	skPr     secret.Bytes
-	out, in  *suite.Cipher
+	out, in  direction
+	keep     bool
 	sealedIV uint64 // counter of IVs; unique for the life of the keys
+}
+
+// direction holds SK_e and SK_a of one direction.
+type direction struct {
+	encr, integ secret.Bytes
+	cipher      *suite.Cipher // while ikeKeys.keep
+}
+
+// sealer and opener return the cipher of a direction; done is to be called
+// with it after use.
+func (k *ikeKeys) sealer() (*suite.Cipher, error) { return k.cipher(&k.out) }
+func (k *ikeKeys) opener() (*suite.Cipher, error) { return k.cipher(&k.in) }
+
+func (k *ikeKeys) cipher(d *direction) (*suite.Cipher, error) {
+	if d.cipher != nil {
+		return d.cipher, nil
+	}
+	c, err := suite.NewCipher(k.alg.encr.ID, k.alg.encrBits, k.alg.integ.ID, d.encr, d.integ)
+	if err == nil && k.keep {
+		d.cipher = c
+	}
+	return c, err
+}
+
+func (k *ikeKeys) done(c *suite.Cipher) {
+	if c != k.out.cipher && c != k.in.cipher {
+		c.Wipe()
+	}
+}
+
+// settle drops what only the handshake needs.
+func (k *ikeKeys) settle() {
+	k.skPi.Wipe()
+	k.skPr.Wipe()
+	k.keep = false
+	for _, d := range []*direction{&k.out, &k.in} {
+		if d.cipher != nil {
+			d.cipher.Wipe()
+			d.cipher = nil
+		}
+	}
 }
 
 // initialSKEYSEED is SKEYSEED = prf(Ni | Nr, g^ir).
@@ -79,46 +126,35 @@ func rekeySKEYSEED(old *ikeKeys, ni, nr, shared []byte) secret.Bytes {
 
 // deriveIKEKeys expands SKEYSEED: {SK_d | SK_ai | SK_ar | SK_ei | SK_er |
 // SK_pi | SK_pr} = prf+(SKEYSEED, Ni | Nr | SPIi | SPIr) (RFC 7296 2.14).
-func deriveIKEKeys(a algorithms, skeyseed, ni, nr []byte, spis [16]byte, initiator bool) (*ikeKeys, error) {
-	encrLen, _ := a.encr.KeySize(int(a.encrBits))
+func deriveIKEKeys(a *algorithms, skeyseed, ni, nr []byte, spis [16]byte, initiator bool) (*ikeKeys, error) {
+	encrLen, ok := a.encr.KeySize(int(a.encrBits))
+	if !ok {
+		return nil, fmt.Errorf("ikev2: %s has no key length of %d bits", a.encr.Name, a.encrBits)
+	}
 	integLen, prfLen := a.integ.KeySize, a.prf.KeySize
-	k := a.prf.Keyed(skeyseed)
-	defer k.Wipe()
-	var stack [512]byte
-	buf := secret.Bytes(stack[:3*prfLen+2*integLen+2*encrLen])
-	defer buf.Wipe()
-	if err := k.Plus(buf, ni, nr, spis[:]); err != nil {
+	prf := a.prf.Keyed(skeyseed)
+	defer prf.Wipe()
+	store := make(secret.Bytes, 3*prfLen+2*integLen+2*encrLen)
+	if err := prf.Plus(store, ni, nr, spis[:]); err != nil {
 		return nil, err
 	}
-	take := func(n int) []byte {
-		b := buf[:n:n]
-		buf = buf[n:]
+	take := func(n int) secret.Bytes {
+		b := store[:n:n]
+		store = store[n:]
 		return b
 	}
-	// SK_d, SK_pi and SK_pr live as long as the SA: one allocation for all.
-	store := make(secret.Bytes, 3*prfLen)
-	keys := &ikeKeys{prf: a.prf, skD: store[:prfLen:prfLen], skPi: store[prfLen : 2*prfLen : 2*prfLen], skPr: store[2*prfLen:]}
-	whole := buf
-	defer whole.Wipe()
-	copy(keys.skD, take(prfLen))
-	ai, ar := take(integLen), take(integLen)
-	ei, er := take(encrLen), take(encrLen)
-	copy(keys.skPi, take(prfLen))
-	copy(keys.skPr, take(prfLen))
-	ci, err := suite.NewCipher(a.encr.ID, a.encrBits, a.integ.ID, ei, ai)
-	if err != nil {
-		return nil, err
-	}
-	cr, err := suite.NewCipher(a.encr.ID, a.encrBits, a.integ.ID, er, ar)
-	if err != nil {
-		return nil, err
-	}
+	var i, r direction
+	k := &ikeKeys{alg: a, prf: a.prf, keep: true}
+	k.skD = take(prfLen)
+	i.integ, r.integ = take(integLen), take(integLen)
+	i.encr, r.encr = take(encrLen), take(encrLen)
+	k.skPi, k.skPr = take(prfLen), take(prfLen)
 	if initiator {
-		keys.out, keys.in = ci, cr
+		k.out, k.in = i, r
 	} else {
-		keys.out, keys.in = cr, ci
+		k.out, k.in = r, i
 	}
-	return keys, nil
+	return k, nil
 }
 
 // wipe forgets the keys.
@@ -126,11 +162,10 @@ func (k *ikeKeys) wipe() {
 	if k == nil {
 		return
 	}
-	k.skD.Wipe()
-	k.skPi.Wipe()
-	k.skPr.Wipe()
-	k.out.Wipe()
-	k.in.Wipe()
+	k.settle()
+	for _, b := range []secret.Bytes{k.skD, k.out.encr, k.out.integ, k.in.encr, k.in.integ} {
+		b.Wipe()
+	}
 }
 
 // childKeys cuts KEYMAT = prf+(SK_d, [g^ir (new) |] Ni | Nr) for one ESP or AH

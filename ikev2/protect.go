@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/racoon3/racoon/ikev2/message"
+	"github.com/racoon3/racoon/internal/suite"
 )
 
 // seal protects a message: one datagram with an SK payload (RFC 7296 3.14),
@@ -16,17 +17,21 @@ func (sa *ikeSA) seal(h message.Header, payloads message.Payloads, size int) ([]
 		return nil, errors.New("ikev2: no keys to protect a message with")
 	}
 	const skOverhead, skfOverhead = message.HeaderLen + 4, message.HeaderLen + 8
-	c := sa.keys.out
+	c, err := sa.keys.sealer()
+	if err != nil {
+		return nil, err
+	}
+	defer sa.keys.done(c)
 	crypto := c.IVSize() + c.ICVSize() + 1 + c.BlockSize() - 1
-	inner := make([]byte, 0, 1024)
-	first, inner := appendPayloads(inner, payloads)
+	first, inner := appendPayloads(sa.ep.scratch[:0], payloads)
+	sa.ep.scratch = inner[:0]
 	// IP (without options), UDP, non-ESP marker.
 	limit := size - 20 - 8 - 4
 	if sa.s.path.Remote.Addr().Is6() && !sa.s.path.Remote.Addr().Is4In6() {
 		limit -= 20
 	}
 	if size == 0 || skOverhead+crypto+len(inner) <= limit {
-		p, err := sa.sealOne(h, message.PayloadSK, first, 0, 0, inner)
+		p, err := sa.sealOne(c, h, message.PayloadSK, first, 0, 0, inner)
 		if err != nil {
 			return nil, err
 		}
@@ -45,7 +50,7 @@ func (sa *ikeSA) seal(h message.Header, payloads message.Payloads, size int) ([]
 		if n == 1 {
 			next = first
 		}
-		p, err := sa.sealOne(h, message.PayloadSKF, next, uint16(n), uint16(total), part)
+		p, err := sa.sealOne(c, h, message.PayloadSKF, next, uint16(n), uint16(total), part)
 		if err != nil {
 			return nil, err
 		}
@@ -55,8 +60,7 @@ func (sa *ikeSA) seal(h message.Header, payloads message.Payloads, size int) ([]
 }
 
 // sealOne makes one datagram with an SK or SKF payload around text.
-func (sa *ikeSA) sealOne(h message.Header, t, first message.PayloadType, number, total uint16, text []byte) ([]byte, error) {
-	c := sa.keys.out
+func (sa *ikeSA) sealOne(c *suite.Cipher, h message.Header, t, first message.PayloadType, number, total uint16, text []byte) ([]byte, error) {
 	bodyStart := message.HeaderLen + 4
 	if t == message.PayloadSKF {
 		bodyStart += 4
@@ -79,7 +83,7 @@ func (sa *ikeSA) sealOne(h message.Header, t, first message.PayloadType, number,
 	}
 	p = p[:n]
 	iv, buf := p[bodyStart:bodyStart+c.IVSize()], p[bodyStart+c.IVSize():]
-	if err := sa.nextIV(iv); err != nil {
+	if err := sa.nextIV(c, iv); err != nil {
 		return nil, err
 	}
 	copy(buf, text)
@@ -89,8 +93,8 @@ func (sa *ikeSA) sealOne(h message.Header, t, first message.PayloadType, number,
 
 // nextIV fills iv: a counter for the modes that need uniqueness, random octets
 // for CBC, which needs unpredictability.
-func (sa *ikeSA) nextIV(iv []byte) error {
-	if len(iv) == 8 && sa.keys.out.BlockSize() == 1 {
+func (sa *ikeSA) nextIV(c *suite.Cipher, iv []byte) error {
+	if len(iv) == 8 && c.BlockSize() == 1 {
 		sa.keys.sealedIV++
 		binary.BigEndian.PutUint64(iv, sa.keys.sealedIV)
 		return nil
@@ -120,7 +124,11 @@ func appendPayloads(dst []byte, payloads message.Payloads) (message.PayloadType,
 // open checks and decrypts an SK or SKF payload in a copy of the datagram and
 // returns the payloads' octets. b is not changed.
 func (sa *ikeSA) open(b []byte, enc *message.RawPayload) ([]byte, error) {
-	c := sa.keys.in
+	c, err := sa.keys.opener()
+	if err != nil {
+		return nil, err
+	}
+	defer sa.keys.done(c)
 	body := enc.Body
 	if enc.Type == message.PayloadSKF {
 		if len(body) < 4 {

@@ -22,6 +22,8 @@ type rekeyIKE struct {
 	group    dh.ID
 	keyShare keyExchange
 	restarts int
+	sent     bool // the request has left: the peer may have acted on it
+	answered bool // the peer has agreed: it holds the new SA
 	// rival is the IKE SA that the peer has made at the same time (RFC 7296
 	// 2.8.2), with the lowest nonce of its exchange.
 	rival      *ikeSA
@@ -59,9 +61,11 @@ func (s *session) rekeyIKE(now time.Time) {
 func (t *rekeyIKE) start(now time.Time, sa *ikeSA) {
 	s, e := sa.s, sa.ep
 	if sa.state != stateEstablished {
+		t.drop(now)
 		sa.finish(now)
 		return
 	}
+	t.sent = false
 	var err error
 	if t.ni, err = e.newNonce(); err == nil && t.next == nil {
 		t.next, err = e.newSA(s, true)
@@ -78,11 +82,15 @@ func (t *rekeyIKE) start(now time.Time, sa *ikeSA) {
 		}
 	}
 	s.generate(t.group, func(now time.Time, k keyExchange, err error) {
+		if sa.active != task(t) {
+			abandonKeyExchange(k)
+			return
+		}
 		if err != nil {
 			t.fail(now, sa, err)
 			return
 		}
-		t.keyShare = k
+		t.keyShare, t.sent = k, true
 		spi := binary.BigEndian.AppendUint64(nil, uint64(t.next.local))
 		sa.request(now, message.ExchangeCreateChildSA,
 			wireProposals(s.rekeyProposals(), spi), &message.Nonce{Data: t.ni}, &message.KE{Group: uint16(t.group), Data: k.public})
@@ -101,17 +109,26 @@ func (t *rekeyIKE) response(now time.Time, sa *ikeSA, m *message.Message) {
 	}
 	nr := m.Nonce().Data
 	private := t.keyShare.private
-	t.keyShare = keyExchange{}
+	t.keyShare, t.answered = keyExchange{}, true
 	s.conclude(private, m.KE().Data, func(now time.Time, k keyExchange, err error) {
 		defer k.secret.Wipe()
+		if t.next == nil || sa.state == stateDead {
+			t.drop(now)
+			return
+		}
 		if err == nil {
 			err = t.next.deriveRekeyed(sa.keys, t.ni, nr, k.secret)
 		}
-		if err != nil {
+		switch {
+		case sa.active != task(t) && err != nil:
+			t.drop(now)
+		case sa.active != task(t):
+			t.deleteRedundant(now, sa)
+		case err != nil:
 			t.fail(now, sa, err)
-			return
+		default:
+			t.succeed(now, sa, lowest(t.ni, nr))
 		}
-		t.succeed(now, sa, lowest(t.ni, nr))
 	})
 }
 
@@ -146,12 +163,11 @@ func (t *rekeyIKE) check(sa *ikeSA, m *message.Message) error {
 func (sa *ikeSA) deriveRekeyed(old *ikeKeys, ni, nr, shared []byte) error {
 	seed := rekeySKEYSEED(old, ni, nr, shared)
 	defer seed.Wipe()
-	keys, err := deriveIKEKeys(sa.alg, seed, ni, nr, sa.spis(), sa.initiator)
+	keys, err := deriveIKEKeys(&sa.alg, seed, ni, nr, sa.spis(), sa.initiator)
 	if err != nil {
 		return err
 	}
-	keys.skPi.Wipe()
-	keys.skPr.Wipe()
+	keys.settle()
 	sa.keys = keys
 	return nil
 }
@@ -161,43 +177,59 @@ func (sa *ikeSA) deriveRekeyed(old *ikeKeys, ni, nr, shared []byte) error {
 func (t *rekeyIKE) succeed(now time.Time, sa *ikeSA, nonce []byte) {
 	s := sa.s
 	sa.active = nil
-	if t.rival != nil && t.rival.state != stateDead && bytes.Compare(nonce, t.rivalNonce) < 0 {
-		next := t.next
-		next.state = stateDeleting
-		sa.ep.setTimer(&next.hard, now.Add(s.timing.DeleteWait))
-		next.enqueue(now, &informational{payloads: message.Payloads{&message.Delete{Protocol: spd.ProtoIKE}}, deletesIKE: true})
+	if t.rivalStands() && bytes.Compare(nonce, t.rivalNonce) < 0 {
+		t.deleteRedundant(now, sa)
 		sa.handOver(now, t.rival, false)
 		return
 	}
-	if t.rival != nil && t.rival.state != stateDead {
+	if t.rivalStands() {
 		t.rival.retire(now) // the peer deletes it
 	}
 	sa.handOver(now, t.next, true)
 	if sa.state != stateDead {
-		sa.state = stateDeleting
-		sa.enqueue(now, &informational{payloads: message.Payloads{&message.Delete{Protocol: spd.ProtoIKE}}, deletesIKE: true})
+		s.sendDelete(now, sa)
 	}
 }
 
-// adoptRival gives our own attempt up: the peer has finished its.
+// rivalStands reports whether the peer has made an SA at the same time and has
+// not deleted it again.
+func (t *rekeyIKE) rivalStands() bool { return t.rival != nil && t.rival.state == stateEstablished }
+
+// deleteRedundant deletes our new SA, which has lost against the peer's.
+func (t *rekeyIKE) deleteRedundant(now time.Time, sa *ikeSA) {
+	next := t.next
+	t.next = nil
+	sa.ep.setTimer(&next.hard, now.Add(sa.s.timing.DeleteWait))
+	sa.s.sendDelete(now, next)
+}
+
+// adoptRival gives our own attempt up: the peer has finished its. If the peer
+// has agreed to ours, it will be deleted as soon as its keys are there.
 func (t *rekeyIKE) adoptRival(now time.Time, sa *ikeSA) {
 	rival := t.rival
 	t.rival = nil
 	sa.active = nil
-	t.drop(now)
+	if !t.answered {
+		t.drop(now)
+	}
 	sa.handOver(now, rival, false)
 }
 
 // handOver makes next the session's IKE SA in place of sa.
 func (sa *ikeSA) handOver(now time.Time, next *ikeSA, initiator bool) {
 	s, e := sa.s, sa.ep
-	next.state = stateEstablished
 	s.current = next
 	s.messageIDs += uint64(sa.sendID) + uint64(sa.recvID)
 	if sa.state != stateDead {
 		sa.retire(now)
 	}
+	next.state = stateEstablished
 	next.startLifetime(now)
+	if s.ending { // asked for while the rekey was under way: the Delete waits in the queue
+		next.state = stateDeleting
+		e.stopTimer(&next.soft)
+		e.setTimer(&next.hard, now.Add(s.timing.DeleteWait))
+	}
 	next.queue = append(next.queue, sa.queue...)
 	sa.queue = nil
 	e.emit(ike.SessionRekeyed{EventHeader: s.EventHeader(now), Initiator: initiator,
@@ -236,7 +268,8 @@ func (t *rekeyIKE) refused(now time.Time, sa *ikeSA, n *message.Notify) {
 // fail keeps the old SA; it is tried again while its lifetime lasts.
 func (t *rekeyIKE) fail(now time.Time, sa *ikeSA, err error) {
 	s := sa.s
-	if t.rival != nil && t.rival.state != stateDead {
+	if t.rivalStands() {
+		t.answered = false
 		t.adoptRival(now, sa)
 		return
 	}
