@@ -38,6 +38,7 @@ type session struct {
 	ending      bool // a Delete of the IKE SA was asked for
 	endReason   ike.DownReason
 	endErr      error
+	early       []ike.Event // see Emit
 	established time.Time
 	lastAlive   time.Time // last authenticated message
 
@@ -302,8 +303,18 @@ func (s *session) Jitter(d time.Duration, fraction float64) time.Duration {
 	return s.ep.jitter(d, fraction)
 }
 
-// Emit implements child.Host.
-func (s *session) Emit(e ike.Event) { s.ep.emit(e) }
+// Emit implements child.Host. A responder's first Child SA is decided before
+// its session is up; what is to be told about it follows SessionUp.
+func (s *session) Emit(e ike.Event) {
+	if !s.up {
+		switch e.(type) {
+		case ike.ChildUp, ike.ChildFailed:
+			s.early = append(s.early, e)
+			return
+		}
+	}
+	s.ep.emit(e)
+}
 
 // EventHeader implements child.Host.
 func (s *session) EventHeader(now time.Time) ike.EventHeader {

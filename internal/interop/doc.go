@@ -1,0 +1,8 @@
+// Package interop holds the tests against other implementations: strongSwan,
+// libreswan and OpenIKED, in both roles, in network namespaces of package lab.
+// Our side is a [racoon.Manager] with userspace ESP behind a TUN device, as a
+// program would have it. Everything is in its test files, which need Linux and
+// mostly root; see package lab for what is to be installed.
+//
+// [racoon.Manager]: https://pkg.go.dev/github.com/racoon3/racoon#Manager
+package interop
