@@ -384,7 +384,7 @@ func TestC25_TraceHidesSecretsAndEscapes(t *testing.T) {
 	for _, format := range []string{"%v", "%+v", "%s", "%#v", "%q"} {
 		texts = append(texts, fmt.Sprintf(format, m), fmt.Sprintf(format, &m), fmt.Sprintf(format, m.Payloads))
 		for _, p := range m.Payloads {
-			texts = append(texts, fmt.Sprintf("%v", p), fmt.Sprintf("%s", p))
+			texts = append(texts, fmt.Sprintf("%v", p), p.String())
 		}
 	}
 	texts = append(texts, fmt.Sprintf("%#v", *m.AUTH()), fmt.Sprintf("%#v", *m.EAP()), fmt.Sprintf("%#v", *m.CP()),
