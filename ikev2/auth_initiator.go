@@ -178,6 +178,9 @@ func (sa *ikeSA) completeInitiator(now time.Time, m *message.Message) {
 		}
 		if err != nil {
 			x.failed(now, err)
+			if m.SA() != nil {
+				x.withdraw(sa)
+			}
 		}
 		sa.finish(now)
 		for _, x := range plan {

@@ -25,6 +25,7 @@ type childExchange struct {
 	initiator bool
 	requests  []spd.SPIRequest
 	spis      []spd.SPI
+	offerSPI  spd.SPI // the first of spis, also after they are installed or released
 	ni, nr    []byte
 
 	// Initiator.
@@ -93,6 +94,9 @@ func (x *childExchange) reserve(done func(now time.Time, err error)) {
 	}
 	s.children.Reserve(x.requests, func(now time.Time, spis []spd.SPI, err error) {
 		x.spis = spis
+		if len(spis) > 0 {
+			x.offerSPI = spis[0]
+		}
 		done(now, err)
 	})
 }
@@ -307,6 +311,13 @@ func (x *childExchange) install(now time.Time, k *ikeKeys, shared []byte, hold b
 	})
 }
 
+// withdraw tells the peer, before anything else, to delete the SA that it has
+// made of our offer (RFC 7296 1.3.1 and 2.8.1): we do not take it.
+func (x *childExchange) withdraw(sa *ikeSA) {
+	t := &informational{payloads: message.Payloads{deleteSPI(x.requests[0].Protocol, x.offerSPI)}}
+	sa.queue = append([]task{t}, sa.queue...)
+}
+
 // failed ends an exchange without a Child SA: SPIs and secrets go back, the
 // data plane and the program are told.
 func (x *childExchange) failed(now time.Time, err error) {
@@ -317,7 +328,7 @@ func (x *childExchange) failed(now time.Time, err error) {
 	x.keyShare = keyExchange{}
 	s.acquireDone(x.acquire, err)
 	x.acquire = 0
-	if x.old == nil && s.up {
+	if x.old == nil && s.up && !s.dead {
 		s.Emit(ike.ChildFailed{EventHeader: s.EventHeader(now), Name: x.cfg.Name, Initiator: x.initiator, Err: err})
 	}
 }

@@ -19,6 +19,10 @@ import (
 type createChild struct {
 	x        *childExchange
 	restarts int
+	sent     bool // the request is on its way or answered
+	// deleted: the peer has deleted the old SA while the request was on its
+	// way. It may have done so after making the new one.
+	deleted bool
 	// rival is the SA that the peer has made at the same time to replace the
 	// same old one (RFC 7296 2.8.1), with the lowest nonce of its exchange.
 	rival      *child.SA
@@ -39,6 +43,7 @@ func (sa *ikeSA) rekeys(old *child.SA) *createChild {
 
 func (t *createChild) start(now time.Time, sa *ikeSA) {
 	x, s := t.x, sa.s
+	t.sent = false
 	if x.old != nil && (x.old.State != child.Mature && x.old.State != child.InboundOnly) {
 		x.old.Rekeying = false
 		sa.finish(now) // overtaken while it waited
@@ -63,10 +68,11 @@ func (t *createChild) start(now time.Time, sa *ikeSA) {
 				t.fail(now, sa, fmt.Errorf("reserving an SPI: %w", err))
 				return
 			}
-			if x.old != nil && x.old.State == child.Gone {
+			if x.old != nil && x.old.State >= child.Replaced {
 				t.overtaken(now, sa)
 				return
 			}
+			t.sent = true
 			sa.request(now, message.ExchangeCreateChildSA, x.offer(false)...)
 		})
 	}
@@ -84,9 +90,13 @@ func (t *createChild) start(now time.Time, sa *ikeSA) {
 	})
 }
 
-// overtaken: the old SA is gone before the request was sent.
+// overtaken: the old SA is replaced or gone before the request was sent.
 func (t *createChild) overtaken(now time.Time, sa *ikeSA) {
+	t.x.old.Rekeying = false
 	t.x.failed(now, errGone)
+	if t.rival != nil {
+		t.adoptRival(now, sa.s)
+	}
 	sa.finish(now)
 }
 
@@ -100,9 +110,9 @@ func (t *createChild) response(now time.Time, sa *ikeSA, m *message.Message) {
 		t.fail(now, sa, protocolError(m.Header.Exchange, "response: %w", err))
 		return
 	}
-	if t.rival != nil && t.loses(m.Nonce().Data) {
+	if t.loses(m.Nonce().Data) {
 		// The peer's SA stays. Ours is known to the peer: delete it there.
-		sa.queue = append([]task{&informational{payloads: message.Payloads{deleteSPI(x.requests[0].Protocol, x.spis[0])}}}, sa.queue...)
+		x.withdraw(sa)
 		x.failed(now, errReplaced)
 		t.adoptRival(now, s)
 		sa.finish(now)
@@ -110,6 +120,7 @@ func (t *createChild) response(now time.Time, sa *ikeSA, m *message.Message) {
 	}
 	x.accept(now, m, sa.keys, func(now time.Time, err error) {
 		if err != nil {
+			x.withdraw(sa)
 			t.fail(now, sa, err)
 			return
 		}
@@ -117,10 +128,10 @@ func (t *createChild) response(now time.Time, sa *ikeSA, m *message.Message) {
 	})
 }
 
-// loses reports whether the lowest of the four nonces is one of ours, so that
-// our SA is the redundant one.
+// loses reports whether the peer has made an SA too and the lowest of the four
+// nonces is one of ours, so that our SA is the redundant one.
 func (t *createChild) loses(nr []byte) bool {
-	return bytes.Compare(lowest(t.x.ni, nr), t.rivalNonce) < 0
+	return t.rival != nil && t.rival.State != child.Gone && bytes.Compare(lowest(t.x.ni, nr), t.rivalNonce) < 0
 }
 
 // lowest compares octet by octet (RFC 7296 2.8.1).
@@ -135,17 +146,26 @@ func lowest(a, b []byte) []byte {
 // who began the exchange.
 func (t *createChild) succeed(now time.Time, sa *ikeSA) {
 	x, s := t.x, sa.s
-	if old := x.old; old != nil {
-		old.Rekeying = false
-		if t.rival != nil {
-			// The peer will delete its redundant SA.
-			s.children.Replace(now, t.rival, x.sa)
-		}
-		if old.State == child.Gone {
-			// Deleted by the peer meanwhile: it wants no such SA any more.
-			s.StartDelete(now, x.sa, ike.DownRemote)
-			sa.finish(now)
-			return
+	old := x.old
+	if old == nil {
+		sa.finish(now)
+		return
+	}
+	old.Rekeying = false
+	switch {
+	case t.loses(x.nr):
+		// The peer's request came while ours was being installed.
+		x.withdraw(sa)
+		t.adoptRival(now, s)
+		s.children.Replace(now, x.sa, t.rival)
+		s.children.Discard(now, x.sa)
+	case old.Unwanted:
+		// We have been told to delete it meanwhile, whatever its keys.
+		x.withdraw(sa)
+		s.children.Discard(now, x.sa)
+	default:
+		if t.rival != nil && t.rival.State != child.Gone {
+			s.children.Replace(now, t.rival, x.sa) // the peer will delete its redundant SA
 		}
 		s.children.Replace(now, old, x.sa)
 		s.Emit(ike.ChildRekeyed{EventHeader: s.EventHeader(now), Child: x.sa.Info, Old: old.Info.ChildSPIs, Initiator: true})
@@ -180,7 +200,7 @@ func (t *createChild) refused(now time.Time, sa *ikeSA, n *message.Notify) {
 			return
 		}
 	}
-	if t.rival != nil {
+	if t.rival != nil && t.rival.State != child.Gone {
 		// The peer has replaced the SA itself and did not see ours coming.
 		x.failed(now, err)
 		t.adoptRival(now, s)
@@ -231,7 +251,11 @@ func (t *createChild) fail(now time.Time, sa *ikeSA, err error) {
 	s, x := sa.s, t.x
 	x.failed(now, err)
 	if old := x.old; old != nil {
-		if t.rival != nil {
+		old.Rekeying = false
+		if t.deleted {
+			s.children.Lost(now, old, ike.DownRemote, nil)
+		}
+		if t.rival != nil && t.rival.State != child.Gone {
 			t.adoptRival(now, s)
 		} else if old.State < child.Replaced {
 			s.warn(now, fmt.Errorf("rekeying Child SA %q: %w", x.cfg.Name, err))
@@ -246,8 +270,11 @@ func (t *createChild) abort(now time.Time, sa *ikeSA, err error) {
 		err = errGone
 	}
 	t.x.failed(now, err)
-	if t.x.old != nil {
-		t.x.old.Rekeying = false
+	if old := t.x.old; old != nil {
+		old.Rekeying = false
+		if s := t.x.s; !s.dead {
+			s.children.RetryRekey(now, old, s.ep.jitter(retryDelay, 0.5))
+		}
 	}
 }
 
@@ -256,9 +283,7 @@ func (s *session) later(now time.Time, after time.Duration, t task) {
 	timer := new(child.Timer)
 	timer.Owner = func(now time.Time) {
 		if s.dead || s.current == nil {
-			if !s.dead {
-				t.abort(now, nil, errGone)
-			}
+			t.abort(now, nil, errGone)
 			return
 		}
 		s.current.enqueue(now, t)
@@ -305,6 +330,12 @@ func (sa *ikeSA) serveCreateChild(now time.Time, m *message.Message) {
 		}
 	}
 	sa.answerChild(now, m, old, func(now time.Time, payloads message.Payloads, made *child.SA) {
+		if made != nil && old != nil && old.State >= child.Replaced {
+			// Our own rekey, or a Delete, was finished while we worked on this.
+			s.children.Discard(now, made)
+			sa.respond(now, x, &message.Notify{Type: message.NotifyTemporaryFailure})
+			return
+		}
 		sa.respond(now, x, payloads...)
 		if made == nil || old == nil {
 			return
@@ -317,12 +348,9 @@ func (sa *ikeSA) serveCreateChild(now time.Time, m *message.Message) {
 // replace the same one, the nonces will decide when our answer comes.
 func (sa *ikeSA) served(now time.Time, m *message.Message, old, made *child.SA, answer message.Payloads) {
 	s := sa.s
-	if t := sa.rekeys(old); t != nil && sa.req != nil {
+	if t := sa.rekeys(old); t != nil && t.sent {
 		t.rival = made
 		t.rivalNonce = lowest(slices.Clone(m.Nonce().Data), answer.Nonce().Data)
-		return
-	}
-	if old.State == child.Gone {
 		return
 	}
 	s.children.Replace(now, old, made)

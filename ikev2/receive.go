@@ -98,7 +98,7 @@ func (sa *ikeSA) receive(now time.Time, path ike.Path, h message.Header, b []byt
 	}
 	m := &message.Message{Header: h}
 	m.Payloads, err = message.ParsePayloads(first, text)
-	if m.Payloads != nil {
+	if err == nil || m.Payloads != nil {
 		sa.s.trace(now, false, h, m.Payloads)
 	}
 	if h.IsResponse() {

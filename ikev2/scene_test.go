@@ -29,6 +29,30 @@ type scene struct {
 	// to arrive.
 	traffic bool
 	steps   []string
+	nat     *natBox // in front of A, if any
+}
+
+// A natBox changes A's addresses on their way to B, and back.
+type natBox struct{ inside, insideT, outside, outsideT netip.AddrPort }
+
+func (n *natBox) swap(a, from, to, fromT, toT netip.AddrPort) netip.AddrPort {
+	switch a {
+	case from:
+		return to
+	case fromT:
+		return toT
+	}
+	return a
+}
+
+// arrives is the path of a datagram as its receiver sees it.
+func (s *scene) arrives(tx ike.Path) ike.Path {
+	p := reverse(tx)
+	if n := s.nat; n != nil {
+		p.Remote = n.swap(p.Remote, n.inside, n.outside, n.insideT, n.outsideT)
+		p.Local = n.swap(p.Local, n.outside, n.inside, n.outsideT, n.insideT)
+	}
+	return p
 }
 
 // An actor is one side of a scene.
@@ -269,7 +293,7 @@ func (a *actor) sends(kinds ...string) {
 // hand delivers a datagram.
 func (a *actor) hand(tx ike.Transmit, kind string) {
 	a.s.t.Helper()
-	a.other.HandleDatagram(a.s.now, reverse(tx.Path), tx.Packet)
+	a.other.HandleDatagram(a.s.now, a.s.arrives(tx.Path), tx.Packet)
 	a.s.after(a.name + " --" + kind + "--> " + a.other.name)
 }
 

@@ -82,6 +82,7 @@ type SA struct {
 	Initiator bool // this side began the exchange that made it
 	State     State
 	Rekeying  bool // an exchange that replaces it is under way
+	Unwanted  bool // it is deleted because nobody wants it, not to make way for another one
 	Successor *SA
 
 	total   *total
@@ -93,7 +94,10 @@ type SA struct {
 }
 
 // total is what all SAs of a lineage have counted that are gone already.
-type total struct{ in, out spd.Counters }
+type total struct {
+	in, out spd.Counters
+	ended   bool // ChildDown was told
+}
 
 // A Set holds the Child SAs of one session.
 type Set struct {

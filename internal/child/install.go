@@ -2,6 +2,7 @@ package child
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
@@ -38,23 +39,31 @@ func (s *Set) Install(now time.Time, a *SA, in, out *spd.Bundle, hold bool, done
 	if hold {
 		outNow, a.pending = nil, out
 	}
-	installed := func(v any) { s.removeNow(a, nil) }
+	inIDs, outIDs := a.in, a.out
+	installed := func(v any) {
+		wipe(in)
+		wipe(out)
+		s.removeNow(a, nil)
+	}
 	s.host.Job(ike.JobInstall, uint64(a.Info.ID), func(ctx context.Context) (any, error) {
 		if err := plane.InstallInbound(ctx, in); err != nil {
+			for _, id := range inIDs {
+				_ = plane.ReleaseSPI(ctx, id) // the TTL ends what this cannot
+			}
 			return nil, err
 		}
 		if outNow != nil {
 			if err := plane.InstallOutbound(ctx, outNow); err != nil {
-				rollback(ctx, plane, a.in)
+				rollback(ctx, plane, inIDs)
 				return nil, err
 			}
 		}
 		if !a.Config.NoPolicies {
 			if err := plane.SetPolicies(ctx, owner, policies); err != nil {
 				if outNow != nil {
-					rollback(ctx, plane, a.out)
+					rollback(ctx, plane, outIDs)
 				}
-				rollback(ctx, plane, a.in)
+				rollback(ctx, plane, inIDs)
 				return nil, err
 			}
 		}
@@ -70,6 +79,10 @@ func (s *Set) Install(now time.Time, a *SA, in, out *spd.Bundle, hold bool, done
 			done(now, err)
 			return
 		}
+		if a.State == Gone { // deleted by the peer meanwhile; its removal follows in order
+			done(now, errRemoved)
+			return
+		}
 		a.Info.Installed = now
 		a.State = Mature
 		if hold {
@@ -79,6 +92,8 @@ func (s *Set) Install(now time.Time, a *SA, in, out *spd.Bundle, hold bool, done
 		done(now, nil)
 	}, installed)
 }
+
+var errRemoved = errors.New("deleted while it was installed")
 
 // Activate installs the outbound side of an InboundOnly SA: the peer has shown
 // that it uses the new SA, or has deleted the old one.

@@ -11,11 +11,14 @@ import (
 )
 
 // Remove takes a out of the data plane and the set, and tells the events
-// unless a successor lives on. With linger, the inbound side stays for a
+// unless it had a successor, whose end will be told. With linger, the inbound side stays for a
 // while, for packets that are on their way; the outbound one goes at once.
 func (s *Set) Remove(now time.Time, a *SA, reason ike.DownReason, err error, lingering bool) {
 	if a.State == Gone {
 		return
+	}
+	if a.Successor != nil {
+		s.Activate(now, a.Successor) // nothing else sends any more
 	}
 	if lingering && a.Successor != nil && len(a.in) > 0 {
 		if a.grace.Active() {
@@ -30,14 +33,66 @@ func (s *Set) Remove(now time.Time, a *SA, reason ike.DownReason, err error, lin
 		s.removeIDs(a, out)
 		return
 	}
+	s.revert(now, a, reason)
+	last := s.endsLineage(a) && reason != downSilent
 	s.drop(now, a)
-	last := s.ByID(a.Info.ID) == nil
+	if last {
+		// With it ends what lingers of its predecessors.
+		for _, b := range slices.Clone(s.sas) {
+			if b.Info.ID == a.Info.ID && b.grace.Active() {
+				s.drop(now, b)
+				s.removeNow(b, nil)
+			}
+		}
+	}
 	s.removeNow(a, func(now time.Time) {
-		if last && reason != downSilent {
-			s.host.Emit(ike.ChildDown{EventHeader: s.host.EventHeader(now), Child: a.Info, Reason: reason, Err: err,
-				In: a.total.in, Out: a.total.out})
+		if last {
+			s.tellEnd(now, a, reason, err)
 		}
 	})
+}
+
+// revert gives the place back to the SA that a had replaced, if that is still
+// there: the peer has deleted its successor and not it.
+func (s *Set) revert(now time.Time, a *SA, reason ike.DownReason) {
+	old := s.find(func(b *SA) bool { return b.Successor == a && b.State == Replaced })
+	if old == nil || a.Successor != nil {
+		return
+	}
+	old.Successor, old.State = nil, Mature
+	if a.Unwanted {
+		s.host.StartDelete(now, old, reason)
+		return
+	}
+	s.RetryRekey(now, old, revertDelay)
+}
+
+// revertDelay leaves the peer the time to delete the old SA too.
+const revertDelay = 10 * time.Second
+
+// endsLineage reports whether the program has to be told when a goes: it was
+// alive, and nothing takes its place.
+func (s *Set) endsLineage(a *SA) bool {
+	return a.State != Larval && a.Successor == nil && s.find(func(b *SA) bool {
+		return b != a && b.Info.ID == a.Info.ID && (b.State == Mature || b.State == InboundOnly)
+	}) == nil
+}
+
+func (s *Set) tellEnd(now time.Time, a *SA, reason ike.DownReason, err error) {
+	if a.total.ended {
+		return
+	}
+	a.total.ended = true
+	s.host.Emit(ike.ChildDown{EventHeader: s.host.EventHeader(now), Child: a.Info, Reason: reason, Err: err,
+		In: a.total.in, Out: a.total.out})
+}
+
+// Lost tells the end of an SA that was discarded because a successor was
+// expected, which did not come.
+func (s *Set) Lost(now time.Time, a *SA, reason ike.DownReason, err error) {
+	if a.Successor == nil && s.ByID(a.Info.ID) == nil {
+		s.tellEnd(now, a, reason, err)
+	}
 }
 
 // downSilent ends an SA that the events never told of.
@@ -49,6 +104,10 @@ func (s *Set) Discard(now time.Time, a *SA) { s.Remove(now, a, downSilent, nil, 
 
 // RemoveAll empties the set, without lingering.
 func (s *Set) RemoveAll(now time.Time, reason ike.DownReason, err error) {
+	for _, a := range s.sas {
+		wipe(a.pending)
+		a.pending = nil
+	}
 	for _, a := range slices.Clone(s.sas) {
 		s.Remove(now, a, reason, err, false)
 	}
