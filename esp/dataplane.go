@@ -198,14 +198,14 @@ func (e *Engine) InstallOutbound(ctx context.Context, b *spd.Bundle) error {
 	if s.ESN {
 		out.warnAt = math.MaxUint64 - 1<<40
 	}
-	to := out.pathTo(&e.cfg, b.ID(spd.Out, 0), endpoints(b))
-	out.path.Store(to)
 
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err := e.ready(ctx); err != nil {
 		return err
 	}
+	to := e.pathTo(out, b.ID(spd.Out, 0), endpoints(b))
+	out.path.Store(to)
 	if e.findOutbound(to.id) != nil {
 		return fmt.Errorf("esp: outbound SPI %08x to %v: %w", uint32(s.SPI), to.id.Dst, spd.ErrExists)
 	}
@@ -225,12 +225,17 @@ func (e *Engine) InstallOutbound(ctx context.Context, b *spd.Bundle) error {
 }
 
 // findOutbound returns the outbound SA that id names. (The peers choose its
-// SPI, so only with the destination it is unique.) e.mu is held.
+// SPI, so only with the destination it is unique; an id without one names the
+// only SA of its SPI.) e.mu is held.
 func (e *Engine) findOutbound(id spd.SAID) *outbound {
-	for _, out := range e.outbound[id.SPI] {
+	list := e.outbound[id.SPI]
+	for _, out := range list {
 		if out.path.Load().id.Dst == id.Dst {
 			return out
 		}
+	}
+	if !id.Dst.IsValid() && len(list) == 1 {
+		return list[0]
 	}
 	return nil
 }
@@ -326,7 +331,7 @@ func (e *Engine) MovePeer(ctx context.Context, id spd.SAID, to spd.Endpoints) er
 	if other := e.findOutbound(id); other != nil && other != out {
 		return fmt.Errorf("esp: outbound SPI %08x to %v: %w", uint32(id.SPI), r, spd.ErrExists)
 	}
-	out.path.Store(out.pathTo(&e.cfg, id, to))
+	out.path.Store(e.pathTo(out, id, to))
 	return nil
 }
 

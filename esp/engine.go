@@ -3,6 +3,7 @@ package esp
 import (
 	"crypto/rand"
 	"io"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,6 +49,7 @@ type Engine struct {
 	closed   bool
 	outbound map[spd.SPI][]*outbound
 	larval   map[spd.SPI]int64 // reserved SPIs and until when
+	pathMTU  map[netip.Addr]int
 
 	acquires acquires
 	events   events
@@ -88,6 +90,7 @@ func New(cfg Config) *Engine {
 		caps:     capabilities(),
 		outbound: make(map[spd.SPI][]*outbound),
 		larval:   make(map[spd.SPI]int64),
+		pathMTU:  make(map[netip.Addr]int),
 	}
 	e.events.ch = make(chan spd.Event, cfg.Events)
 	e.acquires.init(&e.cfg)

@@ -297,6 +297,38 @@ func TestTooBig(t *testing.T) {
 	require.Len(t, p.a.send(withDF(udp("10.1.0.1:1", "10.2.0.2:2", 60000))), 1)
 }
 
+// TestPathMTU: a smaller path makes the tunnels over it smaller, within reason.
+func TestPathMTU(t *testing.T) {
+	mtu := func(p *pair) int {
+		t.Helper()
+		require.Empty(t, p.a.send(withDF(udp("10.1.0.1:1", "10.2.0.2:2", 9000))))
+		require.Len(t, p.a.batch.Packets, 1)
+		return int(binary.BigEndian.Uint16(p.a.batch.Packets[0].Bytes()[26:]))
+	}
+	p := newPair(t)
+	was := mtu(p)
+	p.a.SetPathMTU(netip.MustParseAddr("203.0.113.1"), 600)
+	require.Equal(t, was, mtu(p), "another peer's")
+	p.a.SetPathMTU(p.b.outer.Addr(), 1400)
+	require.Equal(t, was-100, mtu(p))
+	p.rekey(2)
+	require.Equal(t, was-100, mtu(p), "remembered for the next SA")
+	p.a.SetPathMTU(p.b.outer.Addr(), 68)
+	require.Greater(t, mtu(p), 500, "not believed")
+	p.a.SetPathMTU(p.b.outer.Addr(), 0)
+	require.Equal(t, was, mtu(p))
+
+	p = newPair(t, options(func(o *spd.Options) { o.MTU = 1000 }))
+	p.a.SetPathMTU(p.b.outer.Addr(), 1400)
+	require.Equal(t, 1000, mtu(p), "what is configured is less")
+	p.a.SetPathMTU(p.b.outer.Addr(), 700)
+	require.Less(t, mtu(p), 700)
+	for i := range 2 * maxPaths {
+		p.a.SetPathMTU(netip.AddrFrom4([4]byte{100, 64, byte(i >> 8), byte(i)}), 1000)
+	}
+	require.Len(t, p.a.pathMTU, maxPaths)
+}
+
 // TestFragmentBeforeEncapsulation: packets beyond the size that is configured
 // for the peer are fragmented inside the tunnel.
 func TestFragmentBeforeEncapsulation(t *testing.T) {
@@ -451,6 +483,17 @@ func TestDummyAndTFC(t *testing.T) {
 		require.Equal(t, size, ds[0].Len())
 		require.Equal(t, [][]byte{packet}, p.b.receive(ds...))
 	}
+
+	// What the buffer held before does not travel as padding.
+	room := roomy(udp("10.1.0.1:1", "10.2.0.2:2", 8))
+	room.Buf = append(room.Buf, bytes.Repeat([]byte("secret"), 300)...)
+	copy(room.Buf[room.End:], bytes.Repeat([]byte("secret"), 300))
+	p.a.batch.Reset()
+	p.a.Outbound(&p.a.batch, room)
+	d := p.a.batch.Datagrams[0]
+	o, err := p.b.in.get(uint32(p.ab.SAs[0].SPI)).sa.Open(d.Bytes())
+	require.NoError(t, err)
+	require.Equal(t, make([]byte, 1000-36), d.Bytes()[o.Start+36:o.End])
 
 	out := p.a.outbound[p.ab.SAs[0].SPI][0].sa
 	buf := make([]byte, 100)

@@ -203,23 +203,69 @@ func (e *Engine) expired(id spd.SAID, u *usage, l limit, exhausted bool) {
 	}
 }
 
-// pathTo returns the path to endpoints.
-func (sa *outbound) pathTo(cfg *Config, id spd.SAID, to spd.Endpoints) *path {
+// pathTo returns the path of an SA to endpoints. e.mu is held.
+func (e *Engine) pathTo(sa *outbound, id spd.SAID, to spd.Endpoints) *path {
 	p := &path{Endpoints: to, id: id, mtu: sa.options.MTU}
-	if p.mtu > 0 || cfg.PathMTU < 0 {
+	outer, known := e.pathMTU[to.Remote.Addr()]
+	if !known {
+		outer = e.cfg.PathMTU
+	}
+	if outer < 0 || sa.options.MTU > 0 && !known {
 		return p
 	}
 	header := headerSize(to.Remote.Addr())
-	room := cfg.PathMTU - header
+	room := outer - header
 	if to.UDPEncap {
 		room -= udpHeaderSize
 	}
-	p.mtu = sa.sa.MaxPayload(room)
+	room = sa.sa.MaxPayload(room)
 	if sa.mode == spd.ModeTransport {
-		p.mtu += header // its own header is the outer one
+		room += header // its own header is the outer one
 	}
-	p.mtu = max(p.mtu, ipv4MinMTU)
+	room = max(room, ipv4MinMTU)
+	if p.mtu == 0 || room < p.mtu {
+		p.mtu = room
+	}
 	return p
+}
+
+// Bounds of what is believed of a path, and how many paths are remembered.
+const (
+	minPathMTU4 = 576
+	maxPaths    = 4096
+)
+
+// SetPathMTU tells the engine the MTU of the outer path to a peer, as learnt
+// from an ICMP error that quoted a packet really sent, or from the kernel: the
+// tunnels to it get smaller (RFC 4301 section 8.2.1). Less than 576 octets, or
+// 1280 with IPv6, is not believed. 0 forgets the path, so that larger packets
+// are tried again.
+func (e *Engine) SetPathMTU(remote netip.Addr, mtu int) {
+	remote = remote.Unmap()
+	least := minPathMTU4
+	if remote.Is6() {
+		least = ipv6MinMTU
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if mtu == 0 {
+		delete(e.pathMTU, remote)
+	} else {
+		if _, known := e.pathMTU[remote]; !known && len(e.pathMTU) >= maxPaths {
+			for some := range e.pathMTU {
+				delete(e.pathMTU, some)
+				break
+			}
+		}
+		e.pathMTU[remote] = max(mtu, least)
+	}
+	for _, list := range e.outbound {
+		for _, sa := range list {
+			if p := sa.path.Load(); p.Remote.Addr() == remote {
+				sa.path.Store(e.pathTo(sa, p.id, p.Endpoints))
+			}
+		}
+	}
 }
 
 func headerSize(a netip.Addr) int {

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,6 +75,15 @@ func TestC18_SPIs(t *testing.T) {
 	require.EqualValues(t, 257, spi, "its time was over")
 
 	require.ErrorIs(t, b.InstallInbound(ctx, &in), spd.ErrExists)
+	in.SAs[0].SPI = 257 // a reservation becomes an SA, and free when that is removed
+	require.NoError(t, b.InstallInbound(ctx, &in))
+	require.ErrorIs(t, b.ReleaseSPI(ctx, in.ID(spd.In, 0)), spd.ErrNotFound)
+	_, err = b.Remove(ctx, in.ID(spd.In, 0))
+	require.NoError(t, err)
+	r.Write(binary.BigEndian.AppendUint32(nil, 257))
+	spi, err = b.AllocSPI(ctx, request)
+	require.NoError(t, err)
+	require.EqualValues(t, 257, spi)
 	for _, bad := range []spd.SPI{0, 1, 255} {
 		in.SAs[0].SPI = bad
 		require.Error(t, b.InstallInbound(ctx, &in))
@@ -243,6 +253,64 @@ func TestC19_IVsNeverRepeat(t *testing.T) {
 	}
 }
 
+// TestC19_OnceUnderConcurrency: a packet that several goroutines open at the
+// same moment is opened once, however far each had got.
+func TestC19_OnceUnderConcurrency(t *testing.T) {
+	s := &spd.SA{Protocol: spd.ProtoESP, SPI: 4711, Encryption: encr(spd.EncrAESGCM16, 128), EncrKey: make([]byte, 20)}
+	out, err := NewOutboundSA(s, nil)
+	require.NoError(t, err)
+	in, err := NewInboundSA(s)
+	require.NoError(t, err)
+	for range 500 {
+		buf := make([]byte, 9000)
+		start, end, err := out.Seal(buf, 40, 8900, protoIPv4)
+		require.NoError(t, err)
+		var opened atomic.Int32
+		var wg sync.WaitGroup
+		begin := make(chan struct{})
+		for range 4 {
+			copied := bytes.Clone(buf[start:end])
+			wg.Go(func() {
+				<-begin
+				if _, err := in.Open(copied); err == nil {
+					opened.Add(1)
+				}
+			})
+		}
+		close(begin)
+		wg.Wait()
+		require.EqualValues(t, 1, opened.Load())
+	}
+}
+
+// TestC19_PadLength: an authentic packet whose pad length goes beyond its
+// beginning is malformed.
+func TestC19_PadLength(t *testing.T) {
+	s := &spd.SA{Protocol: spd.ProtoESP, SPI: 4711, Encryption: encr(spd.EncrAESGCM16, 128), EncrKey: make([]byte, 20)}
+	var in *InboundSA
+	var err error
+	for n := 2; n <= 40; n++ {
+		for _, pad := range []int{n - 2, n - 1, 255} {
+			s.ReplayWindow = -1
+			in, err = NewInboundSA(s)
+			require.NoError(t, err)
+			pkt := make([]byte, 16+n+16)
+			pkt[7] = 1
+			pkt[16+n-2], pkt[16+n-1] = byte(pad), protoIPv4
+			require.NoError(t, in.cipher.Seal(pkt[16:], pkt[8:16], pkt[:8], nil))
+			o, err := in.Open(pkt)
+			if pad == n-2 {
+				require.NoError(t, err)
+				require.Equal(t, o.Start, o.End)
+			} else {
+				require.Equal(t, ErrMalformed, err)
+			}
+		}
+	}
+	_, err = in.Open(make([]byte, 16+1+16))
+	require.Equal(t, ErrTooShort, err)
+}
+
 // TestC19_BeforeInstallation: packets before their SA are dropped, and do not
 // harm it.
 func TestC19_BeforeInstallation(t *testing.T) {
@@ -355,6 +423,12 @@ func TestAcquire(t *testing.T) {
 	}
 	require.EqualValues(t, 3, p.a.Stats().Held)
 	require.EqualValues(t, 8, p.a.Stats().NoSA)
+
+	p, _ = setup(Config{HoldPackets: 1})
+	require.Empty(t, p.a.send(packet))
+	require.EqualValues(t, 1, p.a.Stats().Held)
+	p, _ = setup(Config{HoldPackets: -1})
+	require.Zero(t, p.a.Stats().Held)
 
 	// If nobody can hear the question, it is not taken for asked.
 	p, _ = setup(Config{Events: 4})

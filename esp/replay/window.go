@@ -95,9 +95,8 @@ func (w *Window) infer(top uint64, low uint32) uint64 {
 		if low >= bottom { // case A: the window is within one subspace
 			return th<<32 | uint64(low)
 		}
-		if th == 1<<32-1 {
-			return 0 // the end of the sequence number space
-		}
+		// At the end of the sequence number space this is a small number,
+		// far below the window.
 		return (th+1)<<32 | uint64(low)
 	}
 	if low >= bottom { // case B: the window begins in the subspace before
