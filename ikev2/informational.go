@@ -66,6 +66,7 @@ func (s *session) StartDelete(now time.Time, a *child.SA, reason ike.DownReason)
 		return
 	}
 	a.State = child.Deleting
+	a.Unwanted = reason != ike.DownReplaced && reason != ike.DownExpired
 	s.current.enqueue(now, &informational{payloads: message.Payloads{deleteSPI(a.Info.Protocol, a.Info.In)}, deletes: a, reason: reason})
 }
 
@@ -114,6 +115,11 @@ func (sa *ikeSA) serveDelete(now time.Time, d *message.Delete) *message.Delete {
 		if t := sa.rekeys(a); t != nil && t.rival != nil && next == nil {
 			next = t.rival // the peer has finished its rekey; ours will learn of it
 		}
+		if t := sa.rekeys(a); t != nil && t.sent && next == nil {
+			t.deleted = true
+			s.children.Discard(now, a)
+			continue
+		}
 		if next != nil && next.State != child.Gone {
 			if a.Successor == nil {
 				s.children.Replace(now, a, next)
@@ -133,7 +139,7 @@ func (sa *ikeSA) serveDelete(now time.Time, d *message.Delete) *message.Delete {
 // deletedByPeer ends an IKE SA that the peer has deleted.
 func (sa *ikeSA) deletedByPeer(now time.Time, m *message.Message) {
 	s := sa.s
-	if t, ok := sa.active.(*rekeyIKE); ok && t.rival != nil {
+	if t, ok := sa.active.(*rekeyIKE); ok && t.rivalStands() {
 		t.adoptRival(now, sa)
 	}
 	if s.current == sa {
