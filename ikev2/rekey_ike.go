@@ -337,8 +337,16 @@ func (sa *ikeSA) serveRekeyIKE(now time.Time, m *message.Message) {
 		refuse(now, &message.Notify{Type: message.NotifyInvalidSyntax}, fmt.Errorf("IKE SPI of %d octets", len(offer.SPI)))
 		return
 	}
+	sa.yielding = true
 	s.respondTo(dh.ID(alg.group), ke.Data, func(now time.Time, k keyExchange, err error) {
 		defer k.secret.Wipe()
+		defer sa.next(now)
+		sa.yielding = false
+		if sa.state != stateEstablished {
+			// Our own rekey has come to its end meanwhile, or a Delete.
+			refuse(now, &message.Notify{Type: message.NotifyTemporaryFailure}, nil)
+			return
+		}
 		if err != nil {
 			refuse(now, &message.Notify{Type: message.NotifyInvalidSyntax}, fmt.Errorf("key exchange: %w", err))
 			return
@@ -364,7 +372,7 @@ func (sa *ikeSA) serveRekeyIKE(now time.Time, m *message.Message) {
 		spi := binary.BigEndian.AppendUint64(nil, uint64(next.local))
 		sa.respond(now, x, &message.SA{Proposals: []message.Proposal{wireProposal(alg.proposal, offer.Num, spi)}},
 			&message.Nonce{Data: nr}, &message.KE{Group: alg.group, Data: k.public})
-		if t, ok := sa.active.(*rekeyIKE); ok && sa.req != nil {
+		if t, ok := sa.active.(*rekeyIKE); ok && t.sent {
 			if t.rival != nil {
 				t.rival.kill(now, errReplaced)
 			}

@@ -49,8 +49,11 @@ type ikeSA struct {
 	// The peer's requests.
 	recvID  uint32 // the next one
 	serving bool   // the request recvID is being worked on
-	reply   [][]byte
-	partial [2]*reassembly // fragments of a request, of a response
+	// yielding: the peer's request to replace this SA is being worked on. What
+	// waits will be done by the new one.
+	yielding bool
+	reply    [][]byte
+	partial  [2]*reassembly // fragments of a request, of a response
 
 	retransmit child.Timer
 	soft       child.Timer // rekey

@@ -25,7 +25,7 @@ func (sa *ikeSA) enqueue(now time.Time, t task) {
 
 // next starts the first waiting task.
 func (sa *ikeSA) next(now time.Time) {
-	if sa.active != nil || len(sa.queue) == 0 || sa.state == stateDead {
+	if sa.active != nil || len(sa.queue) == 0 || sa.state == stateDead || sa.yielding {
 		return
 	}
 	sa.active = sa.queue[0]
