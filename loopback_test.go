@@ -1,0 +1,168 @@
+package racoon
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/spd"
+)
+
+// testLog is where a test's Managers log to: nowhere, unless the test is run
+// with -v.
+func testLog(name string) *slog.Logger {
+	if !testing.Verbose() {
+		return nil
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("manager", name)
+}
+
+// serve runs a Manager for the time of a test and checks that it ends cleanly.
+func serve(t *testing.T, cfg Config) *Manager {
+	t.Helper()
+	m, err := NewManager(cfg)
+	require.NoError(t, err)
+	served := make(chan error, 1)
+	go func() { served <- m.Serve(context.Background()) }()
+	select {
+	case <-m.Ready():
+	case err := <-served:
+		require.NoError(t, err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		m.Shutdown(ctx)
+		require.NoError(t, <-served)
+	})
+	return m
+}
+
+// udpListen are two UDP sockets on free ports of an address.
+func udpListen(t *testing.T, addr string) (list []Listen, plain, natt netip.AddrPort) {
+	t.Helper()
+	for i := range 2 {
+		c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(addr), 0)))
+		if err != nil {
+			t.Skipf("no address %s here: %v", addr, err)
+		}
+		list = append(list, Listen{Conn: c, NATT: i == 1})
+	}
+	at := func(i int) netip.AddrPort { return list[i].Conn.LocalAddr().(*net.UDPAddr).AddrPort() }
+	return list, at(0), at(1)
+}
+
+func testContext(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func port(a netip.AddrPort) uint16 { return a.Port() }
+
+// pairOfManagers are a client and a gateway over UDP on the loopback
+// interface.
+func pairOfManagers(t *testing.T, addr string, change func(client, gateway *Config)) (client, gateway *Manager, cp, gp *spd.Memory) {
+	t.Helper()
+	cl, _, _ := udpListen(t, addr)
+	gl, plain, natt := udpListen(t, addr)
+	cp, gp = spd.NewMemory(spd.MemoryConfig{}), spd.NewMemory(spd.MemoryConfig{})
+	psk := ike.Secret("a secret of both")
+	cc := Config{
+		DataPlane: cp, Listen: cl, Logger: testLog("client"),
+		Peers: []Peer{{
+			Name: "gw", Remote: plain.String(), RemoteNATT: port(natt), LocalID: "alice@example.org", RemoteID: "gw.example.org", PSK: psk,
+			Children: []Child{{Name: "net", Local: []string{"10.1.0.0/24"}, Remote: []string{"10.2.0.0/16"}}},
+		}},
+	}
+	gc := Config{
+		DataPlane: gp, Listen: gl, Logger: testLog("gateway"),
+		Peers: []Peer{{
+			Name: "clients", LocalID: "gw.example.org", RemoteID: "*@example.org", PSK: psk,
+			Children: []Child{{Name: "net", Local: []string{"10.2.0.0/16"}, Remote: []string{"10.1.0.0/16"}}},
+		}},
+	}
+	if change != nil {
+		change(&cc, &gc)
+	}
+	return serve(t, cc), serve(t, gc), cp, gp
+}
+
+func only[T any](t *testing.T, seq func(func(T) bool)) (v T) {
+	t.Helper()
+	n := 0
+	for x := range seq {
+		v = x
+		n++
+	}
+	require.Equal(t, 1, n)
+	return v
+}
+
+// flow is a packet from the client's network to the gateway's.
+var flow = spd.Flow{Src: netip.MustParseAddr("10.1.0.7"), Dst: netip.MustParseAddr("10.2.0.9"), Protocol: 17, SrcPort: 1024, DstPort: 53}
+
+func TestTwoManagers(t *testing.T) {
+	for _, addr := range []string{"127.0.0.1", "::1"} {
+		t.Run(addr, func(t *testing.T) {
+			client, gateway, cp, gp := pairOfManagers(t, addr, nil)
+			ctx := testContext(t)
+			s, err := client.Initiate(ctx, "gw")
+			require.NoError(t, err)
+			require.True(t, s.Up())
+			require.Equal(t, "gw", s.Peer())
+			require.Len(t, s.ChildSAs(), 1)
+			require.Equal(t, "gw.example.org", s.Info().RemoteID.String())
+
+			g := only(t, gateway.Sessions())
+			require.Equal(t, "alice@example.org", g.Info().RemoteID.String())
+			require.Equal(t, s.Info().LocalSPI, g.Info().RemoteSPI)
+
+			d := cp.Send(gp, flow, 100)
+			require.False(t, d.Outcome.Gap(), "%v", d)
+
+			before := s.ChildSAs()[0]
+			require.NoError(t, s.RekeyChild(ctx, before.ID))
+			after := s.ChildSAs()[0]
+			require.Equal(t, before.ID, after.ID)
+			require.NotEqual(t, before.ChildSPIs, after.ChildSPIs)
+			require.Equal(t, 1, after.Rekeys)
+			require.False(t, cp.Send(gp, flow, 100).Outcome.Gap())
+
+			spi := s.Info().LocalSPI
+			require.NoError(t, s.Rekey(ctx))
+			require.NotEqual(t, spi, s.Info().LocalSPI)
+			require.NoError(t, g.Rekey(ctx), "the other side begins")
+
+			st, err := s.Stats(ctx)
+			require.NoError(t, err)
+			require.Equal(t, uint64(2), st.Sent.Packets, "counted through the rekey")
+			require.Equal(t, 2, st.IKERekeys)
+
+			same, err := client.Initiate(ctx, "gw")
+			require.NoError(t, err)
+			require.Same(t, s, same, "there is a session already")
+
+			require.NoError(t, s.Delete(ctx))
+			select {
+			case <-g.Done():
+			case <-ctx.Done():
+				t.Fatal("the gateway did not notice")
+			}
+			require.ErrorIs(t, s.Rekey(ctx), ErrSessionEnded)
+			require.Equal(t, ike.DownRemote, g.reason)
+
+			require.NoError(t, client.Shutdown(ctx))
+			require.NoError(t, gateway.Shutdown(ctx))
+			require.Empty(t, cp.Leaks())
+			require.Empty(t, gp.Leaks())
+		})
+	}
+}

@@ -1,0 +1,476 @@
+package racoon
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"iter"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev2"
+	"github.com/racoon3/racoon/spd"
+)
+
+// Errors of a Manager.
+var (
+	// ErrClosed: the Manager was shut down.
+	ErrClosed = errors.New("racoon: Manager is closed")
+	// ErrNoPeer: no peer of that name is configured.
+	ErrNoPeer = errors.New("racoon: no such peer")
+	// ErrServing: Serve was called twice.
+	ErrServing = errors.New("racoon: Serve was called before")
+)
+
+// A Manager talks to many peers: it owns the sockets, the goroutines that run
+// the protocol, and the sessions. Its methods may be called by several
+// goroutines at once.
+type Manager struct {
+	log    *slog.Logger
+	load   ikev2.Load
+	seed   maphash.Seed
+	random lockedRand
+
+	cfg       *Config // what it holds beside peers and decisions never changes
+	decisions atomic.Pointer[decisions]
+	peers     atomic.Pointer[peerSet]
+
+	reloading sync.Mutex // guards the next two
+	asked     Config     // as the program gave it
+	given     map[reqIDKey]uint32
+
+	workers []*worker
+	runner  *jobRunner
+	sockets *sockets // set before ready is closed
+	plane   serial
+	reg     registry
+	sup     supervisor
+	events  broadcaster
+
+	ctx      context.Context // ends when the Manager stops
+	cancel   context.CancelFunc
+	serving  atomic.Bool
+	ready    chan struct{} // closed when the sockets are open
+	stopping chan struct{} // closed when Shutdown begins
+	stopOnce sync.Once
+	stop     chan struct{} // closed when workers are to end
+	stopped  chan struct{} // closed when all have ended
+	halt     sync.Once
+	failure  error
+	wg       sync.WaitGroup
+}
+
+// decisions are the callbacks in use, which a reload may change.
+type decisions struct {
+	authorize ike.Authorize
+	narrow    ike.Narrow
+}
+
+// NewManager checks a configuration and makes a Manager of it. It opens
+// nothing and starts nothing: Serve does. Errors wrap [ErrConfig] and name the
+// field.
+func NewManager(cfg Config) (*Manager, error) { return newManager(cfg, nil) }
+
+// newManager is NewManager with another core than IKEv2 for tests.
+func newManager(cfg Config, make newCore) (*Manager, error) {
+	f, err := cfg.fill()
+	if err != nil {
+		return nil, err
+	}
+	c := newCompiler(f.DataPlane.Capabilities(), nil)
+	ps, err := c.compile(f.Peers)
+	if err != nil {
+		return nil, err
+	}
+	m := &Manager{
+		cfg: f, asked: cfg, log: f.Logger, seed: maphash.MakeSeed(), given: c.reqIDs,
+		ready: newSignal(), stopping: newSignal(), stop: newSignal(), stopped: newSignal(),
+	}
+	if err := m.random.seed(f.Rand); err != nil {
+		return nil, configError("Rand", "%w", err)
+	}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	m.peers.Store(ps)
+	m.decisions.Store(&decisions{f.Authorize, f.Narrow})
+	m.reg.init(m)
+	m.sup.init(m)
+	m.events.init(f.EventBuffer)
+	m.runner = newJobRunner(m.ctx, f.Workers)
+	if make == nil {
+		make = m.newIKEv2
+	}
+	for i := range f.Workers {
+		k, err := make(uint8(i), ps)
+		if err != nil {
+			return nil, err
+		}
+		m.workers = append(m.workers, newWorker(m, i, k))
+	}
+	m.noteRestrictions(ps)
+	return m, nil
+}
+
+func newSignal() chan struct{} { return make(chan struct{}) }
+
+// noteRestrictions tells an operator what the data plane cannot do.
+func (m *Manager) noteRestrictions(ps *peerSet) {
+	seen := make(map[string]bool) // peers are often alike
+	for _, p := range ps.peers {
+		for _, n := range p.notes {
+			if !seen[n] {
+				seen[n] = true
+				m.log.Warn("proposals were restricted", "peer", p.name(), "why", n)
+			}
+		}
+	}
+}
+
+// Serve opens the sockets and talks to the peers until ctx ends or Shutdown is
+// called. When ctx ends, peers are told with what a second allows; call
+// Shutdown first to take more time. Serve returns when nothing of the Manager
+// runs any more: nil after Shutdown, else ctx's error, or why it could not
+// begin. It can be called once.
+func (m *Manager) Serve(ctx context.Context) error {
+	if !m.serving.CompareAndSwap(false, true) {
+		return ErrServing
+	}
+	select {
+	case <-m.stopping:
+		return ErrClosed
+	default:
+	}
+	ss, err := m.openSockets()
+	if err != nil {
+		m.failure = err
+		m.stopOnce.Do(func() { close(m.stopping) })
+		m.halt.Do(func() { close(m.stop) })
+		m.cancel()
+		m.finish()
+		return err
+	}
+	m.sockets = ss
+	for _, w := range m.workers {
+		m.wg.Go(func() { w.run(m.stop) })
+	}
+	m.wg.Go(m.readPlane)
+	m.wg.Go(func() { m.plane.run(m.stop) })
+	m.wg.Go(func() { m.sup.run(m.stop) })
+	var readers sync.WaitGroup
+	for _, s := range ss.all {
+		readers.Go(func() { m.receive(s) })
+		m.log.Info("listening", "local", s.local, "natt", s.natt)
+	}
+	var logging sync.WaitGroup
+	if m.log.Enabled(ctx, slog.LevelError) {
+		events := m.events.subscribe(context.Background())
+		logging.Go(func() { m.writeLog(events) })
+	}
+	close(m.ready)
+	m.sup.setPeers(m.peers.Load())
+
+	select {
+	case <-ctx.Done():
+		short, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		m.shutdown(short)
+		cancel()
+		err = context.Cause(ctx)
+	case <-m.stop:
+	}
+	m.cancel()
+	for _, s := range ss.all {
+		s.conn.Close()
+	}
+	readers.Wait()
+	m.wg.Wait()
+	m.runner.stop()
+	m.finish()
+	logging.Wait()
+	return err
+}
+
+// finish ends what waits for the Manager.
+func (m *Manager) finish() {
+	m.reg.close()
+	m.events.close()
+	close(m.stopped)
+}
+
+// Ready returns a channel that is closed when the sockets are open, or never
+// if Serve fails.
+func (m *Manager) Ready() <-chan struct{} { return m.ready }
+
+// Addrs returns the addresses of the sockets, once Ready. A wildcard socket
+// has the unspecified address.
+func (m *Manager) Addrs() []netip.AddrPort {
+	if !m.isReady() {
+		return nil
+	}
+	var a []netip.AddrPort
+	for _, s := range m.sockets.all {
+		a = append(a, s.local)
+	}
+	return a
+}
+
+func (m *Manager) isReady() bool {
+	select {
+	case <-m.ready:
+		return true
+	default:
+		return false
+	}
+}
+
+func (m *Manager) isStopped() bool {
+	select {
+	case <-m.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+func (m *Manager) isStopping() bool {
+	select {
+	case <-m.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// waitReady waits until the Manager serves.
+func (m *Manager) waitReady(ctx context.Context) error {
+	select {
+	case <-m.ready:
+		if m.isStopping() {
+			return ErrClosed
+		}
+		return nil
+	case <-m.stopping:
+		if m.failure != nil {
+			return m.failure
+		}
+		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("racoon: the Manager is not serving: %w", context.Cause(ctx))
+	}
+}
+
+// pause waits, and reports false if the Manager stops meanwhile.
+func (m *Manager) pause(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-m.stop:
+		return false
+	}
+}
+
+// Shutdown ends all sessions: their peers are told, their SAs are removed,
+// one after the other within each session. Then the Manager stops and Serve
+// returns. When ctx ends first, Shutdown stops what is left and returns an
+// error that says how much that was.
+func (m *Manager) Shutdown(ctx context.Context) error {
+	if !m.isReady() {
+		m.stopOnce.Do(func() { close(m.stopping) })
+		m.halt.Do(func() { close(m.stop) })
+		m.cancel()
+		return nil
+	}
+	err := m.shutdown(ctx)
+	select {
+	case <-m.stopped:
+	case <-ctx.Done():
+		if err == nil {
+			err = fmt.Errorf("racoon: not everything has ended: %w", context.Cause(ctx))
+		}
+	}
+	return err
+}
+
+func (m *Manager) shutdown(ctx context.Context) error {
+	first := false
+	m.stopOnce.Do(func() {
+		first = true
+		m.log.Info("shutting down", "sessions", m.reg.count())
+		close(m.stopping)
+	})
+	if !first { // somebody else does it
+		select {
+		case <-m.stop:
+			return nil
+		case <-ctx.Done():
+			m.halt.Do(func() { close(m.stop) })
+			return context.Cause(ctx)
+		}
+	}
+	m.sup.quiet()
+	empty := &peerSet{v2: new(ikev2.PeerSet)}
+	for _, w := range m.workers {
+		w.do(ctx, func(_ time.Time, c core) error { c.SetPeers(empty); return nil })
+	}
+	m.reg.deleteAll(ike.DownShutdown)
+	err := m.reg.waitEmpty(ctx)
+	if err == nil {
+		// What the sessions have left: SAs to remove, policies.
+		err = m.waitIdle(ctx)
+	}
+	m.halt.Do(func() { close(m.stop) })
+	return err
+}
+
+// waitIdle waits until no job is left.
+func (m *Manager) waitIdle(ctx context.Context) error {
+	m.sup.removeTraps()
+	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
+		busy := m.plane.len() + m.runner.busy()
+		for _, w := range m.workers {
+			w.do(ctx, func(_ time.Time, c core) error { busy += c.Stats().Jobs; return nil })
+		}
+		if busy == 0 {
+			return nil
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return fmt.Errorf("racoon: %d data plane operations were not finished: %w", busy, context.Cause(ctx))
+		}
+	}
+}
+
+// Initiate returns an established session with a peer: the one there is, else
+// it begins one, or joins an attempt under way. The error explains what was
+// offered, what was wanted and what did not fit. If the session is up but a
+// Child SA could not be set up, both the session and an error are returned.
+// Initiate waits for Serve to be ready. If ctx ends, an attempt that nobody
+// else waits for is given up.
+func (m *Manager) Initiate(ctx context.Context, peer string) (*Session, error) {
+	if err := m.waitReady(ctx); err != nil {
+		return nil, err
+	}
+	p := m.peers.Load().byName[peer]
+	if p == nil {
+		return nil, fmt.Errorf("%w: %q", ErrNoPeer, peer)
+	}
+	if p.host == "" {
+		return nil, fmt.Errorf("racoon: peer %q cannot be called: its Remote is empty", peer)
+	}
+	c := m.reg.join(p, order{})
+	defer m.reg.leave(c)
+	select {
+	case <-c.done:
+		return c.session, c.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("racoon: peer %q: %w", peer, context.Cause(ctx))
+	case <-m.stopped:
+		return nil, ErrClosed
+	}
+}
+
+// Sessions returns the established sessions, in no order.
+func (m *Manager) Sessions() iter.Seq[*Session] {
+	return func(yield func(*Session) bool) {
+		for _, s := range m.reg.all() {
+			if s.Up() && !yield(s) {
+				return
+			}
+		}
+	}
+}
+
+// Session returns the session of that ID, as events name it, or nil.
+func (m *Manager) Session(id ike.SessionID) *Session { return m.reg.session(id) }
+
+// Peers returns the names of the configured peers.
+func (m *Manager) Peers() []string {
+	ps := m.peers.Load().peers
+	names := make([]string, len(ps))
+	for i, p := range ps {
+		names[i] = p.name()
+	}
+	return names
+}
+
+// workerOf returns the worker whose core has a session.
+func (m *Manager) workerOf(id ike.SessionID) *worker {
+	if i := int(id >> 56); i < len(m.workers) {
+		return m.workers[i]
+	}
+	return nil
+}
+
+// hashOf is a keyed hash of what an initiator's first message is known by.
+func (m *Manager) hashOf(spi []byte, remote netip.AddrPort) int {
+	var b [8 + 16 + 2]byte
+	copy(b[:], spi)
+	a := remote.Addr().As16()
+	copy(b[8:], a[:])
+	binary.BigEndian.PutUint16(b[24:], remote.Port())
+	return int(maphash.Bytes(m.seed, b[:]) >> 1)
+}
+
+func (m *Manager) hashName(name string) uint64 { return maphash.String(m.seed, name) }
+
+// readPlane takes the events of the data plane. Those about SAs go to all
+// workers: each core knows its own SPIs.
+func (m *Manager) readPlane() {
+	events := m.cfg.DataPlane.Events()
+	for {
+		select {
+		case ev, ok := <-events:
+			if !ok {
+				return
+			}
+			if a, ok := ev.(spd.AcquireEvent); ok {
+				m.reg.acquire(a)
+				continue
+			}
+			for _, w := range m.workers {
+				w.box.putPlane(ev)
+			}
+		case <-m.stop:
+			return
+		}
+	}
+}
+
+// lockedRand makes jitter and choices that need no secrecy. Its seed comes
+// from the configured source, so that a test can repeat them.
+type lockedRand struct {
+	mu sync.Mutex
+	r  *rand.Rand
+}
+
+func (l *lockedRand) seed(source interface{ Read([]byte) (int, error) }) error {
+	var b [32]byte
+	if _, err := source.Read(b[:]); err != nil {
+		return err
+	}
+	l.r = rand.New(rand.NewChaCha8(b))
+	return nil
+}
+
+// spread returns d, up to a quarter more or less.
+func (l *lockedRand) spread(d time.Duration) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return d + time.Duration((l.r.Float64()-0.5)/2*float64(d))
+}
+
+func (l *lockedRand) intN(n int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.r.IntN(n)
+}

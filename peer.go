@@ -1,0 +1,209 @@
+package racoon
+
+import (
+	"slices"
+	"time"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev2"
+	"github.com/racoon3/racoon/spd"
+)
+
+// A Peer is the configuration of one remote, or of a group of remotes that
+// are treated alike.
+//
+// What is needed: a Name; for a peer to be called, Remote; and how both sides
+// prove who they are: PSK alone, or Credential (the own certificate and key)
+// with Trust (whom to believe).
+type Peer struct {
+	// Name is what the peer is called in calls, events and logs.
+	Name string
+
+	// Remote is where the peer is: a host name or an address, with a port if
+	// it is not 500. A name is looked up for each attempt. Empty: anywhere; it
+	// calls us.
+	Remote string
+	// RemoteNATT is the peer's port for IKE and ESP in UDP; 0 means 4500.
+	RemoteNATT uint16
+	// RemoteAddrs are the addresses and prefixes that the peer may come from.
+	// Empty: if Remote is an address, that one, else any.
+	RemoteAddrs []string
+	// LocalAddr is the own address to call from and to be called on. Empty:
+	// whatever the routing table says, and any.
+	LocalAddr string
+
+	// LocalID is what this side calls itself, and RemoteID what the peer must
+	// prove to be, in the forms of ike.ParseIdentity and
+	// ike.ParseIdentityPattern: "gw.example.org", "alice@example.org",
+	// "C=CH, CN=gw", "192.0.2.1", "*.example.org". An empty LocalID is the
+	// certificate's first name, else the local address; an empty RemoteID is
+	// Remote for a peer with a pre-shared key that is called by its name or
+	// address. Otherwise it must be given: "*" accepts any identity that the
+	// credentials prove.
+	LocalID  string
+	RemoteID string
+
+	// PSK is the pre-shared key of both sides.
+	PSK ike.Secret
+	// Credential holds the own certificate chain and private key, or a raw
+	// public key.
+	Credential *ike.Credential
+	// Trust says which certificates and raw keys of the peer are accepted.
+	Trust *ike.Trust
+	// Credentials finds the own credential, and the peer's pre-shared key,
+	// where PSK and Credential are not enough: many keys, a store, an HSM.
+	Credentials ike.CredentialSource
+	// LocalAuth and RemoteAuth are the methods of authentication. They follow
+	// from the fields above where those leave no doubt: with PSK alone it is
+	// PSK on both sides; Credential makes the own side sign, Trust the peer.
+	LocalAuth  ikev2.AuthMethod
+	RemoteAuth []ikev2.AuthMethod
+	// LocalSignature and RemoteSignature restrict signatures.
+	LocalSignature, RemoteSignature ikev2.SignatureOptions
+
+	// Proposals are the IKE algorithms in order of preference, in the form of
+	// spd.ParseProposal: "aes256gcm16-prfsha256-x25519". Empty:
+	// spd.DefaultIKEProposals.
+	Proposals []string
+	// Children are the Child SAs. Empty: one between the two hosts or, with
+	// RequestAddress, between the assigned address and everything.
+	Children []Child
+
+	// Start says when the peer is called.
+	Start StartMode
+	// DeadAction and CloseAction say what follows when the peer no longer
+	// answers, and when it deletes the session or a Child SA.
+	DeadAction, CloseAction Action
+	// Backoff bounds the time between attempts to call a peer with
+	// StartAlways: it doubles from the first to the second value, with a
+	// quarter of jitter. Zero values mean 2 s and 5 min.
+	Backoff, BackoffMax time.Duration
+
+	// RequestAddress asks the peer for an inner address and its network's
+	// configuration, as a client does. Request says in detail what for.
+	RequestAddress bool
+	Request        *ikev2.ConfigRequest
+	// Assign gives inner addresses to peers that ask, as a gateway does; see
+	// [NewPool].
+	Assign ike.AddressAssigner
+
+	// Timing holds retransmission, liveness, lifetimes and keepalives; zero
+	// fields take their defaults.
+	Timing ikev2.Timing
+	// Unique says what happens when the same identity connects again.
+	Unique ikev2.UniquePolicy
+
+	ForceEncap      bool // ESP in UDP even without a NAT
+	NoNATT          bool // no NAT detection
+	FragmentSize    int  // see ikev2.Peer
+	Childless       bool // come up without a Child SA (RFC 6023)
+	MakeBeforeBreak bool // reauthenticate without a gap
+	AlwaysSendCert  bool // send the certificate even if the peer does not ask
+	Quirks          ikev2.Quirks
+}
+
+// A Child is the configuration of a Child SA.
+type Child struct {
+	// Name is what it is called; empty means the peer's name for the only
+	// Child, else its number from 1.
+	Name string
+
+	// Local and Remote are the traffic selectors of each side, in the form of
+	// spd.ParseTrafficSelector: "10.1.0.0/16", "192.0.2.7[tcp/443]". The
+	// word "dynamic", or none at all, is the side's own address: the one
+	// assigned to the client, else the outer one.
+	Local, Remote []string
+
+	// Protocol is spd.ProtoESP (also if zero) or spd.ProtoAH.
+	Protocol spd.Protocol
+	// Proposals are the algorithms in order of preference, in the form of
+	// spd.ParseProposal: "aes256gcm16", "aes128-sha256-x25519" (a key
+	// exchange makes perfect forward secrecy). Empty: the default of package
+	// spd, as far as the data plane has it.
+	Proposals []string
+	Mode      spd.Mode
+	IPComp    bool // offer and accept IPComp
+
+	// Start is as for the peer, which it overrides.
+	Start StartMode
+
+	Rekey        time.Duration // soft lifetime; 0 means 1 h, negative never
+	Lifetime     time.Duration // hard lifetime; 0 means Rekey and a tenth
+	Volume       spd.Lifetime  // volume limits
+	ReplayWindow int           // packets; 0 means the data plane's default
+	Options      spd.Options
+
+	ReqID      uint32 // ties policies to SAs; 0 means any, else 1 to 16383
+	Priority   uint32 // of the policies, lower first; 0 means by how narrow the selectors are
+	NoPolicies bool   // leave policies to somebody else
+}
+
+// StartMode says when this side begins.
+type StartMode uint8
+
+// Start modes.
+const (
+	StartDefault StartMode = iota // StartNone; for a Child that of its peer
+	StartNone                     // when the program calls Initiate, or the peer calls
+	StartTrap                     // when a packet needs it
+	StartAlways                   // at once, and again whenever it is down
+)
+
+func (s StartMode) String() string {
+	return nameOf([]string{"default", "none", "trap", "start"}, s)
+}
+
+// Action says what follows the end of a session or Child SA.
+type Action uint8
+
+// Actions.
+const (
+	ActionDefault Action = iota // as Start says: nothing, wait for a packet, or start again
+	ActionClear                 // nothing
+	ActionTrap                  // start again when a packet needs it
+	ActionRestart               // start again
+)
+
+func (a Action) String() string {
+	return nameOf([]string{"default", "clear", "trap", "restart"}, a)
+}
+
+func nameOf[T ~uint8](names []string, v T) string {
+	if int(v) < len(names) {
+		return names[v]
+	}
+	return "unknown"
+}
+
+// clone copies all that a caller could change.
+func (p Peer) clone() Peer {
+	p.RemoteAddrs = slices.Clone(p.RemoteAddrs)
+	p.PSK = p.PSK.Clone()
+	p.RemoteAuth = slices.Clone(p.RemoteAuth)
+	p.Proposals = slices.Clone(p.Proposals)
+	p.Children = slices.Clone(p.Children)
+	for i := range p.Children {
+		c := &p.Children[i]
+		c.Local, c.Remote, c.Proposals = slices.Clone(c.Local), slices.Clone(c.Remote), slices.Clone(c.Proposals)
+	}
+	if p.Request != nil {
+		r := *p.Request
+		r.Want = slices.Clone(r.Want)
+		p.Request = &r
+	}
+	return p
+}
+
+// action resolves ActionDefault.
+func (p *Peer) action(a Action) Action {
+	if a != ActionDefault {
+		return a
+	}
+	switch p.Start {
+	case StartAlways:
+		return ActionRestart
+	case StartTrap:
+		return ActionTrap
+	}
+	return ActionClear
+}

@@ -1,0 +1,740 @@
+package racoon
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev2"
+	"github.com/racoon3/racoon/natt"
+	"github.com/racoon3/racoon/spd"
+)
+
+// peer is a Peer as the Manager works with it. It is immutable.
+type peer struct {
+	cfg Peer
+	v2  *ikev2.Peer
+
+	host     string     // to look up or to call; empty: cannot be called
+	addr     netip.Addr // if host is an address
+	port     uint16
+	natt     uint16
+	local    netip.Addr // own address, invalid: any
+	children []*peerChild
+	notes    []string // what an operator should know
+}
+
+// peerChild is what the Manager keeps of a Child beyond its ikev2.Child.
+type peerChild struct {
+	*ikev2.Child
+	start StartMode
+}
+
+func (p *peer) name() string { return p.cfg.Name }
+
+// child returns the Child of that name, or nil.
+func (p *peer) child(name string) *peerChild {
+	for _, c := range p.children {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// starts returns the names of the Children of a start mode.
+func (p *peer) starts(mode StartMode) []string {
+	var names []string
+	for _, c := range p.children {
+		if c.start == mode {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
+// peerSet is all configured peers. It is immutable.
+type peerSet struct {
+	v2      *ikev2.PeerSet
+	peers   []*peer
+	byName  map[string]*peer
+	byReqID map[uint32]peerAndChild // Children with a ReqID of their own
+}
+
+type peerAndChild struct {
+	peer  *peer
+	child *peerChild
+}
+
+// compiler turns the configuration of peers into the cores' form.
+type compiler struct {
+	caps      spd.Capabilities
+	proposals map[string]compiledProposals
+	reqIDs    map[reqIDKey]uint32 // that this Manager has given, by Child
+	usedIDs   map[uint32]bool
+	nextID    uint32
+}
+
+type compiledProposals struct {
+	proposals []spd.Proposal
+	note      string
+	err       error
+}
+
+type reqIDKey struct{ peer, child string }
+
+// maxConfiguredReqID is the largest ReqID of a configuration; the cores choose
+// from there on.
+const maxConfiguredReqID = 16383
+
+// newCompiler makes a compiler that keeps the ReqIDs given before.
+func newCompiler(caps spd.Capabilities, given map[reqIDKey]uint32) *compiler {
+	return &compiler{caps: caps, proposals: make(map[string]compiledProposals), reqIDs: maps.Clone(given), usedIDs: make(map[uint32]bool)}
+}
+
+// compile checks all peers.
+func (c *compiler) compile(peers []Peer) (*peerSet, error) {
+	ps := &peerSet{byName: make(map[string]*peer, len(peers)), byReqID: make(map[uint32]peerAndChild)}
+	if c.reqIDs == nil {
+		c.reqIDs = make(map[reqIDKey]uint32)
+	}
+	alive := make(map[reqIDKey]bool)
+	for i := range peers {
+		for j := range peers[i].Children {
+			c.usedIDs[peers[i].Children[j].ReqID] = true
+			alive[reqIDKey{peers[i].Name, childName(&peers[i], j)}] = true
+		}
+	}
+	maps.DeleteFunc(c.reqIDs, func(k reqIDKey, id uint32) bool { return !alive[k] })
+	for k, id := range c.reqIDs {
+		if c.usedIDs[id] {
+			delete(c.reqIDs, k) // a configuration wants it now
+		}
+	}
+	for _, id := range c.reqIDs {
+		c.usedIDs[id] = true
+	}
+	v2 := make([]*ikev2.Peer, 0, len(peers))
+	for i := range peers {
+		field := fmt.Sprintf("Peers[%d] %q", i, peers[i].Name)
+		p, err := c.peer(&peers[i])
+		if err != nil {
+			return nil, inField(field, err)
+		}
+		if ps.byName[p.name()] != nil {
+			return nil, configError(field+": Name", "is used by another peer too; names must differ")
+		}
+		ps.byName[p.name()] = p
+		ps.peers = append(ps.peers, p)
+		for _, ch := range p.children {
+			if ch.ReqID != 0 && p.host != "" {
+				ps.byReqID[ch.ReqID] = peerAndChild{p, ch}
+			}
+		}
+		v2 = append(v2, p.v2)
+	}
+	var err error
+	if ps.v2, err = ikev2.NewPeerSet(v2); err != nil {
+		return nil, inField("Peers", err)
+	}
+	return ps, nil
+}
+
+func childName(p *Peer, i int) string {
+	switch {
+	case p.Children[i].Name != "":
+		return p.Children[i].Name
+	case len(p.Children) == 1:
+		return p.Name
+	}
+	return strconv.Itoa(i + 1)
+}
+
+func (c *compiler) peer(cfg *Peer) (*peer, error) {
+	if cfg.Name == "" {
+		return nil, configError("Name", "is empty; give each peer a name")
+	}
+	p := &peer{cfg: *cfg, port: natt.PortIKE, natt: natt.PortNATT}
+	v2 := &ikev2.Peer{
+		Name: cfg.Name, Timing: cfg.Timing, Assign: cfg.Assign, Unique: cfg.Unique, ForceEncap: cfg.ForceEncap, NoNATT: cfg.NoNATT,
+		FragmentSize: cfg.FragmentSize, Childless: cfg.Childless, MakeBeforeBreak: cfg.MakeBeforeBreak, Quirks: cfg.Quirks,
+	}
+	p.v2 = v2
+	for _, step := range []func(*Peer, *peer) error{c.addresses, c.authentication, c.identities, c.ikeProposals, c.timing, c.childSAs, c.starts, c.request} {
+		if err := step(cfg, p); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// addresses: where the peer is, and where we are.
+func (c *compiler) addresses(cfg *Peer, p *peer) error {
+	if cfg.RemoteNATT != 0 {
+		p.natt = cfg.RemoteNATT
+	}
+	if cfg.Remote != "" {
+		host, port, err := splitRemote(cfg.Remote)
+		if err != nil {
+			return configError("Remote", "%w", err)
+		}
+		p.host = host
+		if port != 0 {
+			p.port = port
+		}
+		if a, err := netip.ParseAddr(host); err == nil {
+			p.addr = a.Unmap()
+		}
+	}
+	for i, s := range cfg.RemoteAddrs {
+		n, err := parsePrefix(s)
+		if err != nil {
+			return configError(fmt.Sprintf("RemoteAddrs[%d]", i), "%w", err)
+		}
+		p.v2.RemoteAddrs = append(p.v2.RemoteAddrs, n)
+	}
+	if len(p.v2.RemoteAddrs) == 0 && p.addr.IsValid() {
+		p.v2.RemoteAddrs = []netip.Prefix{hostPrefix(p.addr)}
+	}
+	if cfg.LocalAddr != "" {
+		a, err := netip.ParseAddr(cfg.LocalAddr)
+		if err != nil {
+			return configError("LocalAddr", "%q is not an IP address", cfg.LocalAddr)
+		}
+		p.local = a.Unmap()
+		p.v2.LocalAddrs = []netip.Prefix{hostPrefix(p.local)}
+		if p.addr.IsValid() && p.addr.Is4() != p.local.Is4() {
+			return configError("LocalAddr", "%v cannot reach Remote %v: they are of different families", p.local, p.addr)
+		}
+	}
+	return nil
+}
+
+func hostPrefix(a netip.Addr) netip.Prefix {
+	a = a.Unmap().WithZone("")
+	return netip.PrefixFrom(a, a.BitLen())
+}
+
+func parsePrefix(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return hostPrefix(a), nil
+	}
+	n, err := netip.ParsePrefix(s)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%q is neither an IP address nor a prefix such as \"192.0.2.0/24\"", s)
+	}
+	if n != n.Masked() {
+		return netip.Prefix{}, fmt.Errorf("%q has bits after the prefix length; write %v for the network or %v for the address", s, n.Masked(), n.Addr())
+	}
+	return n, nil
+}
+
+// splitRemote splits "host", "host:port", "[v6]:port" and "v6".
+func splitRemote(s string) (host string, port uint16, err error) {
+	if a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")); err == nil {
+		return a.String(), 0, nil
+	}
+	host = s
+	if strings.Contains(s, ":") {
+		var ps string
+		if host, ps, err = net.SplitHostPort(s); err != nil {
+			return "", 0, fmt.Errorf("%q is not a host name or address with an optional port; write an IPv6 address with a port as [2001:db8::1]:500", s)
+		}
+		if port, err = parsePort(ps); err != nil || port == 0 {
+			return "", 0, fmt.Errorf("%q: %q is not a port from 1 to 65535", s, ps)
+		}
+	}
+	if host == "" || strings.ContainsAny(host, " /@,%") && !strings.Contains(host, "::") {
+		return "", 0, fmt.Errorf("%q is not a host name or address; for addresses the peer may come from use RemoteAddrs", s)
+	}
+	return host, port, nil
+}
+
+func parsePort(s string) (uint16, error) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a port from 0 to 65535", s)
+	}
+	return uint16(n), nil
+}
+
+// authentication: how each side proves its identity.
+func (c *compiler) authentication(cfg *Peer, p *peer) error {
+	local, remote := &p.v2.Local, &p.v2.Remote
+	local.Signature, remote.Signature = cfg.LocalSignature, cfg.RemoteSignature
+	local.AlwaysSendCert = cfg.AlwaysSendCert
+	if cfg.Credential != nil {
+		if err := cfg.Credential.Validate(); err != nil {
+			return configError("Credential", "%w", err)
+		}
+	}
+	if cfg.PSK != nil && len(cfg.PSK) == 0 {
+		return configError("PSK", "is empty; everybody knows the empty key")
+	}
+	shared := cfg.Credentials
+	if cfg.PSK != nil {
+		shared = (&ike.Credential{PSK: cfg.PSK}).Source()
+	}
+	signing := cfg.Credentials
+	if cfg.Credential != nil {
+		signing = cfg.Credential.Source()
+	}
+
+	switch {
+	case cfg.LocalAuth != 0:
+		local.Method = cfg.LocalAuth
+	case cfg.Credential != nil && cfg.Credential.Signer != nil:
+		local.Method = ikev2.AuthSignature
+	case cfg.PSK != nil:
+		local.Method = ikev2.AuthPSK
+	case cfg.Credentials != nil:
+		return configError("LocalAuth", "is not set; say ikev2.AuthPSK or ikev2.AuthSignature, since Credentials may hold either")
+	default:
+		return configError("PSK", "is not set, and neither is Credential: this side has nothing to prove its identity with")
+	}
+	switch local.Method {
+	case ikev2.AuthPSK:
+		local.Credential = shared
+		if shared == nil {
+			return configError("LocalAuth", "is PSK, but neither PSK nor Credentials is set")
+		}
+	case ikev2.AuthSignature:
+		local.Credential = signing
+		if signing == nil {
+			return configError("LocalAuth", "is signature, but neither Credential nor Credentials is set")
+		}
+		if cfg.Credential != nil && cfg.Credential.Signer == nil {
+			return configError("Credential", "has no Signer; the private key is needed to sign")
+		}
+	default:
+		return configError("LocalAuth", "%v is not available; use ikev2.AuthPSK or ikev2.AuthSignature", local.Method)
+	}
+
+	switch {
+	case len(cfg.RemoteAuth) > 0:
+		remote.Methods = cfg.RemoteAuth
+	case cfg.Trust != nil:
+		remote.Methods = []ikev2.AuthMethod{ikev2.AuthSignature}
+	case cfg.PSK != nil:
+		remote.Methods = []ikev2.AuthMethod{ikev2.AuthPSK}
+	default:
+		return configError("Trust", "is nil, and there is no PSK: nothing says how the peer proves its identity")
+	}
+	for i, m := range remote.Methods {
+		field := fmt.Sprintf("RemoteAuth[%d]", i)
+		switch m {
+		case ikev2.AuthPSK:
+			if remote.Credential = shared; shared == nil {
+				return configError(field, "is PSK, but neither PSK nor Credentials is set")
+			}
+		case ikev2.AuthSignature:
+			if remote.Trust = cfg.Trust; cfg.Trust == nil {
+				return configError(field, "is signature, but Trust is nil")
+			}
+			if err := cfg.Trust.Validate(); err != nil {
+				return configError("Trust", "%w", err)
+			}
+		default:
+			return configError(field, "%v is not available; use ikev2.AuthPSK or ikev2.AuthSignature", m)
+		}
+	}
+	return nil
+}
+
+// identities: what each side is called.
+func (c *compiler) identities(cfg *Peer, p *peer) error {
+	switch {
+	case cfg.LocalID != "":
+		id, err := ike.ParseIdentity(cfg.LocalID)
+		if err != nil {
+			return configError("LocalID", "%w", err)
+		}
+		p.v2.Local.ID = id
+	case p.v2.Local.Method == ikev2.AuthSignature && cfg.Credential != nil:
+		if ids := cfg.Credential.Identities(); len(ids) > 0 {
+			p.v2.Local.ID = ids[0]
+		}
+	}
+	remote := cfg.RemoteID
+	if remote == "" {
+		if remote = p.host; remote == "" {
+			return configError("RemoteID", "is empty; say who the peer must be, or \"*\" for anybody who proves an identity")
+		}
+	}
+	pattern, err := ike.ParseIdentityPattern(remote)
+	if err != nil {
+		return configError("RemoteID", "%w", err)
+	}
+	p.v2.Remote.ID = pattern
+	return nil
+}
+
+func (c *compiler) ikeProposals(cfg *Peer, p *peer) error {
+	if len(cfg.Proposals) == 0 {
+		p.v2.Proposals = spd.DefaultIKEProposals()
+		return nil
+	}
+	r := c.parseProposals(spd.ProtoIKE, cfg.Proposals)
+	p.v2.Proposals = r.proposals
+	return r.err
+}
+
+// parseProposals parses and restricts a list, once for all peers that have the
+// same.
+func (c *compiler) parseProposals(proto spd.Protocol, list []string) compiledProposals {
+	key := proto.String() + " " + strings.Join(list, ",")
+	if r, ok := c.proposals[key]; ok {
+		return r
+	}
+	var r compiledProposals
+	for i, s := range list {
+		ps, err := spd.ParseProposals(proto, s)
+		if err != nil {
+			r.err = configError(fmt.Sprintf("Proposals[%d]", i), "%w", err)
+			break
+		}
+		r.proposals = append(r.proposals, ps...)
+	}
+	if r.err == nil {
+		all := r.proposals
+		var removed []spd.Removed
+		r.proposals, removed = spd.RestrictTo(c.caps, all)
+		if len(removed) > 0 {
+			r.note = fmt.Sprintf("data plane %q cannot do %s", c.caps.Name, listRemoved(all, removed))
+		}
+		if len(r.proposals) == 0 {
+			r.err = configError("Proposals", "nothing is left of %s: %s; it has %s", list, r.note, listAlgorithms(c.caps, proto))
+		}
+	}
+	c.proposals[key] = r
+	return r
+}
+
+func listRemoved(all []spd.Proposal, removed []spd.Removed) string {
+	var words []string
+	for _, r := range removed {
+		w := fmt.Sprintf("%v %s", r.Transform.Type, transformWord(all[r.Proposal].Protocol, r.Transform))
+		if !slices.Contains(words, w) {
+			words = append(words, w)
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+func listAlgorithms(caps spd.Capabilities, proto spd.Protocol) string {
+	var words []string
+	for _, a := range caps.Algorithms {
+		if a.Protocol == proto && a.ICVBits == 0 {
+			words = append(words, transformWord(proto, a.Transform))
+		}
+	}
+	if len(words) == 0 {
+		return "no algorithm for " + proto.String()
+	}
+	return strings.Join(words, ", ")
+}
+
+// transformWord is the word of a proposal that stands for a transform.
+func transformWord(proto spd.Protocol, t spd.Transform) string {
+	return spd.Proposal{Protocol: proto, Transforms: []spd.Transform{t}}.String()
+}
+
+// timing: times that contradict each other.
+func (c *compiler) timing(cfg *Peer, p *peer) error {
+	t := cfg.Timing
+	if t.Rekey > 0 && t.Lifetime > 0 && t.Lifetime <= t.Rekey {
+		return configError("Timing.Lifetime", "%v is not longer than Timing.Rekey, %v; the SA would end before it is replaced", t.Lifetime, t.Rekey)
+	}
+	for _, f := range []struct {
+		name  string
+		value float64
+		max   float64
+	}{{"Jitter", t.Jitter, 1}, {"RetransmitJitter", t.RetransmitJitter, 1}, {"RetransmitFactor", t.RetransmitFactor, 10}} {
+		if !(f.value >= 0 && f.value <= f.max) {
+			return configError("Timing."+f.name, "%v is out of range; use 0 to %v", f.value, f.max)
+		}
+	}
+	if t.RetransmitBase < 0 || t.RetransmitMax < 0 || t.RetransmitTries < 0 {
+		return configError("Timing", "negative retransmission values; leave them 0 for the defaults")
+	}
+	if cfg.Backoff < 0 || cfg.BackoffMax < 0 {
+		return configError("Backoff", "is negative; leave it 0 for the default")
+	}
+	if p.cfg.Backoff == 0 {
+		p.cfg.Backoff = 2 * time.Second
+	}
+	if p.cfg.BackoffMax == 0 {
+		p.cfg.BackoffMax = max(5*time.Minute, p.cfg.Backoff)
+	}
+	if p.cfg.BackoffMax < p.cfg.Backoff {
+		return configError("BackoffMax", "%v is less than Backoff, %v", cfg.BackoffMax, p.cfg.Backoff)
+	}
+	return nil
+}
+
+// childSAs: what is protected.
+func (c *compiler) childSAs(cfg *Peer, p *peer) error {
+	list := cfg.Children
+	if len(list) == 0 {
+		list = []Child{{Name: cfg.Name}}
+		if cfg.RequestAddress || cfg.Request != nil {
+			list[0].Remote = []string{"0.0.0.0/0", "::/0"}
+		}
+		p.cfg.Children = list
+	}
+	for i := range list {
+		name := list[i].Name
+		if name == "" {
+			name = childName(cfg, i)
+		}
+		field := fmt.Sprintf("Children[%d] %q", i, name)
+		if p.child(name) != nil {
+			return configError(field+": Name", "is used by another Child of the peer too; names must differ")
+		}
+		pc, err := c.childSA(cfg, p, &list[i], name)
+		if err != nil {
+			return inField(field, err)
+		}
+		p.children = append(p.children, pc)
+		p.v2.Children = append(p.v2.Children, pc.Child)
+	}
+	return nil
+}
+
+func (c *compiler) childSA(cfg *Peer, p *peer, in *Child, name string) (*peerChild, error) {
+	out := &ikev2.Child{
+		Name: name, Mode: in.Mode, IPComp: in.IPComp, ReplayWindow: in.ReplayWindow, Options: in.Options, ReqID: in.ReqID,
+		Rekey: in.Rekey, Lifetime: in.Lifetime, Volume: in.Volume, Priority: in.Priority, NoPolicies: in.NoPolicies,
+	}
+	pc := &peerChild{Child: out, start: in.Start}
+	if pc.start == StartDefault {
+		pc.start = cfg.Start
+	}
+	if pc.start == StartDefault {
+		pc.start = StartNone
+	}
+	var err error
+	if out.Local, out.LocalDynamic, err = parseSelectors(in.Local); err != nil {
+		return nil, inField("Local", err)
+	}
+	if out.Remote, out.RemoteDynamic, err = parseSelectors(in.Remote); err != nil {
+		return nil, inField("Remote", err)
+	}
+	if !out.LocalDynamic && !out.RemoteDynamic && !samePairs(out.Local, out.Remote) {
+		return nil, configError("Remote", "no selector fits one of Local in address family and protocol")
+	}
+	switch {
+	case in.Mode == spd.ModeTransport && !c.caps.Transport:
+		return nil, configError("Mode", "data plane %q has no transport mode; use tunnel mode", c.caps.Name)
+	case in.Mode == spd.ModeTunnel && !c.caps.Tunnel:
+		return nil, configError("Mode", "data plane %q has no tunnel mode; use transport mode", c.caps.Name)
+	case in.IPComp && len(c.caps.IPComp) == 0:
+		return nil, configError("IPComp", "data plane %q has no IPComp; leave it false", c.caps.Name)
+	case c.caps.MaxReplay > 0 && in.ReplayWindow > c.caps.MaxReplay:
+		return nil, configError("ReplayWindow", "%d is more than data plane %q has, %d", in.ReplayWindow, c.caps.Name, c.caps.MaxReplay)
+	case in.Rekey > 0 && in.Lifetime > 0 && in.Lifetime <= in.Rekey:
+		return nil, configError("Lifetime", "%v is not longer than Rekey, %v; the SA would end before it is replaced", in.Lifetime, in.Rekey)
+	case in.ReqID > maxConfiguredReqID:
+		return nil, configError("ReqID", "%d is too large; use 1 to %d, or 0", in.ReqID, maxConfiguredReqID)
+	}
+	proto := in.Protocol
+	switch {
+	case proto == 0:
+		proto = spd.ProtoESP
+	case proto != spd.ProtoESP && proto != spd.ProtoAH:
+		return nil, configError("Protocol", "%v is not negotiated for Child SAs; use spd.ProtoESP or spd.ProtoAH", proto)
+	}
+	if len(in.Proposals) > 0 {
+		r := c.parseProposals(proto, in.Proposals)
+		if r.err != nil {
+			return nil, r.err
+		}
+		out.Proposals = r.proposals
+		if r.note != "" {
+			p.notes = append(p.notes, fmt.Sprintf("Child %q: %s", name, r.note))
+		}
+	} else {
+		if proto == spd.ProtoAH {
+			out.Proposals = spd.DefaultAHProposals(c.caps)
+		} else {
+			out.Proposals = spd.DefaultESPProposals(c.caps)
+		}
+		if len(out.Proposals) == 0 {
+			return nil, configError("Proposals", "data plane %q has none of the default algorithms for %v; it has %s: name some", c.caps.Name, proto, listAlgorithms(c.caps, proto))
+		}
+	}
+	if out.Priority == 0 {
+		out.Priority = priorityOf(out)
+	}
+	return pc, nil
+}
+
+// parseSelectors parses one side; an empty list is dynamic.
+func parseSelectors(list []string) (sel []spd.TrafficSelector, dynamic bool, err error) {
+	if len(list) == 0 {
+		return nil, true, nil
+	}
+	if len(list) > spd.MaxSelectors {
+		return nil, false, fmt.Errorf("%d selectors are more than a message can carry, %d", len(list), spd.MaxSelectors)
+	}
+	for i, s := range list {
+		if s == "dynamic" {
+			dynamic = true
+			continue
+		}
+		ts, err := spd.ParseTrafficSelector(s)
+		if err != nil {
+			return nil, false, &ConfigError{Field: fmt.Sprintf("[%d]", i), Err: err}
+		}
+		sel = append(sel, ts)
+	}
+	return sel, dynamic, nil
+}
+
+func samePairs(local, remote []spd.TrafficSelector) bool {
+	for _, l := range local {
+		for _, r := range remote {
+			if (spd.Selector{Local: l, Remote: r}).Valid() == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// priorityOf puts the policies of narrower selectors first. The numbers are
+// even, so that a trap fits behind the policy it waits for and before those of
+// the next wider selectors.
+func priorityOf(c *ikev2.Child) uint32 {
+	const base = 1000
+	width := func(list []spd.TrafficSelector) (w uint32) {
+		for _, ts := range list {
+			bits := uint32(128)
+			if p := ts.SmallestPrefix(); p.IsValid() {
+				bits = uint32(p.Addr().BitLen() - p.Bits())
+				if ts.Is4() {
+					bits *= 4 // a /0 is as wide in either family
+				}
+			}
+			bits *= 4
+			if ts.Protocol == 0 {
+				bits += 2
+			}
+			if ts.Ports == spd.AnyPort {
+				bits++
+			}
+			w = max(w, bits)
+		}
+		return w
+	}
+	return base + 2*(width(c.Local)+width(c.Remote))
+}
+
+// starts: modes that need something.
+func (c *compiler) starts(cfg *Peer, p *peer) error {
+	callable := p.host != ""
+	if !callable && cfg.Start == StartAlways {
+		return configError("Start", "is StartAlways, but Remote is empty; say where the peer is")
+	}
+	needTrap := p.cfg.action(cfg.DeadAction) == ActionTrap || p.cfg.action(cfg.CloseAction) == ActionTrap
+	if !callable && (p.cfg.action(cfg.DeadAction) > ActionClear || p.cfg.action(cfg.CloseAction) > ActionClear) {
+		return configError("DeadAction", "the peer cannot be called again, since Remote is empty; say where the peer is, or use ActionClear")
+	}
+	for i, ch := range p.children {
+		field := fmt.Sprintf("Children[%d] %q: Start", i, ch.Name)
+		if ch.start > StartAlways {
+			return configError(field, "%d is not a start mode", ch.start)
+		}
+		if !callable && ch.start > StartNone {
+			return configError(field, "is %v, but the peer's Remote is empty; say where the peer is", ch.start)
+		}
+		if ch.start != StartTrap && !needTrap {
+			continue
+		}
+		switch {
+		case !c.caps.TrapPolicy:
+			return configError(field, "data plane %q has no trap policies; use StartAlways or StartNone", c.caps.Name)
+		case ch.LocalDynamic || ch.RemoteDynamic:
+			if ch.start == StartTrap {
+				return configError(field, "a trap needs fixed selectors; write addresses into Local and Remote instead of \"dynamic\"")
+			}
+			continue
+		case ch.NoPolicies:
+			return configError(field, "a trap is a policy, but NoPolicies is set")
+		}
+		if ch.ReqID == 0 {
+			id, err := c.reqID(reqIDKey{cfg.Name, ch.Name})
+			if err != nil {
+				return configError(field, "%w", err)
+			}
+			ch.ReqID = id
+		}
+	}
+	return nil
+}
+
+// reqID gives a Child a number of its own, the same in each reload.
+func (c *compiler) reqID(k reqIDKey) (uint32, error) {
+	if id := c.reqIDs[k]; id != 0 {
+		return id, nil
+	}
+	for range maxConfiguredReqID {
+		c.nextID = c.nextID%maxConfiguredReqID + 1
+		if !c.usedIDs[c.nextID] {
+			c.usedIDs[c.nextID] = true
+			c.reqIDs[k] = c.nextID
+			return c.nextID, nil
+		}
+	}
+	return 0, errors.New("there are too many traps, each needs a ReqID from 1 to 16383")
+}
+
+// request: what a client asks for.
+func (c *compiler) request(cfg *Peer, p *peer) error {
+	if cfg.Request != nil {
+		p.v2.Request = cfg.Request
+		return nil
+	}
+	if !cfg.RequestAddress {
+		return nil
+	}
+	r := &ikev2.ConfigRequest{DNS: true, Domains: true}
+	for _, ch := range p.children {
+		r.IPv4 = r.IPv4 || ch.RemoteDynamic || slices.ContainsFunc(ch.Remote, spd.TrafficSelector.Is4)
+		r.IPv6 = r.IPv6 || ch.RemoteDynamic || slices.ContainsFunc(ch.Remote, spd.TrafficSelector.Is6)
+	}
+	p.v2.Request = r
+	return nil
+}
+
+// trapPolicies are the policies that make packets of a Child wait for it.
+func (p *peer) trapPolicies(names []string) []spd.Policy {
+	var ps []spd.Policy
+	for _, c := range p.children {
+		if c.ReqID == 0 || c.LocalDynamic || c.RemoteDynamic || !slices.Contains(names, c.Name) {
+			continue
+		}
+		proto := c.Proposals[0].Protocol
+		for _, l := range c.Local {
+			for _, r := range c.Remote {
+				sel := spd.Selector{Local: l, Remote: r}
+				if sel.Valid() != nil {
+					continue
+				}
+				out := spd.Policy{Direction: spd.Out, Selector: sel, Action: spd.ActionTrap, Priority: c.Priority + 1,
+					ReqID: c.ReqID, Protocol: proto, Mode: c.Mode, Local: p.local, Remote: p.addr}
+				in := out
+				in.Direction, in.Action = spd.In, spd.ActionProtect
+				ps = append(ps, out, in)
+			}
+		}
+	}
+	return ps
+}

@@ -1,0 +1,361 @@
+package racoon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/spd"
+)
+
+// The registry knows what crosses workers: the sessions and whose they are,
+// the attempts to begin one, and the acquires that wait for one. It hears of
+// everything by the cores' events and answers with orders to the workers; no
+// datagram passes through it.
+type registry struct {
+	m *Manager
+
+	mu       sync.Mutex
+	closed   bool
+	sessions map[ike.SessionID]*Session
+	leaving  map[ike.SessionID]*Session // ended, with Child SAs that are being removed
+	byPeer   map[string][]*Session
+	byPair   map[identityPair][]*Session // established ones
+	claims   map[ike.SessionID]claim     // authorized, not yet established
+	calls    map[string]*call            // by name of the peer
+	acquires map[acquireKey][]spd.AcquireID
+	watches  map[ike.SessionID][]*watch
+	empty    chan struct{} // closed when the last session goes, while somebody waits
+}
+
+func (r *registry) init(m *Manager) {
+	r.m = m
+	r.sessions = make(map[ike.SessionID]*Session)
+	r.leaving = make(map[ike.SessionID]*Session)
+	r.byPeer = make(map[string][]*Session)
+	r.byPair = make(map[identityPair][]*Session)
+	r.claims = make(map[ike.SessionID]claim)
+	r.calls = make(map[string]*call)
+	r.acquires = make(map[acquireKey][]spd.AcquireID)
+	r.watches = make(map[ike.SessionID][]*watch)
+}
+
+// lock locks the registry and returns what unlocks it.
+func (r *registry) lock() func() {
+	r.mu.Lock()
+	return r.mu.Unlock
+}
+
+// watch waits for an event of a session.
+type watch struct {
+	answered func(ev ike.Event) (bool, error)
+	done     chan error
+}
+
+func (r *registry) watch(s *Session, w *watch) bool {
+	defer r.lock()()
+	if s.state == ended {
+		return false
+	}
+	r.watches[s.id] = append(r.watches[s.id], w)
+	return true
+}
+
+func (r *registry) unwatch(s *Session, w *watch) {
+	defer r.lock()()
+	l := slices.DeleteFunc(r.watches[s.id], func(o *watch) bool { return o == w })
+	if len(l) == 0 {
+		delete(r.watches, s.id)
+		return
+	}
+	r.watches[s.id] = l
+}
+
+// handleEvent takes an event of a worker's core.
+func (m *Manager) handleEvent(w *worker, ev ike.Event) {
+	m.reg.handle(ev)
+	m.events.publish(ev)
+}
+
+func (r *registry) handle(ev ike.Event) {
+	defer r.lock()()
+	h := ev.Header()
+	switch ev := ev.(type) {
+	case ike.SessionUp:
+		r.up(ev)
+	case ike.SessionFailed:
+		r.failed(ev)
+	case ike.SessionDown:
+		r.down(ev)
+	case ike.ReauthNeeded:
+		r.reauth(h)
+	}
+	s := r.sessions[h.Session]
+	if s == nil {
+		if down, ok := ev.(ike.ChildDown); ok {
+			r.childGone(r.leaving[h.Session], down)
+		}
+		return
+	}
+	switch ev := ev.(type) {
+	case ike.SessionRekeyed:
+		s.rekeys++
+		s.info.LocalSPI, s.info.RemoteSPI, s.info.Proposal = ev.LocalSPI, ev.RemoteSPI, ev.Proposal
+	case ike.SessionMoved:
+		s.path = h.Path
+	case ike.ChildUp:
+		s.children = append(s.children, ChildSA{ChildInfo: ev.Child})
+		r.childDecided(s, ev.Child.Name, nil)
+	case ike.ChildRekeyed:
+		for i := range s.children {
+			if c := &s.children[i]; c.ID == ev.Child.ID {
+				c.ChildInfo = ev.Child
+				c.Rekeys++
+			}
+		}
+	case ike.ChildDown:
+		r.childGone(s, ev)
+		r.m.sup.childDown(s.peer, ev.Child.Name, ev.Reason)
+	case ike.ChildFailed:
+		r.childDecided(s, ev.Name, ev.Err)
+		r.m.sup.childFailed(s.peer, ev.Name)
+	}
+	for _, w := range r.watches[h.Session] {
+		if ok, err := w.answered(ev); ok {
+			select {
+			case w.done <- err:
+			default:
+			}
+		}
+	}
+}
+
+// childGone takes the final counters of a Child SA. They come when its SAs
+// are removed, which may be after the session's end.
+func (r *registry) childGone(s *Session, ev ike.ChildDown) {
+	if s == nil {
+		return
+	}
+	s.past.in, s.past.out = s.past.in.Add(ev.In), s.past.out.Add(ev.Out)
+	s.children = slices.DeleteFunc(s.children, func(c ChildSA) bool { return c.ID == ev.Child.ID })
+	if s.state == ended && len(s.children) == 0 && r.leaving[s.id] == s {
+		delete(r.leaving, s.id)
+		close(s.gone)
+	}
+}
+
+// add enters a session that has begun.
+func (r *registry) add(id ike.SessionID, peer string, path ike.Path, now time.Time) *Session {
+	s := &Session{m: r.m, id: id, peer: peer, path: path, begun: now, done: newSignal(), gone: newSignal()}
+	r.sessions[id] = s
+	r.byPeer[peer] = append(r.byPeer[peer], s)
+	return s
+}
+
+func (r *registry) remove(s *Session, reason ike.DownReason, err error) {
+	if s.state == ended {
+		return
+	}
+	if s.state == established {
+		key := pairOf(s.info)
+		r.byPair[key] = without(r.byPair[key], s)
+		if len(r.byPair[key]) == 0 {
+			delete(r.byPair, key)
+		}
+	}
+	s.state, s.reason, s.err = ended, reason, err
+	close(s.done)
+	delete(r.sessions, s.id)
+	if len(s.children) > 0 && !r.closed {
+		r.leaving[s.id] = s
+	} else {
+		close(s.gone)
+	}
+	if l := without(r.byPeer[s.peer], s); len(l) > 0 {
+		r.byPeer[s.peer] = l
+	} else {
+		delete(r.byPeer, s.peer)
+	}
+	if len(r.sessions) == 0 && r.empty != nil {
+		close(r.empty)
+		r.empty = nil
+	}
+}
+
+func without(l []*Session, s *Session) []*Session {
+	return slices.DeleteFunc(l, func(o *Session) bool { return o == s })
+}
+
+// up: a session is established.
+func (r *registry) up(ev ike.SessionUp) {
+	s := r.sessions[ev.Session]
+	if s == nil {
+		s = r.add(ev.Session, ev.Peer, ev.Path, ev.Time)
+	}
+	s.state, s.info, s.path, s.up = established, ev.Info, ev.Path, ev.Time
+	r.unique(s)
+	key := pairOf(s.info)
+	r.byPair[key] = append(r.byPair[key], s)
+	if r.closed || r.m.isStopping() {
+		r.delete(s, ike.DownShutdown)
+		return
+	}
+	if old := r.sessions[s.replaces]; old != nil {
+		r.delete(old, ike.DownReauth)
+	}
+	r.m.sup.sessionUp(s.peer)
+	if c := s.call; c != nil {
+		c.decide(r)
+	}
+	r.createWaiting(s)
+}
+
+func (r *registry) failed(ev ike.SessionFailed) {
+	delete(r.claims, ev.Session)
+	s := r.sessions[ev.Session]
+	if s == nil {
+		return // a responder's
+	}
+	r.remove(s, ike.DownFailed, ev.Err)
+	r.answer(s.peer, "", ev.Err)
+	if c := s.call; c != nil {
+		s.call = nil
+		c.finish(r, nil, peerError(s.peer, ev.Err))
+	}
+}
+
+func (r *registry) down(ev ike.SessionDown) {
+	s := r.sessions[ev.Session]
+	if s == nil {
+		return
+	}
+	initiator, lived := s.info.Initiator, ev.Time.Sub(s.up)
+	names := s.childNames()
+	r.remove(s, ev.Reason, ev.Err)
+	if c := s.call; c != nil {
+		s.call = nil
+		c.finish(r, nil, peerError(s.peer, s.endError()))
+	}
+	r.answer(s.peer, "", s.endError())
+	r.m.sup.sessionDown(s.peer, ev.Reason, initiator, lived, names, len(r.byPeer[s.peer]) > 0)
+}
+
+func (s *Session) childNames() []string {
+	var names []string
+	for _, c := range s.children {
+		if !slices.Contains(names, c.Name) {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
+func peerError(peer string, err error) error {
+	if err == nil {
+		err = errors.New("the session was given up")
+	}
+	return fmt.Errorf("racoon: peer %q: %w", peer, err)
+}
+
+// delete orders a session's worker to delete it.
+func (r *registry) delete(s *Session, reason ike.DownReason) {
+	if w := r.m.workerOf(s.id); w != nil {
+		w.post(func(now time.Time, c core) error { return c.Delete(now, s.id, reason) })
+	}
+}
+
+// deleteAll deletes all sessions. Attempts are given up.
+func (r *registry) deleteAll(reason ike.DownReason) {
+	defer r.lock()()
+	r.closed = true
+	for _, c := range r.calls {
+		r.abandon(c, ErrClosed)
+	}
+	for _, s := range r.sessions {
+		r.delete(s, reason)
+	}
+}
+
+// waitEmpty waits until there is no session.
+func (r *registry) waitEmpty(ctx context.Context) error {
+	for {
+		r.mu.Lock()
+		n := len(r.sessions)
+		if n > 0 && r.empty == nil {
+			r.empty = make(chan struct{})
+		}
+		empty := r.empty
+		r.mu.Unlock()
+		if n == 0 {
+			return nil
+		}
+		select {
+		case <-empty:
+		case <-ctx.Done():
+			return fmt.Errorf("racoon: %d sessions were not deleted in time: %w", r.count(), context.Cause(ctx))
+		}
+	}
+}
+
+// close ends what is left when the Manager stops.
+func (r *registry) close() {
+	defer r.lock()()
+	r.closed = true
+	for _, c := range r.calls {
+		r.abandon(c, ErrClosed)
+	}
+	for _, s := range r.sessions {
+		r.remove(s, ike.DownShutdown, nil)
+	}
+	for _, s := range r.leaving {
+		close(s.gone)
+	}
+	clear(r.leaving)
+}
+
+func (r *registry) count() int {
+	defer r.lock()()
+	return len(r.sessions)
+}
+
+func (r *registry) session(id ike.SessionID) *Session {
+	defer r.lock()()
+	return r.sessions[id]
+}
+
+func (r *registry) all() []*Session {
+	defer r.lock()()
+	l := make([]*Session, 0, len(r.sessions))
+	for _, s := range r.sessions {
+		l = append(l, s)
+	}
+	return l
+}
+
+// ofPeer returns the sessions of a peer that are established.
+func (r *registry) ofPeer(name string) []*Session {
+	defer r.lock()()
+	var l []*Session
+	for _, s := range r.byPeer[name] {
+		if s.state == established {
+			l = append(l, s)
+		}
+	}
+	return l
+}
+
+// withPeer returns an established session with a peer that is one host, or
+// nil.
+func (r *registry) withPeer(p *peer) *Session {
+	_, exact := p.v2.Remote.ID.IsExact()
+	for _, s := range r.byPeer[p.name()] {
+		if s.state == established && (exact || s.info.Initiator) {
+			return s
+		}
+	}
+	return nil
+}

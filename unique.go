@@ -1,0 +1,166 @@
+package racoon
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev2"
+	"github.com/racoon3/racoon/spd"
+)
+
+// identityPair is whose session it is, with names in one spelling.
+type identityPair struct{ local, remote ike.Identity }
+
+func pairOf(i ike.SessionInfo) identityPair {
+	return identityPair{oneSpelling(i.LocalID), oneSpelling(i.RemoteID)}
+}
+
+func oneSpelling(id ike.Identity) ike.Identity {
+	if id.Type == ike.IDFQDN || id.Type == ike.IDRFC822Addr {
+		id.Data = strings.ToLower(id.Data)
+	}
+	return id
+}
+
+// claim is what the registry remembers of a session between its authorization
+// and its establishment.
+type claim struct {
+	pair           identityPair
+	keep           bool // holds the pair against others
+	initialContact bool
+	at             time.Time
+}
+
+const (
+	// claimTime is how long a handshake may take after its authorization.
+	claimTime = time.Minute
+	// crossing is how close two sessions that both sides began have to be to
+	// be taken for one wish.
+	crossing = 10 * time.Second
+)
+
+// authorize is the cores' Authorize callback: it asks the program, then the
+// registry, since identities may be unique over all workers.
+func (m *Manager) authorize(ctx context.Context, q ike.AuthorizeRequest) error {
+	p := m.peers.Load().byName[q.Peer]
+	if p == nil {
+		return fmt.Errorf("peer %q is no longer configured", q.Peer)
+	}
+	m.log.Info("peer authenticated", "peer", q.Peer, "remote", q.Path.Remote, "local", q.Path.Local, "remote-id", q.RemoteID.String(),
+		"local-id", q.LocalID.String(), "method", q.Method, "initiator", q.Initiator, "why", whyChosen(p, q))
+	if ask := m.decisions.Load().authorize; ask != nil {
+		if err := ask(ctx, q); err != nil {
+			return err
+		}
+	}
+	if q.Initiator {
+		return nil
+	}
+	return m.reg.claim(q, p)
+}
+
+// whyChosen explains why a configured peer fits what has come.
+func whyChosen(p *peer, q ike.AuthorizeRequest) string {
+	if q.Initiator {
+		return "called by this side"
+	}
+	var b strings.Builder
+	switch id, exact := p.v2.Remote.ID.IsExact(); {
+	case exact:
+		fmt.Fprintf(&b, "identity is %v", id)
+	case p.v2.Remote.ID.Any():
+		b.WriteString("any identity is allowed")
+	default:
+		fmt.Fprintf(&b, "identity matches %v", p.v2.Remote.ID)
+	}
+	if len(p.v2.RemoteAddrs) == 0 {
+		b.WriteString(", from any address")
+	}
+	for _, n := range p.v2.RemoteAddrs {
+		if n.Contains(q.Path.Remote.Addr()) {
+			fmt.Fprintf(&b, ", address is in %v", n)
+			break
+		}
+	}
+	return b.String()
+}
+
+// narrow is the cores' Narrow callback.
+func (m *Manager) narrow(ctx context.Context, q ike.NarrowRequest) (local, remote []spd.TrafficSelector, err error) {
+	if ask := m.decisions.Load().narrow; ask != nil {
+		return ask(ctx, q)
+	}
+	return q.Local, q.Remote, nil
+}
+
+// claim admits a peer that called, or refuses it because its identity has a
+// session already.
+func (r *registry) claim(q ike.AuthorizeRequest, p *peer) error {
+	defer r.lock()()
+	now := clock()
+	pair := pairOf(ike.SessionInfo{LocalID: q.LocalID, RemoteID: q.RemoteID})
+	if len(r.claims) >= 1024 {
+		for id, c := range r.claims {
+			if now.Sub(c.at) > claimTime {
+				delete(r.claims, id)
+			}
+		}
+	}
+	keep := p.cfg.Unique == ikev2.UniqueKeep
+	if keep && !q.InitialContact {
+		for _, s := range r.byPair[pair] {
+			if s.path.Remote != q.Path.Remote { // else it reauthenticates
+				id := s.id
+				r.m.workerOf(id).post(func(now time.Time, c core) error { return c.CheckLiveness(now, id) })
+				return fmt.Errorf("%v has a session from %v, and its peer's Unique policy is to keep it", q.RemoteID, s.path.Remote)
+			}
+		}
+		for id, c := range r.claims {
+			if id != q.Session && c.keep && c.pair == pair && now.Sub(c.at) <= claimTime {
+				return fmt.Errorf("%v is about to have another session, and its peer's Unique policy is to keep that", q.RemoteID)
+			}
+		}
+	}
+	if keep || q.InitialContact {
+		r.claims[q.Session] = claim{pair, keep, q.InitialContact, now}
+	}
+	return nil
+}
+
+// unique applies the policies to a session that has just come up: others of
+// the same identities may have to go.
+func (r *registry) unique(s *Session) {
+	c := r.claims[s.id]
+	delete(r.claims, s.id)
+	p := r.m.peers.Load().byName[s.peer]
+	if p == nil || s.info.Initiator {
+		return
+	}
+	switch policy := p.cfg.Unique; {
+	case policy == ikev2.UniqueNever, policy == ikev2.UniqueNo && !c.initialContact:
+		return
+	}
+	for _, old := range r.byPair[pairOf(s.info)] {
+		loser := old
+		// Both sides may have begun a session at the same time. Each must
+		// come to the same choice, or both go.
+		if old.info.Initiator && s.up.Sub(old.up) < crossing && !c.initialContact && initiatorSPI(old) < initiatorSPI(s) {
+			loser = s
+		}
+		r.m.log.Debug("one session for each identity", "peer", s.peer, "remote-id", s.info.RemoteID.String(), "deleted", uint64(loser.id))
+		r.delete(loser, ike.DownReplaced)
+		if loser == s {
+			return
+		}
+	}
+}
+
+func initiatorSPI(s *Session) uint64 {
+	if s.info.Initiator {
+		return s.info.LocalSPI
+	}
+	return s.info.RemoteSPI
+}
