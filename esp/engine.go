@@ -35,8 +35,9 @@ type Config struct {
 
 // Engine is a data plane in user space: policies, SAs, and the way of packets
 // through them (RFC 4301 section 5). It has no sockets and no goroutines; it
-// does its work in the callers of Outbound, Inbound and Release. All methods
-// may be called concurrently.
+// does its work in the callers of Outbound, Inbound and Release; so the hard
+// time of an SA ends it when the next packet comes, not before. All methods may
+// be called concurrently.
 type Engine struct {
 	cfg  Config
 	caps spd.Capabilities

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -356,6 +357,26 @@ func TestFragmentBeforeEncapsulation(t *testing.T) {
 	}
 	require.Empty(t, p.a.send(withDF(udp("10.1.0.1:1", "10.2.0.2:2", 1000))), "DF is obeyed")
 	require.Len(t, p.a.batch.Packets, 1)
+}
+
+// TestBatchKeepsFewBuffers: a batch has as many buffers as it had packets in
+// use at once, whatever their sizes and order.
+func TestBatchKeepsFewBuffers(t *testing.T) {
+	var b Batch
+	for i := range 1000 {
+		b.Reset()
+		for j := range 1 + i%5 {
+			p := b.packet([]int{100, 9000, 1400, 60000}[(i*7+j)%4], 0)
+			require.GreaterOrEqual(t, len(p.Buf)-p.End, Tailroom)
+			require.Equal(t, Headroom, p.Start)
+		}
+		seen := map[*byte]bool{}
+		for _, buf := range append(slices.Clone(b.taken), b.spare...) {
+			require.False(t, seen[&buf[0]], "given out twice")
+			seen[&buf[0]] = true
+		}
+		require.LessOrEqual(t, len(seen), 5)
+	}
 }
 
 // TestFragmentOptionsAndFragments: a fragment is fragmented again in place of

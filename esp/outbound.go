@@ -68,12 +68,23 @@ func (e *Engine) send(b *Batch, p Packet, now int64, hold bool) {
 	case spd.ActionBypass:
 		b.Bypass = append(b.Bypass, p)
 	case spd.ActionProtect, spd.ActionTrap:
-		sa := e.choose(policy.ReqID, &f)
-		if sa == nil {
-			e.hold(p, policy, &f, now, hold)
-			return
+		var last *outbound
+		for {
+			sa := e.choose(policy.ReqID, &f)
+			switch {
+			case sa == nil:
+				e.hold(p, policy, &f, now, hold)
+				return
+			case sa == last:
+				sa.usage.otherDrops.Add(1)
+				return
+			case e.usable(sa, now):
+				e.protect(b, p, &f, sa, now)
+				return
+			}
+			// It has ended, or was removed this moment: then there is another.
+			last = sa
 		}
-		e.protect(b, p, &f, sa, now)
 	default:
 		e.stats.discarded.Add(1)
 	}
@@ -95,15 +106,18 @@ func (e *Engine) choose(reqID uint32, f *flow) *outbound {
 	return nil
 }
 
+// usable reports whether an SA has not come to its end.
+func (e *Engine) usable(sa *outbound, now int64) bool {
+	ok, reached := sa.usage.live(now)
+	if !ok {
+		e.expired(sa.path.Load().id, &sa.usage, reached, false)
+	}
+	return ok
+}
+
 // protect sends a packet through an SA, or answers that it is too big.
 func (e *Engine) protect(b *Batch, p Packet, f *flow, sa *outbound, now int64) {
 	to := sa.path.Load()
-	ok, reached := sa.usage.live(now)
-	if !ok {
-		e.expired(to.id, &sa.usage, reached, false)
-		sa.usage.otherDrops.Add(1)
-		return
-	}
 	switch fragment, mtu := sa.fits(p, to); {
 	case mtu == 0:
 		e.seal(b, p, sa, to, now)

@@ -1,6 +1,9 @@
 package esp
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Room that a packet's buffer should have before and after it, so that the
 // engine can work in place: outbound for the ESP header, the initialization
@@ -73,11 +76,18 @@ const batchBuffer = 2048
 func (b *Batch) packet(n, extra int) Packet {
 	size := max(Headroom+n+extra+Tailroom, batchBuffer)
 	var buf []byte
-	if last := len(b.spare) - 1; last >= 0 && cap(b.spare[last]) >= size {
-		buf = b.spare[last][:cap(b.spare[last])]
-		b.spare = b.spare[:last]
-	} else {
+	for i := len(b.spare) - 1; i >= 0; i-- {
+		if len(b.spare[i]) >= size {
+			buf = b.spare[i]
+			b.spare = slices.Delete(b.spare, i, i+1)
+			break
+		}
+	}
+	if buf == nil {
 		buf = make([]byte, size)
+		if last := len(b.spare) - 1; last >= 0 {
+			b.spare = b.spare[:last] // a larger one takes its place
+		}
 	}
 	b.taken = append(b.taken, buf)
 	return Packet{Buf: buf, Start: Headroom, End: Headroom + n}
