@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/racoon3/racoon/esp/replay"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -15,7 +16,9 @@ import (
 // one pair while SAs are rekeyed, removed and moved, and policies change. No
 // packet is lost, doubled or in clear; each arrives through some SA.
 func TestConcurrentTrafficAndManagement(t *testing.T) {
-	p := newPair(t, inUDP)
+	// A goroutine may be held up while the others send a thousand packets.
+	wide := func(b *spd.Bundle) { b.SAs[0].ReplayWindow = replay.MaxSize }
+	p := newPair(t, inUDP, wide)
 	const workers, each = 4, 400
 	var received, wrong atomic.Int64
 	var wg sync.WaitGroup
@@ -49,7 +52,7 @@ func TestConcurrentTrafficAndManagement(t *testing.T) {
 			{Direction: spd.In, Protocol: spd.ProtoESP, SPI: p.ab.SAs[0].SPI, Dst: p.b.outer.Addr()},
 		}
 		in := old[1]
-		p.rekey(gen, inUDP)
+		p.rekey(gen, inUDP, wide)
 		require.NoError(t, p.b.MovePeer(ctx, in, spd.Endpoints{Local: p.b.outer, Remote: p.a.outer, UDPEncap: true}))
 		require.NoError(t, p.a.SetPolicies(ctx, spd.Owner(gen), []spd.Policy{{Direction: spd.Out, Action: spd.ActionProtect, ReqID: reqID,
 			Selector: spd.Selector{Local: p.a.nets[0], Remote: p.b.nets[0]}, Priority: uint32(gen)}}))
