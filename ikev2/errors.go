@@ -22,7 +22,6 @@ var (
 	errQueueFull = errors.New("too many exchanges are waiting")
 	errTooLarge  = errors.New("message is too large")
 	errShort     = errors.New("encrypted payload is too short")
-	errPadding   = errors.New("pad length is larger than the payload")
 	errReplaced  = errors.New("replaced by another SA")
 )
 

@@ -35,8 +35,10 @@ func (e *Endpoint) Initiate(now time.Time, in Initiation) (ike.SessionID, error)
 	if in.Peer == nil {
 		return 0, fmt.Errorf("ikev2: Initiation.Peer is nil")
 	}
-	if err := in.Peer.check(); err != nil {
-		return 0, fmt.Errorf("ikev2: peer %q: %w", in.Peer.Name, err)
+	if e.peers.Peer(in.Peer.Name) != in.Peer { // those of the set have been checked
+		if err := in.Peer.check(); err != nil {
+			return 0, fmt.Errorf("ikev2: peer %q: %w", in.Peer.Name, err)
+		}
 	}
 	if !in.Path.Remote.IsValid() || !in.Path.Local.IsValid() {
 		return 0, fmt.Errorf("ikev2: Initiation.Path %v needs a local and a remote address", in.Path)

@@ -92,6 +92,9 @@ func (p *Peer) check() error {
 			return fmt.Errorf("Proposals[%d]: %w", i, err)
 		}
 	}
+	if err := p.checkAuth(); err != nil {
+		return err
+	}
 	names := make(map[string]bool)
 	for i, c := range p.Children {
 		if c.Name == "" || names[c.Name] {
@@ -103,6 +106,22 @@ func (p *Peer) check() error {
 		}
 		if len(c.Local) == 0 && !c.LocalDynamic || len(c.Remote) == 0 && !c.RemoteDynamic {
 			return fmt.Errorf("Children[%d] %q: Local and Remote need at least one traffic selector each, or Dynamic", i, c.Name)
+		}
+	}
+	return nil
+}
+
+// checkAuth checks what the authentication rests on.
+func (p *Peer) checkAuth() error {
+	if err := p.Local.Signature.validate(); err != nil {
+		return fmt.Errorf("Local.Signature: %w", err)
+	}
+	if err := p.Remote.Signature.validate(); err != nil {
+		return fmt.Errorf("Remote.Signature: %w", err)
+	}
+	if t := p.Remote.Trust; t != nil && slices.Contains(p.Remote.Methods, AuthSignature) {
+		if err := t.Validate(); err != nil {
+			return fmt.Errorf("Remote.Trust: %w", err)
 		}
 	}
 	return nil
@@ -167,7 +186,7 @@ func (ps *PeerSet) choose(path ike.Path, remote ike.Identity, local *ike.Identit
 		return nil, fmt.Errorf("no peer is configured for the address %v", path.Remote.Addr())
 	}
 	ours := func(p *Peer) bool {
-		return local == nil || p.Local.ID == ike.Identity{} || p.Local.ID == *local
+		return local == nil || p.Local.ID.IsZero() || p.Local.ID.Equal(*local)
 	}
 	for _, p := range ps.byID[remote] {
 		if ours(p) && slices.Contains(possible, p) {
