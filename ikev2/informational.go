@@ -86,6 +86,12 @@ func (sa *ikeSA) serveInformational(now time.Time, m *message.Message) {
 		}
 	}
 	for n := range m.Notifies() {
+		switch n.Type {
+		case message.NotifyAuthenticationFailed, message.NotifyInvalidSyntax, message.NotifyUnsupportedCriticalPayload:
+			// An initiator that refuses the answer to its IKE_AUTH sends no
+			// Delete (RFC 7296 2.21.2).
+			deletesIKE = true
+		}
 		s.Emit(ike.PeerNotify{EventHeader: s.EventHeader(now), Type: uint16(n.Type), Data: append([]byte(nil), n.Data...)})
 	}
 	if deletesIKE {

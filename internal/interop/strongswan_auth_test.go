@@ -3,6 +3,7 @@
 package interop
 
 import (
+	"crypto/x509"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -36,10 +37,10 @@ func TestStrongSwanSignatures(t *testing.T) {
 		auth string // strongSwan's
 		edit func(*swan)
 	}{
-		{"RSA PKCS1 with SHA2-512", lab.RSA2048, "rsa-sha512", func(s *swan) {
+		{"RSA PKCS1 with SHA2-512", lab.RSA2048, "ike:rsa-sha512", func(s *swan) {
 			s.Peer.LocalSignature = ikev2.SignatureOptions{RSAPadding: ikev2.RSAPKCS1, Hashes: []message.HashAlgorithm{message.HashSHA512}}
 		}},
-		{"RSA PSS with SHA2-384", lab.RSA3072, "rsa/pss-sha384", func(s *swan) {
+		{"RSA PSS with SHA2-384", lab.RSA3072, "ike:rsa/pss-sha384", func(s *swan) {
 			s.Peer.LocalSignature = ikev2.SignatureOptions{Hashes: []message.HashAlgorithm{message.HashSHA384}}
 		}},
 		{"RSA with SHA1 as RFC 7296", lab.RSA2048, "pubkey", func(s *swan) {
@@ -123,13 +124,25 @@ func TestStrongSwanRefused(t *testing.T) {
 	t.Run("their certificate, we initiate", func(t *testing.T) {
 		s := newSwan(t)
 		s.certificates(lab.ECDSAP256, 0)
-		s.Peer.Trust = &ike.Trust{Roots: s.Peer.Credential.Certificates[:1]}
+		s.Peer.Trust = &ike.Trust{Roots: []*x509.Certificate{lab.NewCA(t, lab.ECDSAP256, 0).Root}}
 		s.start()
 		_, err := s.Initiate(s.within(), "swan")
 		require.Error(t, err)
 		t.Log(err)
 		s.peer.WaitSAs(patience, "none", func(sas []lab.StrongSwanSA) bool { return len(sas) == 0 })
 		require.Empty(t, s.plane.installed())
+	})
+	t.Run("our certificate, they initiate", func(t *testing.T) {
+		s := newSwan(t)
+		s.certificates(lab.ECDSAP256, 0)
+		s.Swan.CAs = []*lab.CA{lab.NewCA(t, lab.ECDSAP256, 0)}
+		s.start()
+		require.ErrorContains(t, s.peer.Initiate("net"), "no trusted")
+		// strongSwan tells us after we believed to be up.
+		ev := waitEvent[ike.SessionDown](s.host, 1)
+		require.Equal(t, ike.DownRemote, ev.Reason)
+		require.ErrorContains(t, ev.Err, "AUTHENTICATION_FAILED")
+		s.until("no SA", func() bool { return len(s.plane.installed()) == 0 })
 	})
 	t.Run("their identity, they initiate", func(t *testing.T) {
 		s := newSwan(t)
