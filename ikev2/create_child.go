@@ -20,6 +20,7 @@ type createChild struct {
 	x        *childExchange
 	restarts int
 	sent     bool // the request is on its way or answered
+	answered bool // the peer has agreed, and the new SA is being installed
 	// deleted: the peer has deleted the old SA while the request was on its
 	// way. It may have done so after making the new one.
 	deleted bool
@@ -41,9 +42,16 @@ func (sa *ikeSA) rekeys(old *child.SA) *createChild {
 	return nil
 }
 
+// replaced reports whether the peer has agreed to our successor of old: it
+// knows the one that stays.
+func (sa *ikeSA) replaced(old *child.SA) bool {
+	t := sa.rekeys(old)
+	return t != nil && t.answered
+}
+
 func (t *createChild) start(now time.Time, sa *ikeSA) {
 	x, s := t.x, sa.s
-	t.sent = false
+	t.sent, t.answered = false, false
 	if x.old != nil && (x.old.State != child.Mature && x.old.State != child.InboundOnly) {
 		x.old.Rekeying = false
 		sa.finish(now) // overtaken while it waited
@@ -118,6 +126,7 @@ func (t *createChild) response(now time.Time, sa *ikeSA, m *message.Message) {
 		sa.finish(now)
 		return
 	}
+	t.answered = true
 	x.accept(now, m, sa.keys, func(now time.Time, err error) {
 		if err != nil {
 			x.withdraw(sa)
@@ -153,12 +162,6 @@ func (t *createChild) succeed(now time.Time, sa *ikeSA) {
 	}
 	old.Rekeying = false
 	switch {
-	case t.loses(x.nr):
-		// The peer's request came while ours was being installed.
-		x.withdraw(sa)
-		t.adoptRival(now, s)
-		s.children.Replace(now, x.sa, t.rival)
-		s.children.Discard(now, x.sa)
 	case old.Unwanted:
 		// We have been told to delete it meanwhile, whatever its keys.
 		x.withdraw(sa)
@@ -324,13 +327,13 @@ func (sa *ikeSA) serveCreateChild(now time.Time, m *message.Message) {
 		case old == nil:
 			refuse(&message.Notify{Type: message.NotifyChildSANotFound, Protocol: n.Protocol, SPI: slices.Clone(n.SPI)}, fmt.Errorf("no Child SA with SPI %08x to rekey", spi))
 			return
-		case old.State >= child.Replaced:
+		case old.State >= child.Replaced || sa.replaced(old):
 			sa.respond(now, x, &message.Notify{Type: message.NotifyTemporaryFailure})
 			return
 		}
 	}
 	sa.answerChild(now, m, old, func(now time.Time, payloads message.Payloads, made *child.SA) {
-		if made != nil && old != nil && old.State >= child.Replaced {
+		if made != nil && old != nil && (old.State >= child.Replaced || sa.replaced(old)) {
 			// Our own rekey, or a Delete, was finished while we worked on this.
 			s.children.Discard(now, made)
 			sa.respond(now, x, &message.Notify{Type: message.NotifyTemporaryFailure})
