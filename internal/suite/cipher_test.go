@@ -458,3 +458,18 @@ func TestCipherAllocations(t *testing.T) {
 		}), c)
 	}
 }
+
+// TestCCMLongAAD is the change of the length's encoding at 0xff00 octets (RFC
+// 3610 section 2.2), as OpenSSL has it.
+func TestCCMLongAAD(t *testing.T) {
+	c, err := NewCipher(encrAESCCM16, 128, integNone, concat(fill(16, 0), fill(3, 0x40)), nil)
+	require.NoError(t, err)
+	for n, want := range map[int]string{
+		0xff00 - 1: "8d249503e37626a1d01c5ebe9b3a536c2f5235f9",
+		0xff00:     "8d249503c7b68a0a079af9dd46e07b5387c2665c",
+	} {
+		buf := concat([]byte("text"), make([]byte, 16))
+		require.NoError(t, c.Seal(buf, fill(8, 0x43), make([]byte, n), nil))
+		require.Equal(t, unhex(want), buf)
+	}
+}
