@@ -57,8 +57,7 @@ func (r *receiver) deliver(list []esp.Packet) {
 	}
 	for i := range r.merge.Groups() {
 		g := &r.merge.Groups()[i]
-		merged := len(g.Tails) > 0
-		if merged {
+		if len(g.Tails) > 0 {
 			g.Finish()
 		}
 		v := buffer.NewViewSize(g.Len())
@@ -67,8 +66,6 @@ func (r *receiver) deliver(list []esp.Packet) {
 			n += copy(v.AsSlice()[n:], t)
 		}
 		pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(v)})
-		// The merger has verified the segments' checksums.
-		pkt.RXChecksumValidated = merged
 		d.DeliverNetworkPacket(networkProtocol(g.Head), pkt)
 		pkt.DecRef()
 	}

@@ -1,6 +1,7 @@
 package netstack
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -71,8 +72,9 @@ type Stack struct {
 	dns    atomic.Pointer[[]netip.Addr]
 	turn   atomic.Uint32 // name servers are asked in turn
 
-	mu     sync.Mutex
-	closed bool
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	once   sync.Once // Close
 }
 
 // New returns a stack. It has no way to the outer network yet: datagrams are
@@ -94,6 +96,7 @@ func New(cfg Config) (*Stack, error) {
 		cfg.Queue = 1024
 	}
 	s := &Stack{engine: cfg.Engine, link: newLink(cfg.Engine, cfg.MTU, cfg.Queue)}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.SetDNS(cfg.DNS); err != nil {
 		return nil, err
 	}
@@ -162,6 +165,9 @@ func (s *Stack) AddAddress(a netip.Addr) error {
 	if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() {
 		return fmt.Errorf("netstack: %v cannot be the address of a host", a)
 	}
+	if s.isClosed() {
+		return ErrClosed
+	}
 	if a.Is6() && s.link.MTU() < minMTU6 {
 		return fmt.Errorf("netstack: address %v: IPv6 needs an MTU of %d, this one is %d", a, minMTU6, s.link.MTU())
 	}
@@ -169,8 +175,6 @@ func (s *Stack) AddAddress(a netip.Addr) error {
 	switch err := s.net.AddProtocolAddress(nicID, p, stack.AddressProperties{}).(type) {
 	case nil, *tcpip.ErrDuplicateAddress:
 		return nil
-	case *tcpip.ErrUnknownNICID:
-		return ErrClosed
 	default:
 		return fmt.Errorf("netstack: address %v: %v", a, err)
 	}
@@ -180,11 +184,12 @@ func (s *Stack) AddAddress(a netip.Addr) error {
 // break down.
 func (s *Stack) RemoveAddress(a netip.Addr) error {
 	a = a.Unmap().WithZone("")
+	if s.isClosed() {
+		return ErrClosed
+	}
 	switch err := s.net.RemoveAddress(nicID, tcpip.AddrFromSlice(a.AsSlice())).(type) {
 	case nil:
 		return nil
-	case *tcpip.ErrUnknownNICID:
-		return ErrClosed
 	default:
 		return fmt.Errorf("netstack: address %v: %v", a, err)
 	}
@@ -211,18 +216,15 @@ func (s *Stack) Stats() Stats { return s.link.stats.load() }
 // way is open, and waits until nothing of the stack runs any more. The engine
 // stays open.
 func (s *Stack) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil
-	}
-	s.closed = true
-	s.net.Close()
-	for _, e := range s.net.CleanupEndpoints() {
-		e.Abort()
-	}
-	s.link.stop()
-	s.net.Destroy()
+	s.once.Do(func() {
+		s.cancel()
+		s.net.Close()
+		for _, e := range s.net.CleanupEndpoints() {
+			e.Abort()
+		}
+		s.link.stop()
+		s.net.Destroy()
+	})
 	return nil
 }
 

@@ -3,12 +3,19 @@ package offload
 import (
 	"bytes"
 	"encoding/binary"
+	"math/bits"
 )
 
 // A Merger puts together TCP segments that follow each other, as generic
 // receive offload does. Packets of one flow keep their order. It refers to the
 // packets until the next Reset.
 type Merger struct {
+	// Verify has the checksums verified before segments are put together, and
+	// the merged packet's left to the interface, which believes that it is
+	// right. Otherwise it is computed from those of the segments, so that it is
+	// wrong if one of them is.
+	Verify bool
+
 	groups []Group
 	open   [openGroups]int // which groups may grow
 	opened int
@@ -33,9 +40,10 @@ type Group struct {
 
 	total   int // octets of the merged packet
 	push    bool
-	checked bool // Head's checksums are right
+	checked bool // Head's checksums have been looked at
 	closed  bool
-	tcp     bool
+	verify  bool
+	sum     uint32 // of the payload, by the segments' checksums
 }
 
 // Len returns the length of the merged packet.
@@ -74,7 +82,7 @@ func (m *Merger) Add(packet []byte) {
 	}
 	i := m.add(packet)
 	n := &m.groups[i]
-	n.Upper, n.Header, n.Size, n.tcp = upper, header, len(packet)-header, true
+	n.Upper, n.Header, n.Size, n.verify = upper, header, len(packet)-header, m.Verify
 	if n.Size == 0 || packet[upper+13] != tcpACK {
 		// It begins nothing, but comes between what is before and after.
 		n.closed = true
@@ -165,13 +173,13 @@ func (g *Group) extend(p []byte, upper, header int) bool {
 		return false
 	}
 	if !g.checked {
-		if !sound(g.Head, upper) {
+		if !g.take(g.Head) {
 			g.closed = true
 			return false
 		}
 		g.checked = true
 	}
-	if !sound(p, upper) {
+	if !g.take(p) {
 		return false
 	}
 	g.Tails = append(g.Tails, p[header:])
@@ -185,16 +193,26 @@ func (g *Group) extend(p []byte, upper, header int) bool {
 	return true
 }
 
-// sound verifies a packet's checksums: after the merge nobody can.
-func sound(p []byte, upper int) bool {
-	if upper == ipv4Header && Fold(Sum(0, p[:ipv4Header])) != 0xffff {
+// take looks at the checksums of a segment, which begins at the group's end.
+func (g *Group) take(p []byte) bool {
+	if g.Upper == ipv4Header && Fold(Sum(0, p[:ipv4Header])) != 0xffff {
 		return false
 	}
-	return Fold(Sum(pseudoHeader(p, protoTCP, len(p)-upper), p[upper:])) == 0xffff
+	s := pseudoHeader(p, protoTCP, len(p)-g.Upper)
+	if g.verify {
+		return Fold(Sum(s, p[g.Upper:])) == 0xffff
+	}
+	// All together would be zero: so this is what the payload must be.
+	payload := ^Fold(Sum(s, p[g.Upper:g.Header]))
+	if g.checked && (g.total-g.Header)%2 == 1 {
+		payload = bits.ReverseBytes16(payload)
+	}
+	g.sum += uint32(payload)
+	return true
 }
 
-// Finish makes Head's headers those of the merged packet. The TCP checksum is
-// left to the interface: its field holds the sum of the pseudo-header.
+// Finish makes Head's headers those of the merged packet. With Verify, its TCP
+// checksum is that of the pseudo-header, which an interface completes.
 func (g *Group) Finish() {
 	if g.Upper == ipv4Header {
 		binary.BigEndian.PutUint16(g.Head[2:], uint16(g.total))
@@ -202,9 +220,18 @@ func (g *Group) Finish() {
 	} else {
 		binary.BigEndian.PutUint16(g.Head[4:], uint16(g.total-ipv6Header))
 	}
-	t := g.Head[g.Upper:]
+	t := g.Head[g.Upper:g.Header]
 	if g.push {
 		t[13] |= tcpPSH
 	}
-	binary.BigEndian.PutUint16(t[16:], Fold(pseudoHeader(g.Head, protoTCP, g.total-g.Upper)))
+	s := pseudoHeader(g.Head, protoTCP, g.total-g.Upper)
+	if g.verify {
+		binary.BigEndian.PutUint16(t[16:], Fold(s))
+		return
+	}
+	t[16], t[17] = 0, 0
+	sum := uint32(Fold(Sum(s, t))) + g.sum
+	sum = sum>>16 + sum&0xffff
+	sum = sum>>16 + sum&0xffff
+	binary.BigEndian.PutUint16(t[16:], ^uint16(sum))
 }
