@@ -24,6 +24,9 @@ type createChild struct {
 	// deleted: the peer has deleted the old SA while the request was on its
 	// way. It may have done so after making the new one.
 	deleted bool
+	// strangers are SPIs that the peer has deleted meanwhile and we do not
+	// know: one of them may be of the SA that its answer is to bring.
+	strangers []spd.SPI
 	// rival is the SA that the peer has made at the same time to replace the
 	// same old one (RFC 7296 2.8.1), with the lowest nonce of its exchange.
 	rival      *child.SA
@@ -126,6 +129,10 @@ func (t *createChild) response(now time.Time, sa *ikeSA, m *message.Message) {
 		sa.finish(now)
 		return
 	}
+	if spi, err := wireSPI(peerSPI(m)); err == nil && slices.Contains(t.strangers, spi) {
+		t.stillborn(now, sa)
+		return
+	}
 	t.answered = true
 	x.accept(now, m, sa.keys, func(now time.Time, err error) {
 		if err != nil {
@@ -135,6 +142,27 @@ func (t *createChild) response(now time.Time, sa *ikeSA, m *message.Message) {
 		}
 		t.succeed(now, sa)
 	})
+}
+
+func peerSPI(m *message.Message) []byte {
+	if sa := m.SA(); sa != nil && len(sa.Proposals) > 0 {
+		return sa.Proposals[0].SPI
+	}
+	return nil
+}
+
+// stillborn: the peer has deleted the new SA again before we heard of it. So
+// the old one has no future either.
+func (t *createChild) stillborn(now time.Time, sa *ikeSA) {
+	x, s := t.x, sa.s
+	if x.old == nil || t.deleted || t.rival != nil && t.rival.State != child.Gone {
+		t.fail(now, sa, errStillborn)
+		return
+	}
+	x.failed(now, errStillborn)
+	x.old.Rekeying = false
+	s.StartDelete(now, x.old, ike.DownRemote)
+	sa.finish(now)
 }
 
 // loses reports whether the peer has made an SA too and the lowest of the four
@@ -325,7 +353,8 @@ func (sa *ikeSA) serveCreateChild(now time.Time, m *message.Message) {
 		old = s.children.ByOutbound(n.Protocol, spi)
 		switch {
 		case old == nil:
-			refuse(&message.Notify{Type: message.NotifyChildSANotFound, Protocol: n.Protocol, SPI: slices.Clone(n.SPI)}, fmt.Errorf("no Child SA with SPI %08x to rekey", spi))
+			// No event: it happens when a rekey and a Delete cross.
+			sa.respond(now, x, &message.Notify{Type: message.NotifyChildSANotFound, Protocol: n.Protocol, SPI: slices.Clone(n.SPI)})
 			return
 		case old.State >= child.Replaced || sa.replaced(old):
 			sa.respond(now, x, &message.Notify{Type: message.NotifyTemporaryFailure})

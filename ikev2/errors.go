@@ -22,6 +22,7 @@ var (
 	errQueueFull = errors.New("too many exchanges are waiting")
 	errTooLarge  = errors.New("message is too large")
 	errShort     = errors.New("encrypted payload is too short")
+	errStillborn = errors.New("the peer has deleted the new SA at once")
 	errReplaced  = errors.New("replaced by another SA")
 )
 

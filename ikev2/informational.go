@@ -111,6 +111,9 @@ func (sa *ikeSA) serveDelete(now time.Time, d *message.Delete) *message.Delete {
 	for spi := range d.ESPSPIs() {
 		a := s.children.ByOutbound(d.Protocol, spi)
 		if a == nil {
+			if t, ok := sa.active.(*createChild); ok && t.sent && len(t.strangers) < 8 {
+				t.strangers = append(t.strangers, spi)
+			}
 			continue
 		}
 		if a.State == child.Deleting {
@@ -118,7 +121,7 @@ func (sa *ikeSA) serveDelete(now time.Time, d *message.Delete) *message.Delete {
 		}
 		answer.SPIs = binary.BigEndian.AppendUint32(answer.SPIs, uint32(a.Info.In))
 		next := a.Successor
-		if t := sa.rekeys(a); t != nil && t.rival != nil && next == nil {
+		if t := sa.rekeys(a); t != nil && t.rival != nil && t.rival.State != child.Gone && next == nil {
 			next = t.rival // the peer has finished its rekey; ours will learn of it
 		}
 		if t := sa.rekeys(a); t != nil && t.sent && next == nil {
