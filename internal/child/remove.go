@@ -90,7 +90,7 @@ func (s *Set) tellEnd(now time.Time, a *SA, reason ike.DownReason, err error) {
 // Lost tells the end of an SA that was discarded because a successor was
 // expected, which did not come.
 func (s *Set) Lost(now time.Time, a *SA, reason ike.DownReason, err error) {
-	if a.Successor == nil && s.ByID(a.Info.ID) == nil {
+	if s.endsLineage(a) {
 		s.tellEnd(now, a, reason, err)
 	}
 }
