@@ -39,7 +39,10 @@ const (
 	claimTime = time.Minute
 	// crossing is how close two sessions that both sides began have to be to
 	// be taken for one wish.
-	crossing = 10 * time.Second
+	crossing = 3 * time.Second
+	// handover is how long a client that seems to reauthenticate has to delete
+	// its old session itself.
+	handover = 10 * time.Second
 )
 
 // authorize is the cores' Authorize callback: it asks the program, then the
@@ -136,26 +139,34 @@ func (r *registry) unique(s *Session) {
 	c := r.claims[s.id]
 	delete(r.claims, s.id)
 	p := r.m.peers.Load().byName[s.peer]
-	if p == nil || s.info.Initiator {
-		return
-	}
-	switch policy := p.cfg.Unique; {
-	case policy == ikev2.UniqueNever, policy == ikev2.UniqueNo && !c.initialContact:
+	if p == nil || p.cfg.Unique == ikev2.UniqueNever {
 		return
 	}
 	for _, old := range r.byPair[pairOf(s.info)] {
-		loser := old
-		// Both sides may have begun a session at the same time. Each must
-		// come to the same choice, or both go.
-		if old.info.Initiator && s.up.Sub(old.up) < crossing && !c.initialContact && initiatorSPI(old) < initiatorSPI(s) {
-			loser = s
-		}
-		r.m.log.Debug("one session for each identity", "peer", s.peer, "remote-id", s.info.RemoteID.String(), "deleted", uint64(loser.id))
-		r.delete(loser, ike.DownReplaced)
-		if loser == s {
-			return
+		switch {
+		case old.id == s.replaces:
+			// Goes when this one has all that it takes over.
+		case old.info.Initiator != s.info.Initiator && s.up.Sub(old.up) < crossing && p.cfg.Unique != ikev2.UniqueNo:
+			// Both sides have begun a session at the same time, each perhaps as its
+			// first contact. They must come to the same choice, or both go.
+			loser := old
+			if initiatorSPI(old) < initiatorSPI(s) {
+				loser = s
+			}
+			r.replace(loser, s)
+		case s.info.Initiator || p.cfg.Unique == ikev2.UniqueNo && !c.initialContact:
+			// An identity that connects again is the responder's to judge.
+		case old.path.Remote == s.path.Remote && !c.initialContact:
+			time.AfterFunc(handover, func() { r.delete(old, ike.DownReplaced) })
+		default:
+			r.replace(old, s)
 		}
 	}
+}
+
+func (r *registry) replace(loser, by *Session) {
+	r.m.log.Info("one session for each identity", "peer", by.peer, "remote-id", by.info.RemoteID.String(), "deleted", uint64(loser.id))
+	r.delete(loser, ike.DownReplaced)
 }
 
 func initiatorSPI(s *Session) uint64 {

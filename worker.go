@@ -122,13 +122,14 @@ func (w *worker) drain(now time.Time) {
 			w.stats.submitted.Add(1)
 			w.m.runner.submit(w, j)
 		}
+		// Events before datagrams: when the peer knows, the program can know.
+		for ev, ok := w.core.PollEvent(); ok; ev, ok = w.core.PollEvent() {
+			w.m.handleEvent(w, ev)
+		}
 		for t, ok := w.core.PollTransmit(); ok; t, ok = w.core.PollTransmit() {
 			w.sender.add(w.m.sockets, t)
 		}
 		w.stats.transmitted.Add(uint64(w.sender.flush()))
-		for ev, ok := w.core.PollEvent(); ok; ev, ok = w.core.PollEvent() {
-			w.m.handleEvent(w, ev)
-		}
 	}
 }
 
