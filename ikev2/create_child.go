@@ -55,7 +55,13 @@ func (sa *ikeSA) replaced(old *child.SA) bool {
 func (t *createChild) start(now time.Time, sa *ikeSA) {
 	x, s := t.x, sa.s
 	t.sent, t.answered = false, false
-	if x.old != nil && (x.old.State != child.Mature && x.old.State != child.InboundOnly) {
+	if x.old != nil && x.old.State == child.InboundOnly {
+		// Our answer that made it may be lost, and the peer not know it yet.
+		s.children.RetryRekey(now, x.old, s.ep.jitter(retryDelay, 0.5))
+		sa.finish(now)
+		return
+	}
+	if x.old != nil && x.old.State != child.Mature {
 		x.old.Rekeying = false
 		sa.finish(now) // overtaken while it waited
 		return
