@@ -309,7 +309,11 @@ func (t *createChild) abort(now time.Time, sa *ikeSA, err error) {
 	t.x.failed(now, err)
 	if old := t.x.old; old != nil {
 		old.Rekeying = false
-		if s := t.x.s; !s.dead {
+		s := t.x.s
+		if t.deleted {
+			s.children.Lost(now, old, ike.DownRemote, nil)
+		}
+		if !s.dead {
 			s.children.RetryRekey(now, old, s.ep.jitter(retryDelay, 0.5))
 		}
 	}
