@@ -1,0 +1,4 @@
+package ikev2
+
+func (s *sim) runMalicious() {}
+func (s *sim) runImpostor()  {}
