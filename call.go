@@ -132,12 +132,15 @@ func (c *call) finish(r *registry, s *Session, err error) {
 }
 
 // decide finishes an attempt whose session is up and whose Child SAs are
-// there, or failed.
+// there, or failed. Then what it replaces can go, without a gap for traffic.
 func (c *call) decide(r *registry) {
 	if s := c.session; s != nil && s.state == established && len(c.pending) == 0 {
 		var err error
 		if len(c.errs) > 0 {
 			err = peerError(c.peer.name(), errors.Join(c.errs...))
+		}
+		if old := r.sessions[s.replaces]; old != nil {
+			r.delete(old, ike.DownReauth)
 		}
 		c.finish(r, s, err)
 	}

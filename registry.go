@@ -204,9 +204,6 @@ func (r *registry) up(ev ike.SessionUp) {
 		r.delete(s, ike.DownShutdown)
 		return
 	}
-	if old := r.sessions[s.replaces]; old != nil {
-		r.delete(old, ike.DownReauth)
-	}
 	r.m.sup.sessionUp(s.peer)
 	if c := s.call; c != nil {
 		c.decide(r)

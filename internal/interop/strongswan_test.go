@@ -122,12 +122,11 @@ func (s *swan) agree() lab.StrongSwanSA {
 		for _, c := range ours.ChildSAs() {
 			x = append(x, pair{uint32(c.In), uint32(c.Out)})
 		}
+		sa.Children = slices.DeleteFunc(sa.Children, func(c lab.StrongSwanChildSA) bool {
+			return c.State == "REKEYED" || c.State == "DELETED" // kept for packets on their way
+		})
 		for _, c := range sa.Children {
-			switch c.State {
-			case "INSTALLED":
-			case "REKEYED", "DELETED": // kept for packets on their way
-				continue
-			default:
+			if c.State != "INSTALLED" {
 				return false
 			}
 			y = append(y, pair{c.SPIOut, c.SPIIn})

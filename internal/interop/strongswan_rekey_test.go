@@ -1,0 +1,259 @@
+//go:build linux
+
+package interop
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/racoon3/racoon"
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev2"
+	"github.com/racoon3/racoon/internal/lab"
+)
+
+// Each side rekeys the Child SA three times and then the IKE SA, whoever began,
+// while traffic flows.
+func TestStrongSwanRekey(t *testing.T) {
+	forRoles(t, func(t *testing.T, r role) {
+		for _, rekeyer := range []string{"we", "they"} {
+			t.Run(rekeyer+" rekey", func(t *testing.T) {
+				s := newSwan(t)
+				s.algorithms("aes128gcm16-prfsha256-x25519", "aes128gcm16-x25519")
+				session := s.up(r)
+				before := s.agree()
+				s.underTraffic(s.b, func() {
+					for i := range 3 {
+						old := session.ChildSAs()[0]
+						if rekeyer == "we" {
+							require.NoError(t, session.RekeyChild(s.within(), old.ID))
+						} else {
+							s.peer.RekeyChild("net")
+							waitEvent[ike.ChildRekeyed](s.host, i+1)
+						}
+						now := session.ChildSAs()
+						require.Len(t, now, 1)
+						require.Equal(t, old.ID, now[0].ID)
+						require.NotEqual(t, old.ChildSPIs, now[0].ChildSPIs)
+						require.Equal(t, "aes128gcm16-x25519", now[0].Proposal.String())
+						s.agree()
+					}
+					for i := range 2 {
+						if rekeyer == "we" {
+							require.NoError(t, session.Rekey(s.within()))
+						} else {
+							s.peer.RekeyIKE("lab")
+							waitEvent[ike.SessionRekeyed](s.host, i+1)
+						}
+						s.agree()
+					}
+					old := session.ChildSAs()[0]
+					if rekeyer == "we" {
+						require.NoError(t, session.RekeyChild(s.within(), old.ID))
+					} else {
+						s.peer.RekeyChild("net")
+						waitEvent[ike.ChildRekeyed](s.host, 4)
+					}
+				})
+				after := s.agree()
+				require.NotEqual(t, before.InitiatorSPI, after.InitiatorSPI)
+				require.Len(t, eventsOf[ike.SessionUp](s.host), 1)
+				require.Empty(t, eventsOf[ike.SessionDown](s.host))
+				require.Empty(t, eventsOf[ike.ChildDown](s.host))
+				st, err := session.Stats(t.Context())
+				require.NoError(t, err)
+				require.Equal(t, 2, st.IKERekeys)
+				require.Equal(t, 4, st.Children[0].Rekeys)
+				if r == weInitiate {
+					// Nothing is left of what was replaced, after a while.
+					s.until("two SAs in the data plane", func() bool { return len(s.plane.installed()) == 2 })
+				}
+			})
+		}
+	})
+}
+
+// Both sides rekey at the same time: one Child SA and one IKE SA remain.
+func TestStrongSwanRekeyCollision(t *testing.T) {
+	for _, what := range []string{"Child SA", "IKE SA"} {
+		t.Run(what, func(t *testing.T) {
+			s := newSwan(t)
+			session := s.up(weInitiate)
+			s.underTraffic(s.b, func() {
+				for i := range 4 {
+					done := make(chan error, 1)
+					go func() {
+						if what == "IKE SA" {
+							done <- session.Rekey(s.within())
+						} else {
+							done <- session.RekeyChild(s.within(), session.ChildSAs()[0].ID)
+						}
+					}()
+					if what == "IKE SA" {
+						s.peer.RekeyIKE("lab")
+					} else {
+						s.peer.RekeyChild("net")
+					}
+					if err := <-done; err != nil {
+						t.Logf("round %d: %v", i, err)
+					}
+					s.agree()
+				}
+			})
+			require.Len(t, session.ChildSAs(), 1)
+			require.Len(t, s.agree().Children, 1)
+			require.Empty(t, eventsOf[ike.SessionDown](s.host))
+		})
+	}
+}
+
+// Lifetimes of a second or two on either side make the side whose ends first
+// rekey by itself.
+func TestStrongSwanLifetimes(t *testing.T) {
+	for _, rekeyer := range []string{"ours", "theirs"} {
+		t.Run(rekeyer+" end first", func(t *testing.T) {
+			s := newSwan(t)
+			c, ch := &s.Swan.Conns[0], &s.Swan.Conns[0].Children[0]
+			if rekeyer == "ours" {
+				s.Peer.Children[0].Rekey = time.Second
+				s.Peer.Timing.Rekey = 3 * time.Second / 2
+			} else {
+				ch.RekeyTime, ch.LifeTime = time.Second, 60*time.Second
+				c.RekeyTime, c.OverTime = 2*time.Second, 60*time.Second
+				ch.Extra, c.Extra = "rand_time = 0", "rand_time = 0"
+			}
+			s.up(weInitiate)
+			s.underTraffic(s.b, func() {
+				ev := waitEvent[ike.ChildRekeyed](s.host, 2)
+				require.Equal(t, rekeyer == "ours", ev.Initiator)
+				is := waitEvent[ike.SessionRekeyed](s.host, 1)
+				require.Equal(t, rekeyer == "ours", is.Initiator)
+			})
+			require.Empty(t, eventsOf[ike.SessionDown](s.host))
+		})
+	}
+}
+
+// A volume limit rekeys too: on our side in the data plane, on theirs in charon.
+func TestStrongSwanVolume(t *testing.T) {
+	s := newSwan(t)
+	s.Peer.Children[0].Volume.SoftBytes = 200_000
+	s.up(weInitiate)
+	s.underTraffic(s.b, func() { waitEvent[ike.ChildRekeyed](s.host, 2) })
+}
+
+// Reauthentication, break-before-make and make-before-break.
+func TestStrongSwanReauthentication(t *testing.T) {
+	for _, mbb := range []bool{false, true} {
+		t.Run(fmt.Sprintf("make before break %v", mbb), func(t *testing.T) {
+			s := newSwan(t)
+			s.Peer.MakeBeforeBreak = mbb
+			session := s.up(weInitiate)
+			reauth := func() {
+				require.NoError(t, session.Reauthenticate(s.within()))
+				waitEvent[ike.SessionUp](s.host, 2)
+				waitEvent[ike.SessionDown](s.host, 1)
+			}
+			if mbb {
+				// A few datagrams are lost: the responder uses the new Child
+				// SA when it sends its IKE_AUTH response, before we have it.
+				s.underTrafficWithLoss(s.b, 3, reauth)
+			} else {
+				reauth()
+			}
+			require.Equal(t, ike.DownReauth, eventsOf[ike.SessionDown](s.host)[0].Reason)
+			s.agree()
+			s.traffic()
+		})
+	}
+	t.Run("they reauthenticate", func(t *testing.T) {
+		s := newSwan(t)
+		s.up(theyInitiate)
+		s.peer.ReauthIKE("lab")
+		waitEvent[ike.SessionUp](s.host, 2)
+		waitEvent[ike.SessionDown](s.host, 1)
+		s.agree()
+		s.traffic()
+	})
+	t.Run("they reauthenticate, make before break", func(t *testing.T) {
+		s := newSwan(t)
+		s.Swan.Charon = "make_before_break = yes"
+		s.Peer.Unique = ikev2.UniqueNever
+		s.up(theyInitiate)
+		s.underTrafficWithLoss(s.b, 3, func() {
+			s.peer.ReauthIKE("lab")
+			waitEvent[ike.SessionUp](s.host, 2)
+			waitEvent[ike.SessionDown](s.host, 1)
+		})
+		s.agree()
+	})
+}
+
+// Several Child SAs in one IKE SA, created and deleted by either side; one is
+// rekeyed while the other is used.
+func TestStrongSwanChildren(t *testing.T) {
+	forRoles(t, func(t *testing.T, r role) {
+		s := newSwan(t)
+		s.Peer.Children = append(s.Peer.Children, racoon.Child{
+			Name: "six", Local: []string{s.a.InnerNet6.String()}, Remote: []string{s.b.InnerNet6.String()}, Proposals: []string{"aes128-sha256-ecp256"},
+		})
+		s.Swan.Conns[0].Children = append(s.Swan.Conns[0].Children, lab.StrongSwanChild{
+			Name: "six", LocalTS: s.b.InnerNet6.String(), RemoteTS: s.a.InnerNet6.String(), Proposals: "aes128-sha256-ecp256",
+		})
+		session := s.up(r)
+		if r == theyInitiate {
+			require.NoError(t, s.peer.Initiate("six"))
+		}
+		s.until("two Child SAs", func() bool { return len(session.ChildSAs()) == 2 })
+		require.Len(t, s.agree().Children, 2)
+		s.traffic()
+		s.a.MustPing(s.a.Inner6, s.b.Inner6)
+		s.b.MustPing(s.b.Inner6, s.a.Inner6)
+
+		six := session.ChildSAs()[1]
+		require.Equal(t, "six", six.Name)
+		s.underTraffic(s.b, func() { require.NoError(t, session.RekeyChild(s.within(), six.ID)) })
+		require.Len(t, s.agree().Children, 2)
+		s.a.MustPing(s.a.Inner6, s.b.Inner6)
+
+		if r == weInitiate {
+			require.NoError(t, session.DeleteChild(s.within(), six.ID))
+		} else {
+			s.peer.TerminateChild("six")
+			ev := waitEvent[ike.ChildDown](s.host, 1)
+			require.Equal(t, ike.DownRemote, ev.Reason)
+		}
+		require.Len(t, s.agree().Children, 1)
+		require.NoError(t, session.CreateChild(s.within(), "six"))
+		require.Len(t, s.agree().Children, 2)
+		s.a.MustPing(s.a.Inner6, s.b.Inner6)
+	})
+}
+
+// Two pairs of selectors in one Child SA, of which the peer accepts what it has.
+func TestStrongSwanSelectors(t *testing.T) {
+	forRoles(t, func(t *testing.T, r role) {
+		s := newSwan(t)
+		s.Peer.Children[0].Local = []string{"10.1.0.0/16", "fd00:1::/64"}
+		s.Peer.Children[0].Remote = []string{"10.2.0.0/16", "fd00:2::/64"}
+		ch := &s.Swan.Conns[0].Children[0]
+		ch.LocalTS, ch.RemoteTS = "10.2.0.0/24,fd00:2::/56", "10.1.0.0/24,fd00:1::/56"
+		session := s.up(r)
+		require.Equal(t, "[10.1.0.0/24 fd00:1::/64]", fmt.Sprint(session.ChildSAs()[0].LocalTS))
+		require.Equal(t, "[10.2.0.0/24 fd00:2::/64]", fmt.Sprint(session.ChildSAs()[0].RemoteTS))
+		require.Equal(t, []string{"10.1.0.0/24", "fd00:1::/64"}, s.agree().Children[0].RemoteTS)
+		s.traffic()
+		s.a.MustPing(s.a.Inner6, s.b.Inner6)
+	})
+	t.Run("nothing in common", func(t *testing.T) {
+		s := newSwan(t)
+		s.Peer.Children[0].Remote = []string{"10.77.0.0/16"}
+		s.start()
+		_, err := s.Initiate(s.within(), "swan")
+		require.ErrorContains(t, err, "TS_UNACCEPTABLE")
+		require.ErrorContains(t, err, "10.77.0.0/16")
+	})
+}
