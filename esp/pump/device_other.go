@@ -1,0 +1,7 @@
+//go:build !linux
+
+package pump
+
+import "golang.zx2c4.com/wireguard/tun"
+
+func newInner(dev tun.Device) (inner, error) { return newPlainInner(dev) }

@@ -1,0 +1,84 @@
+package pump
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/racoon3/racoon/esp"
+	"github.com/racoon3/racoon/esp/internal/outer"
+)
+
+// readDevice takes packets from the device, protects and sends them.
+func (p *Pump) readDevice() {
+	src := p.inner.newSource()
+	out := &sender{sink: p.inner.newSink()}
+	failures := 0
+	for {
+		list, err := src.read()
+		if err != nil {
+			if p.closing.Load() || errors.Is(err, os.ErrClosed) {
+				p.end(nil)
+				return
+			}
+			// A single packet may be at fault; the device is when nothing
+			// else comes.
+			p.stats.deviceErrors.Add(1)
+			if failures++; failures == maxFailures {
+				p.end(fmt.Errorf("pump: reading the TUN device: %w", err))
+				return
+			}
+			continue
+		}
+		failures = 0
+		p.stats.fromDevice.Add(uint64(len(list)))
+		out.batch.Reset()
+		p.engine.Outbound(&out.batch, list...)
+		p.send(out)
+	}
+}
+
+// maxFailures is how many reads of the device may fail one after the other.
+const maxFailures = 100
+
+// sender is what a goroutine that sends works with.
+type sender struct {
+	batch esp.Batch
+	outer outer.Sender
+	sink  sink
+}
+
+// send sends what a batch has become.
+func (p *Pump) send(s *sender) {
+	if n := len(s.batch.Datagrams); n > 0 {
+		w := p.writers.Load()
+		s.outer.UDP, s.outer.Raw = w.udp, w.raw
+		sent, _ := s.outer.Send(s.batch.Datagrams)
+		p.stats.sent.Add(uint64(sent))
+		if sent < n {
+			p.stats.sendDrops.Add(uint64(n - sent))
+		}
+	}
+	if n := len(s.batch.Bypass); n > 0 {
+		p.stats.bypassed.Add(uint64(n))
+	}
+	if n := len(s.batch.Packets); n > 0 { // ICMP errors
+		p.deliver(s.sink, s.batch.Packets)
+		p.stats.answered.Add(uint64(n))
+	}
+}
+
+// releaseHeld sends packets that waited for an SA.
+func (p *Pump) releaseHeld() {
+	out := &sender{sink: p.inner.newSink()}
+	for {
+		select {
+		case <-p.engine.Ready():
+			out.batch.Reset()
+			p.engine.Release(&out.batch)
+			p.send(out)
+		case <-p.quit:
+			return
+		}
+	}
+}

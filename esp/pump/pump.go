@@ -1,0 +1,178 @@
+package pump
+
+import (
+	"errors"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"golang.zx2c4.com/wireguard/tun"
+
+	"github.com/racoon3/racoon/esp"
+	"github.com/racoon3/racoon/esp/internal/outer"
+)
+
+// Config configures a [Pump].
+type Config struct {
+	// Engine protects the packets. It stays the program's.
+	Engine *esp.Engine
+	// TUN is the device of the inner network. It becomes the pump's, which
+	// reads its events too and closes it.
+	TUN tun.Device
+}
+
+// Writer sends ESP packets in UDP: the Manager of the root package, or a
+// [UDPConn].
+type Writer = outer.Writer
+
+// RawWriter sends ESP packets as IP protocol 50: a [RawConn].
+type RawWriter = outer.RawWriter
+
+// A Pump moves packets until it is closed or its device fails. Its methods may
+// be called by several goroutines at once.
+type Pump struct {
+	engine *esp.Engine
+	dev    tun.Device
+	inner  inner
+
+	writers atomic.Pointer[writers]
+	setting sync.Mutex
+	pool    sync.Pool // of *receiver
+	stats   counters
+
+	closing atomic.Bool
+	quit    chan struct{} // closed by Close
+	done    chan struct{} // closed when nothing runs any more
+	once    sync.Once
+	running sync.WaitGroup
+	err     error // why it ended
+}
+
+type writers struct {
+	udp outer.Writer
+	raw outer.RawWriter
+}
+
+// inner is the TUN device as the pump uses it.
+type inner interface {
+	newSource() source
+	newSink() sink
+}
+
+// A source is for one goroutine.
+type source interface {
+	// read waits for packets and returns them, with room around them. They
+	// are valid until the next call.
+	read() ([]esp.Packet, error)
+}
+
+// A sink is for one goroutine at a time.
+type sink interface {
+	// write writes packets, and returns how many the device has taken. It
+	// changes them.
+	write(list []esp.Packet) (int, error)
+}
+
+// New begins to move packets. Until SetWriter is called, datagrams are lost.
+func New(cfg Config) (*Pump, error) {
+	if cfg.Engine == nil {
+		return nil, errors.New("pump: Config.Engine is nil; make one with esp.New")
+	}
+	if cfg.TUN == nil {
+		return nil, errors.New("pump: Config.TUN is nil; make one with tun.CreateTUN of golang.zx2c4.com/wireguard/tun")
+	}
+	p := &Pump{
+		engine: cfg.Engine, dev: cfg.TUN,
+		quit: make(chan struct{}), done: make(chan struct{}),
+	}
+	var err error
+	if p.inner, err = newInner(cfg.TUN); err != nil {
+		return nil, err
+	}
+	p.writers.Store(new(writers))
+	p.pool.New = func() any { return &receiver{sink: p.inner.newSink()} }
+	p.running.Go(p.readDevice)
+	p.running.Go(p.releaseHeld)
+	p.running.Go(p.readEvents)
+	go func() {
+		p.running.Wait()
+		close(p.done)
+	}()
+	return p, nil
+}
+
+// SetWriter says how datagrams in UDP leave from now on; nil stops them.
+func (p *Pump) SetWriter(w Writer) {
+	p.setting.Lock()
+	defer p.setting.Unlock()
+	p.writers.Store(&writers{w, p.writers.Load().raw})
+}
+
+// SetRawWriter says how datagrams without UDP leave from now on.
+func (p *Pump) SetRawWriter(w RawWriter) {
+	p.setting.Lock()
+	defer p.setting.Unlock()
+	p.writers.Store(&writers{p.writers.Load().udp, w})
+}
+
+// HandleESP takes the ESP packets of one flow that arrived in UDP: it makes a
+// Pump the PacketHandler of the root package's Manager. The packets are
+// changed, and not kept.
+func (p *Pump) HandleESP(local, remote netip.AddrPort, tos byte, packets [][]byte) {
+	p.receive(local, remote, tos, true, packets)
+}
+
+// HandleRawESP is HandleESP for packets that arrived as IP protocol 50.
+func (p *Pump) HandleRawESP(local, remote netip.Addr, tos byte, packets [][]byte) {
+	p.receive(netip.AddrPortFrom(local, 0), netip.AddrPortFrom(remote, 0), tos, false, packets)
+}
+
+// Stats returns what the pump has counted.
+func (p *Pump) Stats() Stats { return p.stats.load() }
+
+// Done returns a channel that is closed when the pump has ended: by Close, or
+// because its device failed. Err tells.
+func (p *Pump) Done() <-chan struct{} { return p.done }
+
+// Err returns why the pump has ended by itself, or nil. It is valid after Done.
+func (p *Pump) Err() error {
+	select {
+	case <-p.done:
+		return p.err
+	default:
+		return nil
+	}
+}
+
+// Close closes the device and waits until nothing of the pump runs any more.
+// It returns the device's error.
+func (p *Pump) Close() error {
+	err := p.end(nil)
+	<-p.done
+	return err
+}
+
+func (p *Pump) end(why error) (err error) {
+	p.once.Do(func() {
+		p.err = why
+		p.closing.Store(true)
+		close(p.quit)
+		err = p.dev.Close()
+	})
+	return err
+}
+
+// readEvents takes the device's events, which would block it otherwise.
+func (p *Pump) readEvents() {
+	events := p.dev.Events()
+	for {
+		select {
+		case _, ok := <-events:
+			if !ok {
+				return
+			}
+		case <-p.quit:
+			return
+		}
+	}
+}
