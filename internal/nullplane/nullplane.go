@@ -5,6 +5,7 @@ package nullplane
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
 	"sync/atomic"
 
@@ -20,8 +21,13 @@ type Plane struct {
 
 var _ spd.DataPlane = (*Plane)(nil)
 
-// New returns a Plane.
-func New() *Plane { return &Plane{events: make(chan spd.Event)} }
+// New returns a Plane. Its SPIs begin at random, so that a peer which has
+// kept SAs with an earlier one does not meet their SPIs again.
+func New() *Plane {
+	p := &Plane{events: make(chan spd.Event)}
+	p.last.Store(rand.Uint32())
+	return p
+}
 
 // Capabilities says that everything can be done.
 func (p *Plane) Capabilities() spd.Capabilities {
@@ -30,13 +36,13 @@ func (p *Plane) Capabilities() spd.Capabilities {
 	return c
 }
 
-// AllocSPI counts upwards, and round again after 2^31 SPIs.
+// AllocSPI counts upwards, and round again.
 func (p *Plane) AllocSPI(_ context.Context, r spd.SPIRequest) (spd.SPI, error) {
 	n := p.last.Add(1)
 	if r.Protocol == spd.ProtoIPComp {
 		return spd.FirstSPI + spd.SPI(n)%(spd.LastCPI-spd.FirstSPI), nil
 	}
-	return spd.SPI(n | 1<<31), nil
+	return max(spd.SPI(n), spd.FirstSPI), nil
 }
 
 func (p *Plane) ReleaseSPI(context.Context, spd.SAID) error                 { return nil }
