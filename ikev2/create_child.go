@@ -52,6 +52,12 @@ func (sa *ikeSA) replaced(old *child.SA) bool {
 	return t != nil && t.answered
 }
 
+// creating reports whether our request for a new Child SA is on its way.
+func (sa *ikeSA) creating() bool {
+	t, ok := sa.active.(*createChild)
+	return ok && t.sent && t.x.old == nil
+}
+
 func (t *createChild) start(now time.Time, sa *ikeSA) {
 	x, s := t.x, sa.s
 	t.sent, t.answered = false, false
@@ -362,6 +368,10 @@ func (sa *ikeSA) serveCreateChild(now time.Time, m *message.Message) {
 		}
 		old = s.children.ByOutbound(n.Protocol, spi)
 		switch {
+		case old == nil && sa.creating():
+			// It may be the one that we have asked for: the answer is on its way.
+			sa.respond(now, x, &message.Notify{Type: message.NotifyTemporaryFailure})
+			return
 		case old == nil:
 			// No event: it happens when a rekey and a Delete cross.
 			sa.respond(now, x, &message.Notify{Type: message.NotifyChildSANotFound, Protocol: n.Protocol, SPI: slices.Clone(n.SPI)})

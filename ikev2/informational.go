@@ -70,31 +70,42 @@ func (s *session) StartDelete(now time.Time, a *child.SA, reason ike.DownReason)
 	s.current.enqueue(now, &informational{payloads: message.Payloads{deleteSPI(a.Info.Protocol, a.Info.In)}, deletes: a, reason: reason})
 }
 
-// serveInformational takes an INFORMATIONAL request.
-func (sa *ikeSA) serveInformational(now time.Time, m *message.Message) {
-	s := sa.s
-	var answer message.Payloads
-	deletesIKE := false
+// deletesIKE reports whether a request ends the IKE SA.
+func deletesIKE(m *message.Message) bool {
 	for d := range m.Deletes() {
-		switch {
-		case d.Protocol == spd.ProtoIKE:
-			deletesIKE = true
-		case d.SPISize == 4 && (d.Protocol == spd.ProtoESP || d.Protocol == spd.ProtoAH):
-			if a := sa.serveDelete(now, d); a != nil {
-				answer = append(answer, a)
-			}
+		if d.Protocol == spd.ProtoIKE {
+			return true
 		}
+	}
+	if m.Header.Exchange != message.ExchangeInformational {
+		return false
 	}
 	for n := range m.Notifies() {
 		switch n.Type {
 		case message.NotifyAuthenticationFailed, message.NotifyInvalidSyntax, message.NotifyUnsupportedCriticalPayload:
 			// An initiator that refuses the answer to its IKE_AUTH sends no
 			// Delete (RFC 7296 2.21.2).
-			deletesIKE = true
+			return true
 		}
+	}
+	return false
+}
+
+// serveInformational takes an INFORMATIONAL request.
+func (sa *ikeSA) serveInformational(now time.Time, m *message.Message) {
+	s := sa.s
+	var answer message.Payloads
+	for d := range m.Deletes() {
+		if d.SPISize == 4 && (d.Protocol == spd.ProtoESP || d.Protocol == spd.ProtoAH) {
+			if a := sa.serveDelete(now, d); a != nil {
+				answer = append(answer, a)
+			}
+		}
+	}
+	for n := range m.Notifies() {
 		s.Emit(ike.PeerNotify{EventHeader: s.EventHeader(now), Type: uint16(n.Type), Data: append([]byte(nil), n.Data...)})
 	}
-	if deletesIKE {
+	if deletesIKE(m) {
 		sa.respond(now, message.ExchangeInformational)
 		sa.deletedByPeer(now, m)
 		return

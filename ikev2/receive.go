@@ -159,6 +159,9 @@ func (sa *ikeSA) refuseSyntax(now time.Time, x message.ExchangeType, err error) 
 
 // serve dispatches a request.
 func (sa *ikeSA) serve(now time.Time, m *message.Message) {
+	if sa.contends != nil && !deletesIKE(m) {
+		sa.won(now)
+	}
 	switch x := m.Header.Exchange; {
 	case x == message.ExchangeIKEAuth && sa.state == stateAuth && !sa.initiator && sa.hs != nil:
 		sa.serveAuth(now, m)

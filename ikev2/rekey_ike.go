@@ -203,6 +203,16 @@ func (t *rekeyIKE) deleteRedundant(now time.Time, sa *ikeSA) {
 	sa.s.sendDelete(now, next)
 }
 
+// won: the peer uses the new SA that it has made, so it has seen our answer
+// and decided the collision, whatever has become of its answer to us.
+func (sa *ikeSA) won(now time.Time) {
+	old := sa.contends
+	sa.contends = nil
+	if t, ok := old.active.(*rekeyIKE); ok && t.rival == sa && t.rivalStands() {
+		t.adoptRival(now, old)
+	}
+}
+
 // adoptRival gives our own attempt up: the peer has finished its. If the peer
 // has agreed to ours, it will be deleted as soon as its keys are there.
 func (t *rekeyIKE) adoptRival(now time.Time, sa *ikeSA) {
@@ -376,7 +386,7 @@ func (sa *ikeSA) serveRekeyIKE(now time.Time, m *message.Message) {
 			if t.rival != nil {
 				t.rival.kill(now, errReplaced)
 			}
-			t.rival, t.rivalNonce = next, lowest(ni, nr)
+			t.rival, t.rivalNonce, next.contends = next, lowest(ni, nr), sa
 			sa.ep.setTimer(&next.hard, now.Add(retiredLife))
 			return
 		}

@@ -187,6 +187,9 @@ func simPeers(s *sim) (a, b *Peer) {
 			p.Timing.Rekey, p.Timing.Jitter = s.w.Between(20*time.Second, 2*time.Minute), 0.5
 			p.Timing.Lifetime = p.Timing.Rekey + 10*time.Minute
 		}
+		if s.steady {
+			p.Timing.RetransmitTries = 15 // bad luck must not look like a dead peer
+		}
 		if s.w.Chance(0.3) {
 			p.FragmentSize = 576
 		}
