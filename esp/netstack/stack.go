@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -195,16 +196,20 @@ func (s *Stack) RemoveAddress(a netip.Addr) error {
 	}
 }
 
-// Addresses returns the addresses of the host.
+// Addresses returns the addresses of the host, in order.
 func (s *Stack) Addresses() []netip.Addr {
 	var list []netip.Addr
 	for _, p := range s.net.AllAddresses()[nicID] {
-		if a, ok := netip.AddrFromSlice(p.AddressWithPrefix.Address.AsSlice()); ok {
+		// gVisor counts the broadcast address as the host's.
+		if a, ok := netip.AddrFromSlice(p.AddressWithPrefix.Address.AsSlice()); ok && a != broadcast {
 			list = append(list, a)
 		}
 	}
+	slices.SortFunc(list, netip.Addr.Compare)
 	return list
 }
+
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
 // MTU returns the largest packet of the inner network.
 func (s *Stack) MTU() int { return int(s.link.MTU()) }
