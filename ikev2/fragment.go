@@ -11,6 +11,9 @@ const (
 	// (RFC 7383 gives no limit).
 	maxFragments   = 256
 	maxReassembled = 128 << 10
+	// maxUnauthenticated is for the half-open, who need room for a chain of
+	// certificates only, and are many.
+	maxUnauthenticated = 32 << 10
 )
 
 // reassembly collects the fragments of one message. Each has been
@@ -49,7 +52,11 @@ func (sa *ikeSA) addFragment(h message.Header, enc *message.RawPayload, text []b
 	if total < r.total || r.parts[number-1] != nil || len(text) == 0 {
 		return 0, nil, false
 	}
-	if r.size += len(text); r.size > maxReassembled {
+	limit := maxReassembled
+	if sa.state < stateEstablished {
+		limit = maxUnauthenticated
+	}
+	if r.size += len(text); r.size > limit {
 		sa.ep.stats.Limited++
 		*slot = nil
 		return 0, nil, false
