@@ -98,7 +98,6 @@ func (t Timing) withDefaults() Timing {
 	def(&t.Rekey, 4*time.Hour)
 	def(&t.Keepalive, 20*time.Second)
 	def(&t.DeleteWait, t.RetransmitMax)
-	def(&t.ResponseTimeout, 30*time.Second)
 	if t.Lifetime == 0 && t.Rekey > 0 {
 		t.Lifetime = t.Rekey + t.Rekey/10
 	}

@@ -111,7 +111,7 @@ type Quirks struct {
 	// client behind a NAT refuses a rekey that the gateway begins). The SA is
 	// deleted at its hard lifetime.
 	NoChildRekeyInitiation bool
-	// WeakGroupForRekey puts this group first when rekeying the IKE SA; 0 is
+	// RekeyGroupFirst puts this group first when rekeying the IKE SA; 0 is
 	// none.
 	RekeyGroupFirst uint16
 }
@@ -137,15 +137,14 @@ type Timing struct {
 	RetransmitTries  int           // retransmissions before giving up, default 6 (about 100 s)
 	RetransmitJitter float64       // fraction of the interval, default 0.1
 
-	Liveness        time.Duration // idle time before a liveness check, default 30 s; negative: off
-	HalfOpen        time.Duration // largest age of an unauthenticated responder SA, default 30 s
-	Rekey           time.Duration // IKE SA rekey (soft), default 4 h; negative: never
-	Reauth          time.Duration // reauthentication, default 0: never
-	Lifetime        time.Duration // hard lifetime of an IKE SA without rekey, default Rekey + 10 %
-	Jitter          float64       // fraction of the rekey and reauth times that is random, default 0.1
-	Keepalive       time.Duration // NAT keepalive when behind a NAT, default 20 s; negative: off
-	DeleteWait      time.Duration // how long a deleted SA waits for its answer, default one RetransmitMax
-	ResponseTimeout time.Duration // reserved for callbacks that never return, default 30 s
+	Liveness   time.Duration // idle time before a liveness check, default 30 s; negative: off
+	HalfOpen   time.Duration // largest age of an unauthenticated responder SA, default 30 s
+	Rekey      time.Duration // IKE SA rekey (soft), default 4 h; negative: never
+	Reauth     time.Duration // reauthentication, default 0: never
+	Lifetime   time.Duration // hard lifetime of an IKE SA without rekey, default Rekey + 10 %
+	Jitter     float64       // fraction of the rekey and reauth times that is random, default 0.1
+	Keepalive  time.Duration // NAT keepalive when behind a NAT, default 20 s; negative: off
+	DeleteWait time.Duration // how long a deleted SA waits for its answer, default one RetransmitMax
 }
 
 // A Child is the configuration of a Child SA.

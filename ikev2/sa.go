@@ -59,7 +59,6 @@ type ikeSA struct {
 	retransmit child.Timer
 	soft       child.Timer // rekey
 	hard       child.Timer // lifetime, or the end of a half-open or dying SA
-	nonces     [2][]byte   // Ni and Nr of the exchange that made a rekeyed SA, until the collision window is over
 }
 
 // request is a request in flight.

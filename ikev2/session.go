@@ -2,7 +2,6 @@ package ikev2
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -337,12 +336,6 @@ func (s *session) Removed(now time.Time, a *child.SA) {
 
 func (s *session) warn(now time.Time, err error) {
 	s.ep.emit(ike.Warning{EventHeader: s.EventHeader(now), Err: err})
-}
-
-// isTimeout reports whether an error means that the peer does not answer.
-func isTimeout(err error) bool {
-	var t *TimeoutError
-	return errors.As(err, &t) || errors.Is(err, errNoAnswer)
 }
 
 // localAddr and remoteAddr are the outer addresses.
