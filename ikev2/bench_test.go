@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/internal/nullplane"
 	"github.com/racoon3/racoon/internal/testpki"
-	"github.com/racoon3/racoon/spd"
 )
 
 // BenchmarkHandshake is IKE_SA_INIT and IKE_AUTH with one Child SA through two
@@ -35,76 +35,72 @@ func BenchmarkHandshake(b *testing.B) {
 	})
 }
 
-func benchHandshake(b *testing.B, edit func(p *Peer, own, other string)) {
+// benchPair are two endpoints that know each other, and the peer that the
+// first calls. Their data plane does nothing, so that the core's own cost
+// shows.
+func benchPair(b *testing.B, edit func(p *Peer, own, other string)) ([]*Endpoint, *Peer) {
 	pa, pb := pskPeer("b", "a.example", "b.example"), pskPeer("a", "b.example", "a.example")
 	pb.Children[0].Local, pb.Children[0].Remote = pb.Children[0].Remote, pb.Children[0].Local
 	if edit != nil {
 		edit(pa, "a.example", "b.example")
 		edit(pb, "b.example", "a.example")
 	}
-	now := testpki.Now
-	var ends [2]*Endpoint
+	ends := make([]*Endpoint, 2)
 	for i, peer := range []*Peer{pa, pb} {
-		e, err := NewEndpoint(Config{Rand: rand.Reader, DataPlane: &noPlane{Memory: spd.NewMemory(spd.MemoryConfig{})}, Tag: uint8(i)})
+		peer.Unique = UniqueNever
+		e, err := NewEndpoint(Config{Rand: rand.Reader, DataPlane: nullplane.New(), Tag: uint8(i)})
 		require.NoError(b, err)
 		ps, err := NewPeerSet([]*Peer{peer})
 		require.NoError(b, err)
 		e.SetPeers(ps)
 		ends[i] = e
 	}
+	return ends, pa
+}
+
+// benchDrain carries everything between two endpoints until nothing is left to
+// do, and returns how many Child SAs came up.
+func benchDrain(now time.Time, ends []*Endpoint) (children int) {
 	ctx := context.Background()
-	drain := func() (events int) {
-		for busy := true; busy; {
-			busy = false
-			for i, e := range ends {
-				for j, ok := e.PollJob(); ok; j, ok = e.PollJob() {
-					busy = true
-					e.HandleResult(now, j.Do(ctx))
-				}
-				for tx, ok := e.PollTransmit(); ok; tx, ok = e.PollTransmit() {
-					busy = true
-					ends[1-i].HandleDatagram(now, reverse(tx.Path), tx.Packet)
-				}
-				for ev, ok := e.PollEvent(); ok; ev, ok = e.PollEvent() {
-					if _, up := ev.(ike.ChildUp); up {
-						events++
-					}
+	for busy := true; busy; {
+		busy = false
+		for i, e := range ends {
+			for j, ok := e.PollJob(); ok; j, ok = e.PollJob() {
+				busy = true
+				e.HandleResult(now, j.Do(ctx))
+			}
+			for tx, ok := e.PollTransmit(); ok; tx, ok = e.PollTransmit() {
+				busy = true
+				ends[1-i].HandleDatagram(now, reverse(tx.Path), tx.Packet)
+			}
+			for ev, ok := e.PollEvent(); ok; ev, ok = e.PollEvent() {
+				if _, up := ev.(ike.ChildUp); up {
+					children++
 				}
 			}
 		}
-		return events
 	}
+	return children
+}
+
+func benchHandshake(b *testing.B, edit func(p *Peer, own, other string)) {
+	ends, peer := benchPair(b, edit)
+	now := testpki.Now
 	b.ReportAllocs()
 	for b.Loop() {
-		id, err := ends[0].Initiate(now, Initiation{Peer: pa, Path: pathAB()})
+		id, err := ends[0].Initiate(now, Initiation{Peer: peer, Path: pathAB()})
 		require.NoError(b, err)
-		require.Equal(b, 2, drain())
+		require.Equal(b, 2, benchDrain(now, ends))
 		b.StopTimer()
 		require.NoError(b, ends[0].Delete(now, id, ike.DownLocal))
-		drain()
+		benchDrain(now, ends)
 		now = now.Add(time.Minute)
 		ends[0].HandleTimeout(now)
 		ends[1].HandleTimeout(now)
-		drain()
+		benchDrain(now, ends)
 		b.StartTimer()
 	}
 }
-
-// noPlane installs nothing, so that the benchmark shows the core's own cost.
-type noPlane struct {
-	*spd.Memory
-	last spd.SPI
-}
-
-func (p *noPlane) AllocSPI(context.Context, spd.SPIRequest) (spd.SPI, error) {
-	p.last++
-	return p.last + 0x1000, nil
-}
-func (p *noPlane) ReleaseSPI(context.Context, spd.SAID) error                   { return nil }
-func (p *noPlane) InstallInbound(context.Context, *spd.Bundle) error            { return nil }
-func (p *noPlane) InstallOutbound(context.Context, *spd.Bundle) error           { return nil }
-func (p *noPlane) SetPolicies(context.Context, spd.Owner, []spd.Policy) error   { return nil }
-func (p *noPlane) Remove(context.Context, spd.SAID) (c spd.Counters, err error) { return }
 
 // BenchmarkRaw is the public-key cryptography of both sides of one handshake.
 func BenchmarkRaw(b *testing.B) {
