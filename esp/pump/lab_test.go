@@ -3,6 +3,7 @@
 package pump_test
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"net/netip"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/racoon3/racoon"
 	"github.com/racoon3/racoon/esp"
 	"github.com/racoon3/racoon/esp/pump"
 	"github.com/racoon3/racoon/internal/lab"
@@ -30,6 +32,7 @@ type gateway struct {
 type tunnelOptions struct {
 	outer6 bool // over IPv6
 	raw    bool // as protocol 50
+	shared bool // through the sockets of a Manager
 	mtu    int  // of the TUN devices
 	sa     spd.SA
 	bundle func(*spd.Bundle)
@@ -57,13 +60,15 @@ func tunnel(t testing.TB, a, b *lab.Site, o tunnelOptions) (ga, gb *gateway) {
 		g.site.Do(func() {
 			if o.raw {
 				g.raw, err = pump.ListenRaw(addr)
-			} else {
+			} else if !o.shared {
 				g.udp, err = pump.ListenUDP(g.outer)
 			}
 		})
 		require.NoError(t, err)
 		served := make(chan error, 1)
-		if o.raw {
+		if o.shared {
+			g.manager(t)
+		} else if o.raw {
 			p.SetRawWriter(g.raw)
 			go func() { served <- g.raw.Serve(p) }()
 		} else {
@@ -73,10 +78,12 @@ func tunnel(t testing.TB, a, b *lab.Site, o tunnelOptions) (ga, gb *gateway) {
 		t.Cleanup(func() {
 			if o.raw {
 				require.NoError(t, g.raw.Close())
-			} else {
+			} else if !o.shared {
 				require.NoError(t, g.udp.Close())
 			}
-			require.NoError(t, <-served)
+			if !o.shared {
+				require.NoError(t, <-served)
+			}
 			require.NoError(t, p.Close())
 			require.NoError(t, g.engine.Close())
 		})
@@ -112,4 +119,22 @@ func tunnel(t testing.TB, a, b *lab.Site, o tunnelOptions) (ga, gb *gateway) {
 		require.NoError(t, g.engine.SetPolicies(t.Context(), 1, policies))
 	}
 	return gs[0], gs[1]
+}
+
+// manager makes a Manager without peers, whose NAT-T socket carries the ESP.
+func (g *gateway) manager(t testing.TB) {
+	m, err := racoon.NewManager(racoon.Config{
+		DataPlane: g.engine, PacketHandler: g.pump,
+		Listen: []racoon.Listen{{Conn: g.site.ListenUDP(g.outer), NATT: true}},
+	})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- m.Serve(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		require.ErrorIs(t, <-served, context.Canceled)
+	})
+	<-m.Ready()
+	g.pump.SetWriter(m)
 }
