@@ -217,10 +217,11 @@ func (x *childExchange) check(m *message.Message) error {
 	if !okL || !okR || len(local) == 0 || len(remote) == 0 {
 		return protocolError(m.Header.Exchange, "traffic selectors %v === %v", m.TSi(), m.TSr())
 	}
+	local, remote = x.natSelectors(local, remote)
 	if !spd.CoversSet(x.local, local) || !spd.CoversSet(x.remote, remote) {
 		return protocolError(m.Header.Exchange, "traffic selectors %v === %v are not within the offered %v === %v", local, remote, x.local, x.remote)
 	}
-	x.local, x.remote = x.natSelectors(local, remote)
+	x.local, x.remote = local, remote
 	x.agreeIPComp(m)
 	return nil
 }

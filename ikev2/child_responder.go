@@ -3,8 +3,6 @@ package ikev2
 import (
 	"context"
 	"fmt"
-	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/racoon3/racoon/dh"
@@ -226,7 +224,7 @@ func (x *childExchange) respond(now time.Time, sa *ikeSA, m *message.Message, ts
 }
 
 // answer makes the response's payloads. In transport mode behind a NAT the
-// peer gets its own view of the addresses back (RFC 7296 2.23.1).
+// selectors have the addresses that this side sees (RFC 7296 2.23.1).
 func (x *childExchange) answer(num uint8, spis []spd.SPI, public []byte, inAuth bool) message.Payloads {
 	out := x.ipcompNotify(spis)
 	if x.mode == spd.ModeTransport {
@@ -239,25 +237,7 @@ func (x *childExchange) answer(num uint8, spis []spd.SPI, public []byte, inAuth 
 			out = append(out, &message.KE{Group: x.proposal.KeyExchange(), Data: public})
 		}
 	}
-	tsi, tsr := x.remote, x.local
-	if x.mode == spd.ModeTransport {
-		tsi, tsr = restore(tsi, x.originalRemote), restore(tsr, x.originalLocal)
-	}
-	return append(out, wireSelectors(tsi, false), wireSelectors(tsr, true))
-}
-
-// restore puts the original address back into single-host selectors.
-func restore(set []spd.TrafficSelector, original netip.Addr) []spd.TrafficSelector {
-	if !original.IsValid() {
-		return set
-	}
-	out := slices.Clone(set)
-	for i := range out {
-		if out[i].IsHost() && out[i].Is4() == original.Is4() {
-			out[i].First, out[i].Last = original, original
-		}
-	}
-	return out
+	return append(out, wireSelectors(x.remote, false), wireSelectors(x.local, true))
 }
 
 // childRefused tells the program about a Child SA that was refused.

@@ -91,9 +91,10 @@ type Bundle struct {
 	// packets that fall outside are dropped (RFC 4301 5.2).
 	LocalTS, RemoteTS []TrafficSelector
 
-	// OriginalLocal and OriginalRemote are the addresses before NAT, as the
-	// hosts themselves see them; transport mode uses them to correct
-	// transport checksums (RFC 3948 3.1.2). Invalid when there is no NAT.
+	// OriginalLocal and OriginalRemote are the addresses with which the peer
+	// computed its transport checksums: the one by which it knows this host,
+	// and its own as it sees it. Transport mode corrects the checksums by them
+	// (RFC 3948 3.1.2, RFC 7296 2.23.1). Invalid when there is no NAT.
 	OriginalLocal, OriginalRemote netip.Addr
 
 	Lifetime Lifetime
