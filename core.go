@@ -31,6 +31,7 @@ type core interface {
 	Reauthenticate(now time.Time, s ike.SessionID) error
 	CheckLiveness(now time.Time, s ike.SessionID) error
 	Delete(now time.Time, s ike.SessionID, reason ike.DownReason) error
+	Forget(now time.Time, s ike.SessionID, reason ike.DownReason) error
 	SetPeer(now time.Time, s ike.SessionID, p *peer) error
 
 	Session(s ike.SessionID) (ikev2.SessionState, bool)

@@ -153,19 +153,26 @@ func (r *registry) unique(s *Session) {
 			if initiatorSPI(old) < initiatorSPI(s) {
 				loser = s
 			}
-			r.replace(loser, s)
+			r.replace(loser, s, false)
 		case s.info.Initiator || p.cfg.Unique == ikev2.UniqueNo && !c.initialContact:
 			// An identity that connects again is the responder's to judge.
 		case old.path.Remote == s.path.Remote && !c.initialContact:
 			time.AfterFunc(handover, func() { r.delete(old, ike.DownReplaced) })
 		default:
-			r.replace(old, s)
+			r.replace(old, s, c.initialContact)
 		}
 	}
 }
 
-func (r *registry) replace(loser, by *Session) {
+// replace ends a session in favour of another one; the peer is told unless it
+// has forgotten it.
+func (r *registry) replace(loser, by *Session, forgotten bool) {
 	r.m.log.Info("one session for each identity", "peer", by.peer, "remote-id", by.info.RemoteID.String(), "deleted", uint64(loser.id))
+	if w := r.m.workerOf(loser.id); w != nil && forgotten {
+		id := loser.id
+		w.post(func(now time.Time, c core) error { return c.Forget(now, id, ike.DownReplaced) })
+		return
+	}
 	r.delete(loser, ike.DownReplaced)
 }
 

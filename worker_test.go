@@ -105,8 +105,12 @@ func (c *fakeCore) Delete(now time.Time, s ike.SessionID, reason ike.DownReason)
 func (c *fakeCore) CreateChild(time.Time, ike.SessionID, string, spd.AcquireID, *spd.Selector) error {
 	return nil
 }
-func (c *fakeCore) RekeyIKE(time.Time, ike.SessionID) error                 { return nil }
-func (c *fakeCore) RekeyChild(time.Time, ike.SessionID, ike.ChildID) error  { return nil }
+func (c *fakeCore) RekeyIKE(time.Time, ike.SessionID) error                { return nil }
+func (c *fakeCore) RekeyChild(time.Time, ike.SessionID, ike.ChildID) error { return nil }
+func (c *fakeCore) Forget(now time.Time, s ike.SessionID, reason ike.DownReason) error {
+	return c.Delete(now, s, reason)
+}
+
 func (c *fakeCore) DeleteChild(time.Time, ike.SessionID, ike.ChildID) error { return nil }
 func (c *fakeCore) Reauthenticate(time.Time, ike.SessionID) error           { return nil }
 func (c *fakeCore) CheckLiveness(time.Time, ike.SessionID) error            { return nil }

@@ -117,6 +117,17 @@ func (e *Endpoint) Delete(now time.Time, id ike.SessionID, reason ike.DownReason
 	return nil
 }
 
+// Forget ends a session without telling the peer, which has no such session:
+// its INITIAL_CONTACT said so (RFC 7296 2.4).
+func (e *Endpoint) Forget(now time.Time, id ike.SessionID, reason ike.DownReason) error {
+	s := e.sessions[id]
+	if s == nil {
+		return ErrNoSession
+	}
+	s.end(now, reason, nil)
+	return nil
+}
+
 // SetPeer gives an established session a new configuration of the same peer:
 // times count at once or from the next rekey on, proposals and selectors at
 // the next rekey, authentication at reauthentication.

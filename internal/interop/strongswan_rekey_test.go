@@ -210,14 +210,14 @@ func TestStrongSwanChildren(t *testing.T) {
 		s.until("two Child SAs", func() bool { return len(session.ChildSAs()) == 2 })
 		require.Len(t, s.agree().Children, 2)
 		s.traffic()
-		s.a.MustPing(s.a.Inner6, s.b.Inner6)
-		s.b.MustPing(s.b.Inner6, s.a.Inner6)
+		s.reach(s.a, s.a.Inner6, s.b, s.b.Inner6)
+		s.reach(s.b, s.b.Inner6, s.a, s.a.Inner6)
 
 		six := session.ChildSAs()[1]
 		require.Equal(t, "six", six.Name)
 		s.underTraffic(s.b, func() { require.NoError(t, session.RekeyChild(s.within(), six.ID)) })
 		require.Len(t, s.agree().Children, 2)
-		s.a.MustPing(s.a.Inner6, s.b.Inner6)
+		s.reach(s.a, s.a.Inner6, s.b, s.b.Inner6)
 
 		if r == weInitiate {
 			require.NoError(t, session.DeleteChild(s.within(), six.ID))
@@ -229,7 +229,7 @@ func TestStrongSwanChildren(t *testing.T) {
 		require.Len(t, s.agree().Children, 1)
 		require.NoError(t, session.CreateChild(s.within(), "six"))
 		require.Len(t, s.agree().Children, 2)
-		s.a.MustPing(s.a.Inner6, s.b.Inner6)
+		s.reach(s.a, s.a.Inner6, s.b, s.b.Inner6)
 	})
 }
 
@@ -246,7 +246,7 @@ func TestStrongSwanSelectors(t *testing.T) {
 		require.Equal(t, "[10.2.0.0/24 fd00:2::/64]", fmt.Sprint(session.ChildSAs()[0].RemoteTS))
 		require.Equal(t, []string{"10.1.0.0/24", "fd00:1::/64"}, s.agree().Children[0].RemoteTS)
 		s.traffic()
-		s.a.MustPing(s.a.Inner6, s.b.Inner6)
+		s.reach(s.a, s.a.Inner6, s.b, s.b.Inner6)
 	})
 	t.Run("nothing in common", func(t *testing.T) {
 		s := newSwan(t)

@@ -36,8 +36,8 @@ func (h *host) trafficBetween(a *lab.Site, atA netip.Addr, b *lab.Site, atB neti
 	h.t.Helper()
 	var stop atomic.Bool
 	results := make(chan trafficResult, 3)
-	go func() { results <- probe("datagrams from us", a, atA, b, atB, &stop) }()
-	go func() { results <- probe("datagrams from the peer", b, atB, a, atA, &stop) }()
+	go func() { results <- probe("datagrams from us", a, atA, b, atB, 0, &stop) }()
+	go func() { results <- probe("datagrams from the peer", b, atB, a, atA, 0, &stop) }()
 	echo := netip.AddrPortFrom(atB, 7)
 	b.Echo(echo)
 	go func() {
@@ -68,9 +68,18 @@ type trafficResult struct {
 	err        error
 }
 
-// probe sends numbered datagrams from one site to another, which sends them
-// back, and counts those that do not return within a second after the last.
-func probe(what string, from *lab.Site, fromAddr netip.Addr, to *lab.Site, toAddr netip.Addr, stop *atomic.Bool) trafficResult {
+// reach sends 3 datagrams from one site to another, and each must return.
+func (h *host) reach(from *lab.Site, fromAddr netip.Addr, to *lab.Site, toAddr netip.Addr) {
+	h.t.Helper()
+	r := probe(fmt.Sprintf("datagrams from %s, %v, to %s, %v", from.Name, fromAddr, to.Name, toAddr), from, fromAddr, to, toAddr, 3, nil)
+	require.NoError(h.t, r.err, r.what)
+	require.Zero(h.t, r.lost, "%d of %d %s are lost", r.lost, r.sent, r.what)
+}
+
+// probe sends numbered datagrams from one site to another, as many as limit
+// says or until stop is true, which sends them back. It counts those that do
+// not return within a second after the last.
+func probe(what string, from *lab.Site, fromAddr netip.Addr, to *lab.Site, toAddr netip.Addr, limit int, stop *atomic.Bool) trafficResult {
 	r := trafficResult{what: what}
 	echo := to.ListenUDP(netip.AddrPortFrom(toAddr, 0))
 	c := from.ListenUDP(netip.AddrPortFrom(fromAddr, 0))
@@ -102,7 +111,7 @@ func probe(what string, from *lab.Site, fromAddr netip.Addr, to *lab.Site, toAdd
 	}()
 	dst := echo.LocalAddr().(*net.UDPAddr).AddrPort()
 	b := make([]byte, 100)
-	for !stop.Load() {
+	for r.sent < limit || limit == 0 && !stop.Load() {
 		binary.BigEndian.PutUint64(b, uint64(r.sent))
 		if _, err := c.WriteToUDPAddrPort(b, dst); err != nil {
 			r.err = fmt.Errorf("datagram %d: %w", r.sent, err)
