@@ -335,7 +335,8 @@ func (m *Manager) waitIdle(ctx context.Context) error {
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
 		busy := m.plane.len() + m.runner.busy()
 		for _, w := range m.workers {
-			w.do(ctx, func(_ time.Time, c core) error { busy += c.Stats().Jobs; return nil })
+			n, _ := ask(ctx, w, func(c core) (int, error) { return c.Stats().Jobs, nil })
+			busy += n
 		}
 		if busy == 0 {
 			return nil

@@ -255,19 +255,18 @@ type ChildStats struct {
 // Stats asks the protocol and the data plane for the session's counters. For
 // a session that has ended it returns the final ones.
 func (s *Session) Stats(ctx context.Context) (SessionStats, error) {
-	var st ikev2.SessionState
-	err := s.do(ctx, func(_ time.Time, c core) error {
-		var ok bool
-		if st, ok = c.Session(s.id); !ok {
-			return ErrSessionEnded
+	st, err := ask(ctx, s.m.workerOf(s.id), func(c core) (ikev2.SessionState, error) {
+		st, ok := c.Session(s.id)
+		if !ok {
+			return st, ErrSessionEnded
 		}
-		return nil
+		return st, nil
 	})
 	unlock := s.m.reg.lock()
 	out := SessionStats{Established: s.up, LastAlive: st.LastAlive, IKERekeys: s.rekeys, Exchanges: st.Exchanges, Received: s.past.in, Sent: s.past.out}
 	known := slices.Clone(s.children)
 	unlock()
-	if errors.Is(err, ErrSessionEnded) {
+	if errors.Is(err, ErrSessionEnded) || errors.Is(err, ErrClosed) {
 		return out, nil
 	}
 	if err != nil {
