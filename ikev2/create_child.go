@@ -167,7 +167,7 @@ func peerSPI(m *message.Message) []byte {
 // the old one has no future either.
 func (t *createChild) stillborn(now time.Time, sa *ikeSA) {
 	x, s := t.x, sa.s
-	if x.old == nil || t.deleted || t.rival != nil && t.rival.State != child.Gone {
+	if x.old == nil || t.deleted || t.rivalStands() {
 		t.fail(now, sa, errStillborn)
 		return
 	}
@@ -177,10 +177,16 @@ func (t *createChild) stillborn(now time.Time, sa *ikeSA) {
 	sa.finish(now)
 }
 
+// rivalStands reports whether the peer has made an SA at the same time and has
+// not given it up. It may have replaced it by yet another one.
+func (t *createChild) rivalStands() bool {
+	return t.rival != nil && (t.rival.State != child.Gone || t.rival.Successor != nil)
+}
+
 // loses reports whether the peer has made an SA too and the lowest of the four
 // nonces is one of ours, so that our SA is the redundant one.
 func (t *createChild) loses(nr []byte) bool {
-	return t.rival != nil && t.rival.State != child.Gone && bytes.Compare(lowest(t.x.ni, nr), t.rivalNonce) < 0
+	return t.rivalStands() && bytes.Compare(lowest(t.x.ni, nr), t.rivalNonce) < 0
 }
 
 // lowest compares octet by octet (RFC 7296 2.8.1).
@@ -221,9 +227,13 @@ func (t *createChild) succeed(now time.Time, sa *ikeSA) {
 func (t *createChild) adoptRival(now time.Time, s *session) {
 	old := t.x.old
 	old.Rekeying = false
-	if t.rival.State != child.Gone {
-		s.children.Replace(now, old, t.rival)
-		s.Emit(ike.ChildRekeyed{EventHeader: s.EventHeader(now), Child: t.rival.Info, Old: old.Info.ChildSPIs})
+	next := t.rival
+	for next.State == child.Gone && next.Successor != nil {
+		next = next.Successor // replaced meanwhile
+	}
+	if next.State != child.Gone {
+		s.children.Replace(now, old, next)
+		s.Emit(ike.ChildRekeyed{EventHeader: s.EventHeader(now), Child: next.Info, Old: old.Info.ChildSPIs})
 	}
 }
 
@@ -243,7 +253,7 @@ func (t *createChild) refused(now time.Time, sa *ikeSA, n *message.Notify) {
 			return
 		}
 	}
-	if t.rival != nil && t.rival.State != child.Gone {
+	if t.rivalStands() {
 		// The peer has replaced the SA itself and did not see ours coming.
 		x.failed(now, err)
 		t.adoptRival(now, s)
@@ -298,7 +308,7 @@ func (t *createChild) fail(now time.Time, sa *ikeSA, err error) {
 		if t.deleted {
 			s.children.Lost(now, old, ike.DownRemote, nil)
 		}
-		if t.rival != nil && t.rival.State != child.Gone {
+		if t.rivalStands() {
 			t.adoptRival(now, s)
 		} else if old.State < child.Replaced {
 			s.warn(now, fmt.Errorf("rekeying Child SA %q: %w", x.cfg.Name, err))
