@@ -161,6 +161,9 @@ func (t *tunnel) fetch(ctx context.Context) error {
 	return nil
 }
 
+// stage is how much is downloaded between two rekeys.
+const stage = 4 << 20
+
 // rekey replaces all keys while a download is running.
 func (t *tunnel) rekey(ctx context.Context) error {
 	t.step("New keys under a running download")
@@ -183,7 +186,7 @@ func (t *tunnel) rekey(ctx context.Context) error {
 		{"the gateway replaces the IKE SA", func() error { return far.Rekey(ctx) }, ike.SessionRekeyed{}, 1},
 		{"the gateway replaces the Child SA", func() error { return far.RekeyChild(ctx, far.ChildSAs()[0].ID) }, ike.ChildRekeyed{}, 2},
 	} {
-		if err := d.more(ctx, 8<<20); err != nil {
+		if err := d.more(ctx, stage); err != nil {
 			return err
 		}
 		t.say("%s received; %s:", size(d.received.Load()), r.what)
@@ -194,7 +197,7 @@ func (t *tunnel) rekey(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := d.more(ctx, 8<<20); err != nil {
+	if err := d.more(ctx, stage); err != nil {
 		return err
 	}
 	stop()
