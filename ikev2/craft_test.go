@@ -1,12 +1,15 @@
 package ikev2
 
 import (
+	"crypto/x509"
 	"encoding/binary"
+	"fmt"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev2/message"
+	"github.com/racoon3/racoon/internal/testpki"
 )
 
 // raw is a payload with any octets in it.
@@ -113,4 +116,15 @@ func onlyNotify(m *message.Message) message.NotifyType {
 		return 0
 	}
 	return n.Type
+}
+
+func sprint(v any) string { return fmt.Sprintf("%v %+v %#v", v, v, v) }
+
+func sprintBytes(b []byte) string { return fmt.Sprint(b) }
+
+func caRoots(cas ...*testpki.Cert) (roots []*x509.Certificate) {
+	for _, c := range cas {
+		roots = append(roots, c.Certificate)
+	}
+	return roots
 }

@@ -92,6 +92,11 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 	return e, nil
 }
 
+// Format keeps an endpoint's secrets out of any text.
+func (e *Endpoint) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "ikev2.Endpoint(%d sessions, %d half-open)", len(e.sessions), e.halfOpen)
+}
+
 // SetPeers replaces the configured peers. Sessions keep the configuration they
 // were made with.
 func (e *Endpoint) SetPeers(ps *PeerSet) { e.peers = ps }

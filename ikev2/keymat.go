@@ -157,6 +157,10 @@ func deriveIKEKeys(a *algorithms, skeyseed, ni, nr []byte, spis [16]byte, initia
 	return k, nil
 }
 
+// Format keeps the keys out of any text: fmt does not ask the fields of a
+// struct that are not exported how they want to be shown.
+func (k *ikeKeys) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[IKE keys]")) }
+
 // wipe forgets the keys.
 func (k *ikeKeys) wipe() {
 	if k == nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 	"strings"
@@ -77,11 +78,15 @@ type actor struct {
 // steeredRand is randomness whose 32-octet reads, nonces among them, begin with
 // a chosen octet.
 type steeredRand struct {
-	on    bool
-	first byte
+	on     bool
+	first  byte
+	source io.Reader // crypto/rand.Reader if nil
 }
 
 func (r *steeredRand) Read(p []byte) (int, error) {
+	if r.source != nil {
+		return r.source.Read(p)
+	}
 	n, err := rand.Read(p)
 	if r.on && len(p) == nonceLen {
 		p[0] = r.first
