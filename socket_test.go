@@ -2,6 +2,7 @@ package racoon
 
 import (
 	"bytes"
+	"fmt"
 	"net"
 	"net/netip"
 	"runtime"
@@ -202,9 +203,10 @@ func TestDualStackConn(t *testing.T) {
 		t.Skip("no IPv6 here")
 	}
 	gateway := serve(t, Config{DataPlane: newPlane(), Peers: []Peer{gatewayPeer()}, Listen: list})
-	for _, at := range []string{"127.0.0.1", "::1"} {
+	for i, at := range []string{"127.0.0.1", "::1"} {
 		client := serve(t, Config{DataPlane: newPlane(), Logger: testLog("client"), Listen: []Listen{{Address: ":0"}},
 			Peers: with(clientPeer(), func(p *Peer) {
+				p.LocalID = fmt.Sprintf("user%d@example.org", i)
 				p.Remote = netip.AddrPortFrom(netip.MustParseAddr(at), gateway.Addrs()[0].Port()).String()
 			})})
 		_, err := client.Initiate(testContext(t), "gw")

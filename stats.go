@@ -3,7 +3,6 @@ package racoon
 import (
 	"context"
 	"reflect"
-	"time"
 
 	"github.com/racoon3/racoon/ikev2"
 )
@@ -24,8 +23,7 @@ type Stats struct {
 	Malformed   uint64 // dropped: no protocol that is known here
 	QueueFull   uint64 // dropped: a worker's mailbox was full
 	EventsLost  uint64 // over all subscribers
-	JobsInline  uint64 // done by workers
-	JobsHanded  uint64 // done by the pools
+	Jobs        uint64 // handed to the pools
 	IKEReceived uint64 // IKE messages that reached a core
 	IKE         ikev2.Stats
 }
@@ -52,13 +50,10 @@ func (m *Manager) Stats(ctx context.Context) Stats {
 	for _, w := range m.workers {
 		s.IKEReceived += w.stats.datagrams.Load()
 		s.QueueFull += w.stats.dropped.Load()
-		s.JobsInline += w.stats.inlined.Load()
-		s.JobsHanded += w.stats.submitted.Load()
-		var c ikev2.Stats
-		if err := w.do(ctx, func(_ time.Time, k core) error { c = k.Stats(); return nil }); err != nil {
-			continue
+		s.Jobs += w.stats.submitted.Load()
+		if c, err := ask(ctx, w, func(c core) (ikev2.Stats, error) { return c.Stats(), nil }); err == nil {
+			addStats(&s.IKE, &c)
 		}
-		addStats(&s.IKE, &c)
 	}
 	return s
 }
