@@ -276,10 +276,15 @@ func (m *Manager) pause(d time.Duration) bool {
 	}
 }
 
+// localTime is what Shutdown takes beyond its context to clean up on this
+// host, where it need not wait for peers.
+const localTime = time.Second
+
 // Shutdown ends all sessions: their peers are told, their SAs are removed,
 // one after the other within each session. Then the Manager stops and Serve
-// returns. When ctx ends first, Shutdown stops what is left and returns an
-// error that says how much that was.
+// returns. When ctx ends first, what is left is removed from the data plane
+// without waiting for the peers, and Shutdown returns an error that says how
+// much that was.
 func (m *Manager) Shutdown(ctx context.Context) error {
 	if !m.isReady() {
 		m.stopOnce.Do(func() { close(m.stopping) })
@@ -288,14 +293,15 @@ func (m *Manager) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	err := m.shutdown(ctx)
+	if err != nil {
+		return err
+	}
 	select {
 	case <-m.stopped:
-	case <-ctx.Done():
-		if err == nil {
-			err = fmt.Errorf("racoon: not everything has ended: %w", context.Cause(ctx))
-		}
+		return nil
+	case <-ctx.Done(): // a callback does not return
+		return fmt.Errorf("racoon: not everything has ended: %w", context.Cause(ctx))
 	}
-	return err
 }
 
 func (m *Manager) shutdown(ctx context.Context) error {
@@ -321,10 +327,15 @@ func (m *Manager) shutdown(ctx context.Context) error {
 	}
 	m.reg.deleteAll(ike.DownShutdown)
 	err := m.reg.waitEmpty(ctx)
-	if err == nil {
-		// What the sessions have left: SAs to remove, policies.
-		err = m.waitIdle(ctx)
+	if err != nil {
+		// Peers that do not answer: their SAs go nevertheless.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), localTime)
+		defer cancel()
+		m.reg.forgetAll()
 	}
+	// What the sessions have left: SAs to remove, policies.
+	err = errors.Join(err, m.waitIdle(ctx))
 	m.halt.Do(func() { close(m.stop) })
 	return err
 }

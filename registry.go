@@ -277,6 +277,15 @@ func (r *registry) deleteAll(reason ike.DownReason) {
 	}
 }
 
+// forgetAll ends the sessions that are left without telling their peers.
+func (r *registry) forgetAll() {
+	defer r.lock()()
+	for _, s := range r.sessions {
+		id := s.id
+		r.m.workerOf(id).post(func(now time.Time, c core) error { return c.Forget(now, id, ike.DownShutdown) })
+	}
+}
+
 // waitEmpty waits until there is no session.
 func (r *registry) waitEmpty(ctx context.Context) error {
 	for {

@@ -380,6 +380,7 @@ func TestShutdown(t *testing.T) {
 		require.ErrorContains(t, err, "1 sessions were not deleted in time")
 		require.NoError(t, <-client.done)
 		<-s.Done()
+		require.Empty(t, client.plane.Leaks(), "SAs are removed all the same")
 		_, err = client.Initiate(t.Context(), "gw")
 		require.ErrorIs(t, err, ErrClosed)
 
