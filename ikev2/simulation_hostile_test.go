@@ -97,26 +97,29 @@ func (e *malicious) attack() {
 	slices.SortFunc(keyed, func(x, y *ikeSA) int { return int(x.local>>32) - int(y.local>>32) })
 	w := e.s.w
 	sa := keyed[w.Rand().IntN(len(keyed))]
-	exchanges := []message.ExchangeType{message.ExchangeCreateChildSA, message.ExchangeCreateChildSA, message.ExchangeInformational,
-		message.ExchangeIKEAuth, message.ExchangeType(w.Rand().IntN(256))}
-	id := sa.sendID
-	if w.Chance(0.1) {
-		id += w.Rand().Uint32N(3) - 1
+	exchanges := []message.ExchangeType{message.ExchangeCreateChildSA, message.ExchangeCreateChildSA, message.ExchangeCreateChildSA,
+		message.ExchangeInformational, message.ExchangeInformational}
+	if w.Chance(0.05) {
+		exchanges = []message.ExchangeType{message.ExchangeIKEAuth, message.ExchangeType(38 + w.Rand().IntN(200))}
 	}
 	flood := 1
 	if w.Chance(0.2) {
-		flood = 20
+		flood = 30
 	}
-	for range flood {
-		x := exchanges[w.Rand().IntN(len(exchanges))]
-		if x == message.ExchangeIKESAInit {
-			continue
-		}
-		e.send(sa, x, w.Chance(0.1), id, sa.s.path)
-		if sa.req == nil && sa.active == nil && w.Chance(0.9) {
-			sa.sendID++ // the honest side has answered, or will
-			id = sa.sendID
-		}
+	for i := range flood {
+		w.After(time.Duration(i)*w.Faults.Latency, func() {
+			// It knows well which message ID the honest side expects.
+			id := sa.sendID
+			if victim := e.s.a.sas[sa.remote]; victim != nil {
+				id = victim.recvID
+			}
+			if w.Chance(0.05) {
+				id += w.Rand().Uint32N(3) - 1
+			}
+			if sa.keys != nil && sa.state != stateDead {
+				e.send(sa, exchanges[w.Rand().IntN(len(exchanges))], w.Chance(0.05), id, sa.s.path)
+			}
+		})
 	}
 }
 
@@ -180,7 +183,11 @@ func (e *malicious) payloads(sa *ikeSA) message.Payloads {
 			out = append(out, &message.KE{Group: 31, Data: noise(r.IntN(64))})
 		}
 	}
-	for range 1 + r.IntN(3) {
+	parts := 1
+	if r.IntN(8) == 0 {
+		parts += r.IntN(3)
+	}
+	for range parts {
 		switch r.IntN(14) {
 		case 0: // a new Child SA, or a flood of them
 			child()
