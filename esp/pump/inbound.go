@@ -15,6 +15,8 @@ type receiver struct {
 
 // receive opens ESP packets and writes what they hold to the device.
 func (p *Pump) receive(local, remote netip.AddrPort, tos byte, udp bool, packets [][]byte) {
+	p.calls.RLock()
+	defer p.calls.RUnlock()
 	if p.closing.Load() {
 		return
 	}

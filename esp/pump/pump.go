@@ -41,6 +41,7 @@ type Pump struct {
 	stats   counters
 
 	closing atomic.Bool
+	calls   sync.RWMutex  // held for reading by calls of HandleESP
 	quit    chan struct{} // closed by Close
 	done    chan struct{} // closed when nothing runs any more
 	once    sync.Once
@@ -96,6 +97,8 @@ func New(cfg Config) (*Pump, error) {
 	p.running.Go(p.readEvents)
 	go func() {
 		p.running.Wait()
+		p.calls.Lock() // the last call has returned, and others see closing
+		p.calls.Unlock()
 		close(p.done)
 	}()
 	return p, nil

@@ -85,6 +85,8 @@ func (c *UDPConn) WriteESP(local, remote netip.AddrPort, tos byte, packets [][]b
 
 // Close closes the socket, which ends Serve.
 func (c *UDPConn) Close() error {
-	c.closed.Store(true)
+	if c.closed.Swap(true) {
+		return nil
+	}
 	return c.conn.Close()
 }
