@@ -23,6 +23,7 @@ type session struct {
 	initiator bool // this side began it
 	begin     Initiation
 	path      ike.Path
+	seen      ike.Path // where ESP shows the peer to be; see mapped
 
 	current *ikeSA
 	sas     []*ikeSA // current and those on their way in or out
@@ -173,6 +174,7 @@ func (s *session) delete(now time.Time, reason ike.DownReason, err error) {
 // 2.23).
 func (s *session) alive(now time.Time, sa *ikeSA, path ike.Path) {
 	s.lastAlive = now
+	s.seen = ike.Path{}
 	if path == s.path {
 		return
 	}
@@ -190,6 +192,22 @@ func (s *session) alive(now time.Time, sa *ikeSA, path ike.Path) {
 	}
 }
 
+// mapped: an authentic ESP packet came from another address of a peer behind a
+// NAT. A packet that somebody has held back and sends from elsewhere must not
+// steal the session, so the peer is asked there; its answer moves the session.
+func (s *session) mapped(now time.Time, remote netip.AddrPort) {
+	if !s.up || s.current == nil || !s.natRemote || s.natLocal || remote == s.path.Remote {
+		return
+	}
+	s.seen = s.path
+	s.seen.Remote = remote
+	if s.current.req != nil {
+		s.current.transmitRequest()
+		return
+	}
+	s.checkLiveness(now)
+}
+
 // reindex finds the outbound SAs by the peer's new address.
 func (s *session) reindex(old netip.Addr) {
 	for _, a := range s.children.All() {
@@ -204,12 +222,7 @@ func (s *session) reindex(old netip.Addr) {
 // handleDataPlane passes an event on to the Child SA it concerns.
 func (s *session) handleDataPlane(now time.Time, ev spd.Event) bool {
 	if m, ok := ev.(spd.MappingEvent); ok {
-		// The data plane has authenticated the packet; the next IKE message
-		// will confirm the address, so that a replayed packet does not steal
-		// the session: ask for one.
-		if s.up && s.natRemote && m.New != s.path.Remote {
-			s.checkLiveness(now)
-		}
+		s.mapped(now, m.New)
 		return true
 	}
 	return s.children.HandleDataPlane(now, ev)

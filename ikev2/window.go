@@ -56,8 +56,17 @@ func (sa *ikeSA) request(now time.Time, exchange message.ExchangeType, payloads 
 // launch puts a request into the window.
 func (sa *ikeSA) launch(now time.Time, r *request) {
 	sa.req = r
-	sa.ep.transmit(sa.s.path, r.packets...)
+	sa.transmitRequest()
 	sa.armRetransmit(now)
+}
+
+// transmitRequest sends the request in flight, also to where the peer seems to
+// have moved.
+func (sa *ikeSA) transmitRequest() {
+	sa.ep.transmit(sa.s.path, sa.req.packets...)
+	if p := sa.s.seen; p.Remote.IsValid() {
+		sa.ep.transmit(p, sa.req.packets...)
+	}
 }
 
 func (sa *ikeSA) armRetransmit(now time.Time) {
@@ -83,7 +92,7 @@ func (sa *ikeSA) retransmitDue(now time.Time) {
 	sa.req.tries++
 	sa.shrink()
 	sa.ep.stats.Retransmitted++
-	sa.ep.transmit(sa.s.path, sa.req.packets...)
+	sa.transmitRequest()
 	sa.armRetransmit(now)
 }
 

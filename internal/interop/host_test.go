@@ -123,7 +123,7 @@ func startHost(t *testing.T, site *lab.Site, hc hostConfig) *host {
 		if err := <-served; err != nil && !errors.Is(err, context.Canceled) {
 			t.Errorf("serve: %v", err)
 		}
-		if t.Failed() {
+		if t.Failed() || os.Getenv("RACOON_INTEROP_LOG") != "" {
 			t.Logf("our log:\n%s", logs.String())
 			t.Logf("our data plane: %+v", h.plane.Engine.Stats())
 		}

@@ -44,12 +44,12 @@ func TestStrongSwanSignatures(t *testing.T) {
 			s.Peer.LocalSignature = ikev2.SignatureOptions{Hashes: []message.HashAlgorithm{message.HashSHA384}}
 		}},
 		{"RSA with SHA1 as RFC 7296", lab.RSA2048, "pubkey", func(s *swan) {
-			s.Swan.Charon = "signature_authentication = no"
+			s.Swan.Charon += "\nsignature_authentication = no"
 			hashes := []message.HashAlgorithm{message.HashSHA1}
 			s.Peer.LocalSignature.Hashes, s.Peer.RemoteSignature.Hashes = hashes, hashes
 		}},
-		{"ECDSA P-256 as RFC 4754", lab.ECDSAP256, "pubkey", func(s *swan) { s.Swan.Charon = "signature_authentication = no" }},
-		{"ECDSA P-521 as RFC 4754", lab.ECDSAP521, "pubkey", func(s *swan) { s.Swan.Charon = "signature_authentication = no" }},
+		{"ECDSA P-256 as RFC 4754", lab.ECDSAP256, "pubkey", func(s *swan) { s.Swan.Charon += "\nsignature_authentication = no" }},
+		{"ECDSA P-521 as RFC 4754", lab.ECDSAP521, "pubkey", func(s *swan) { s.Swan.Charon += "\nsignature_authentication = no" }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			forRoles(t, func(t *testing.T, r role) {

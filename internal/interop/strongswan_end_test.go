@@ -84,7 +84,7 @@ func TestStrongSwanLiveness(t *testing.T) {
 	s := newSwan(t)
 	s.Peer.Timing = ikev2.Timing{Liveness: time.Second, RetransmitBase: 200 * time.Millisecond, RetransmitTries: 3, RetransmitMax: 200 * time.Millisecond}
 	s.Swan.Conns[0].DPDDelay = time.Second
-	s.Swan.Charon = "retransmit_tries = 1\nretransmit_timeout = 0.5"
+	s.Swan.Charon += "\nretransmit_tries = 1\nretransmit_timeout = 0.5"
 	session := s.up(weInitiate)
 	time.Sleep(2500 * time.Millisecond)
 	require.NoError(t, session.Err())
@@ -110,6 +110,8 @@ func TestStrongSwanRestarted(t *testing.T) {
 	require.Equal(t, ike.DownReplaced, ev.Reason)
 	s.agree()
 	s.traffic()
+	s.peer.TerminateIKE("lab") // the new daemon ends before our side does
+	waitEvent[ike.SessionDown](s.host, 2)
 }
 
 // A packet that needs it brings the session up, on either side.

@@ -110,7 +110,7 @@ func TestStrongSwanFragmentation(t *testing.T) {
 				s.certificates(lab.RSA2048, 3)
 				s.Peer.FragmentSize, s.Swan.Conns[0].Fragmentation = c.ours, c.theirs
 				if c.ours > 0 {
-					s.Swan.Charon = "fragment_size = 576"
+					s.Swan.Charon += "\nfragment_size = 576"
 				}
 				wire := s.a.Sniff()
 				session := s.up(r)
@@ -120,7 +120,7 @@ func TestStrongSwanFragmentation(t *testing.T) {
 				fragmented := slices.ContainsFunc(wire.Packets(), func(p *lab.Packet) bool { return p.Fragment })
 				require.Equal(t, !c.negotiated, fragmented, "IP fragments")
 				for _, p := range wire.Packets() {
-					if c.ours > 0 {
+					if c.ours > 0 && p.Dst.Port() == 4500 { // IKE_SA_INIT cannot be fragmented
 						require.LessOrEqual(t, len(p.Raw), 576, "%v", p)
 					}
 				}
@@ -148,7 +148,6 @@ func TestStrongSwanBadNetwork(t *testing.T) {
 		router := lab.NewRouter(t, lab.RouterConfig{})
 		s := swanAt(t, router.Outside("a"), router.Outside("b"))
 		s.Peer.Timing = ikev2.Timing{RetransmitBase: 100 * time.Millisecond}
-		s.Swan.Charon = "retransmit_timeout = 0.2\nretransmit_base = 1.5"
 		n := 0
 		router.SetFilter(func(p *lab.Packet) lab.Verdict {
 			if p.Dst.Port() != 500 && (p.Dst.Port() != 4500 || len(p.Payload) < 4 || [4]byte(p.Payload) != [4]byte{}) {
@@ -164,5 +163,6 @@ func TestStrongSwanBadNetwork(t *testing.T) {
 		require.NoError(t, session.RekeyChild(s.within(), session.ChildSAs()[0].ID))
 		s.agree()
 		s.traffic()
+		router.SetFilter(nil) // a farewell that is lost takes long
 	})
 }

@@ -180,7 +180,7 @@ func TestStrongSwanReauthentication(t *testing.T) {
 	})
 	t.Run("they reauthenticate, make before break", func(t *testing.T) {
 		s := newSwan(t)
-		s.Swan.Charon = "make_before_break = yes"
+		s.Swan.Charon += "\nmake_before_break = yes"
 		s.Peer.Unique = ikev2.UniqueNever
 		s.up(theyInitiate)
 		s.underTrafficWithLoss(s.b, 3, func() {

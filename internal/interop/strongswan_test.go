@@ -5,6 +5,7 @@ package interop
 import (
 	"crypto/x509"
 	"net/netip"
+	"os"
 	"slices"
 	"testing"
 
@@ -62,6 +63,9 @@ func swanAt(t *testing.T, a, b *lab.Site) *swan {
 				Local: b.Outer.String(), Remote: a.Outer.String(), LocalID: "b.lab", RemoteID: "a.lab",
 				Children: []lab.StrongSwanChild{{LocalTS: b.InnerNet.String(), RemoteTS: a.InnerNet.String()}},
 			}},
+			// It sometimes overlooks a response that comes very soon; 4 seconds are
+			// long to wait for the next.
+			Charon: "retransmit_timeout = 0.3\nretransmit_base = 1.5",
 		},
 	}
 }
@@ -76,6 +80,9 @@ func (s *swan) algorithms(ike, esp string) {
 func (s *swan) start() {
 	s.t.Helper()
 	s.peer = lab.StartStrongSwan(s.t, s.b.Namespace, s.Swan)
+	if os.Getenv("RACOON_INTEROP_LOG") != "" {
+		s.t.Cleanup(func() { s.t.Logf("strongSwan's log:\n%s", s.peer.Log()) })
+	}
 	s.Host.Peers = append(s.Host.Peers, s.Peer)
 	s.host = startHost(s.t, s.a, s.Host)
 	s.routeTo(s.b.InnerNet, s.a.Inner)
