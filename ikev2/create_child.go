@@ -45,11 +45,11 @@ func (sa *ikeSA) rekeys(old *child.SA) *createChild {
 	return nil
 }
 
-// replaced reports whether the peer has agreed to our successor of old: it
-// knows the one that stays.
+// replaced reports whether the peer has agreed to our successor of old, and
+// knows the one that stays, or has made one already.
 func (sa *ikeSA) replaced(old *child.SA) bool {
 	t := sa.rekeys(old)
-	return t != nil && t.answered
+	return t != nil && (t.answered || t.rival != nil && t.rival.State != child.Gone)
 }
 
 // creating reports whether our request for a new Child SA is on its way.

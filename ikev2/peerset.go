@@ -91,6 +91,12 @@ func (p *Peer) check() error {
 		if err := checkAlgorithms(pr); err != nil {
 			return fmt.Errorf("Proposals[%d]: %w", i, err)
 		}
+		if err := checkGroups(pr); err != nil {
+			return fmt.Errorf("Proposals[%d]: %w", i, err)
+		}
+	}
+	if err := p.Timing.check(); err != nil {
+		return err
 	}
 	if err := p.checkAuth(); err != nil {
 		return err
@@ -106,6 +112,9 @@ func (p *Peer) check() error {
 		}
 		if len(c.Local) == 0 && !c.LocalDynamic || len(c.Remote) == 0 && !c.RemoteDynamic {
 			return fmt.Errorf("Children[%d] %q: Local and Remote need at least one traffic selector each, or Dynamic", i, c.Name)
+		}
+		if err := c.check(); err != nil {
+			return fmt.Errorf("Children[%d] %q: %w", i, c.Name, err)
 		}
 	}
 	return nil
