@@ -218,25 +218,27 @@ func (ss *sockets) localFor(p *peer, remote netip.Addr, natt bool) (netip.AddrPo
 	if len(fits) == 1 && !fits[0].local.Addr().IsUnspecified() {
 		return fits[0].local, iface, nil
 	}
-	routed, err := routeTo(remote)
+	var failure error
 	for _, s := range fits {
+		routed, err := routeTo(remote, s)
 		if err == nil && (s.local.Addr() == routed || s.local.Addr().IsUnspecified()) {
 			return netip.AddrPortFrom(routed, s.local.Port()), iface, nil
 		}
+		failure = errors.Join(failure, err)
 	}
 	for _, s := range fits {
 		if !s.local.Addr().IsUnspecified() {
 			return s.local, iface, nil
 		}
 	}
-	return netip.AddrPort{}, 0, fmt.Errorf("no route to %v: %w", remote, err)
+	return netip.AddrPort{}, 0, fmt.Errorf("no route to %v: %w", remote, failure)
 }
 
-// routeTo asks the system which address it would send from. Connecting a UDP
-// socket sends nothing.
-func routeTo(remote netip.Addr) (netip.Addr, error) {
-	to := netip.AddrPortFrom(remote, 9)
-	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
+// routeTo asks the system which address it would send from, on a socket that
+// is routed like s. Connecting a UDP socket sends nothing.
+func routeTo(remote netip.Addr, s *socket) (netip.Addr, error) {
+	d := net.Dialer{Control: routedLike(s.conn)}
+	c, err := d.Dial("udp", netip.AddrPortFrom(remote, 9).String())
 	if err != nil {
 		return netip.Addr{}, err
 	}
