@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
@@ -133,11 +134,11 @@ func (n *simNode) HandleDatagram(now time.Time, path ike.Path, b []byte) {
 		case h.Exchange == message.ExchangeIKESAInit && !h.IsResponse():
 			n.s.visit("none", "IKE_SA_INIT request")
 		case sa == nil:
-			n.s.visit("none", h.Exchange.String()+" for an unknown SA")
+			n.s.visit("none", exchangeName(h.Exchange)+" for an unknown SA")
 		case sa.req == nil && h.IsResponse():
-			n.s.visit(stateOf(sa), h.Exchange.String()+" response unasked")
+			n.s.visit(stateOf(sa), exchangeName(h.Exchange)+" response unasked")
 		case sa.repeats(h):
-			n.s.visit(stateOf(sa), h.Exchange.String()+" request repeated")
+			n.s.visit(stateOf(sa), exchangeName(h.Exchange)+" request repeated")
 		case h.Exchange == message.ExchangeIKESAInit:
 			n.s.visit(stateOf(sa), "IKE_SA_INIT response")
 		}
@@ -287,11 +288,18 @@ func (n *simNode) trace(t TraceRecord) {
 	n.s.visit(stateOf(n.sas[local]), what)
 }
 
+func exchangeName(x message.ExchangeType) string {
+	if x < message.ExchangeIKESAInit || x > message.ExchangeInformational {
+		return "unknown exchange"
+	}
+	return x.String()
+}
+
 // describe says what a message is about.
 func describe(m *message.Message) string {
-	s := m.Header.Exchange.String() + " request"
+	s := exchangeName(m.Header.Exchange) + " request"
 	if m.Header.IsResponse() {
-		s = m.Header.Exchange.String() + " response"
+		s = exchangeName(m.Header.Exchange) + " response"
 	}
 	if d := m.SA(); d != nil && m.Header.Exchange == message.ExchangeCreateChildSA {
 		switch {
@@ -314,7 +322,11 @@ func describe(m *message.Message) string {
 		s += ": empty"
 	}
 	if e := m.ErrorNotify(); e != nil {
-		s += ": " + e.Type.String()
+		if name := e.Type.String(); !strings.Contains(name, "(") {
+			s += ": " + name
+		} else {
+			s += ": an unknown error"
+		}
 	}
 	return s
 }
