@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"runtime"
 	"slices"
-	"strings"
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev2"
@@ -224,18 +223,4 @@ func splitListen(s string) (netip.Addr, uint16, error) {
 		return netip.Addr{}, 0, fmt.Errorf("%q: %q is not an IP address; names are not looked up here", s, host)
 	}
 	return a.Unmap(), p, nil
-}
-
-// quoteList lists names for an error message.
-func quoteList(names []string) string {
-	const most = 10
-	more := ""
-	if len(names) > most {
-		names, more = names[:most], fmt.Sprintf(" and %d more", len(names)-most)
-	}
-	q := make([]string, len(names))
-	for i, n := range names {
-		q[i] = fmt.Sprintf("%q", n)
-	}
-	return strings.Join(q, ", ") + more
 }

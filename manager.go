@@ -458,7 +458,7 @@ func (m *Manager) readPlane() {
 	}
 }
 
-// lockedRand makes jitter and choices that need no secrecy. Its seed comes
+// lockedRand makes jitter, which needs no secrecy. Its seed comes
 // from the configured source, so that a test can repeat them.
 type lockedRand struct {
 	mu sync.Mutex
@@ -479,10 +479,4 @@ func (l *lockedRand) spread(d time.Duration) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return d + time.Duration((l.r.Float64()-0.5)/2*float64(d))
-}
-
-func (l *lockedRand) intN(n int) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.r.IntN(n)
 }

@@ -12,8 +12,7 @@ import (
 type memoryNetwork struct {
 	mu    sync.Mutex
 	conns map[netip.AddrPort]*memoryConn
-	drop  func(from, to netip.AddrPort, b []byte) bool
-	sent  int
+	lost  bool
 }
 
 func newMemoryNetwork() *memoryNetwork {
@@ -24,17 +23,7 @@ func newMemoryNetwork() *memoryNetwork {
 func (n *memoryNetwork) cut(yes bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.drop = nil
-	if yes {
-		n.drop = func(netip.AddrPort, netip.AddrPort, []byte) bool { return true }
-	}
-}
-
-// filter loses the datagrams that f reports.
-func (n *memoryNetwork) filter(f func(from, to netip.AddrPort, b []byte) bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.drop = f
+	n.lost = yes
 }
 
 // listen returns the two sockets of a host.
@@ -81,11 +70,7 @@ func (c *memoryConn) WriteTo(b []byte, to net.Addr) (int, error) {
 	n := c.net
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.sent++
-	if n.drop != nil && n.drop(c.addr, dst, b) {
-		return len(b), nil
-	}
-	if peer := n.conns[dst]; peer != nil {
+	if peer := n.conns[dst]; peer != nil && !n.lost {
 		select {
 		case peer.in <- memoryDatagram{c.addr, append([]byte(nil), b...)}:
 		default:
