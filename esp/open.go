@@ -1,6 +1,7 @@
 package esp
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"runtime"
@@ -19,6 +20,7 @@ type InboundSA struct {
 	ivSize int
 	cipher *suite.Cipher
 	window *replay.Window
+	failed failures // with ESN only
 }
 
 // NewInboundSA returns an inbound SA that has received nothing yet. The keys
@@ -72,10 +74,7 @@ func (s *InboundSA) Open(pkt []byte) (Opened, error) {
 	header, iv := pkt[:espHeaderSize], pkt[espHeaderSize:start]
 	var err error
 	if s.esn {
-		x := extendeds.Get().(*extended)
-		aad, tail := x.authenticated(s.cipher, header, uint32(seq>>32))
-		err = s.cipher.Open(pkt[start:], iv, aad, tail)
-		extendeds.Put(x)
+		seq, err = s.openExtended(pkt, start, seq)
 	} else {
 		err = s.cipher.Open(pkt[start:], iv, header, nil)
 	}
@@ -96,6 +95,30 @@ func (s *InboundSA) Open(pkt []byte) (Opened, error) {
 		return Opened{}, ErrMalformed
 	}
 	return Opened{Start: start, End: end, Next: next, Seq: seq, Newest: newest}, nil
+}
+
+// openExtended decrypts a packet with an extended sequence number, and returns
+// the number: that is another one if the receiver was out of step.
+func (s *InboundSA) openExtended(pkt []byte, start int, seq uint64) (uint64, error) {
+	var saved []byte
+	if s.failed.due() {
+		saved = bytes.Clone(pkt) // a failed attempt may spoil it
+	}
+	x := extendeds.Get().(*extended)
+	aad, tail := x.authenticated(s.cipher, pkt[:espHeaderSize], uint32(seq>>32))
+	err := s.cipher.Open(pkt[start:], pkt[espHeaderSize:start], aad, tail)
+	extendeds.Put(x)
+	if err != nil && saved != nil {
+		if later, ok := s.resynchronize(pkt, saved, seq); ok {
+			seq, err = later, nil
+		}
+	}
+	if err != nil {
+		s.failed.failed()
+		return 0, err
+	}
+	s.failed.passed()
+	return seq, nil
 }
 
 // Format prints the SA without its keys.
