@@ -137,8 +137,8 @@ func (sa *ikeSA) kill(now time.Time, err error) {
 		e.stopTimer(t)
 	}
 	sa.keys.wipe()
-	sa.hs.wipe()
-	sa.hs, sa.req, sa.reply, sa.partial = nil, nil, nil, [2]*reassembly{}
+	sa.dropHandshake(now, err)
+	sa.req, sa.reply, sa.partial = nil, nil, [2]*reassembly{}
 	tasks := sa.queue
 	if sa.active != nil {
 		tasks = append([]task{sa.active}, tasks...)
@@ -148,6 +148,23 @@ func (sa *ikeSA) kill(now time.Time, err error) {
 	for _, t := range tasks {
 		t.abort(now, sa, err)
 	}
+}
+
+// dropHandshake ends a handshake that has not come to its end. The first Child
+// SA's SPI goes back, and the packet that wanted it is answered.
+func (sa *ikeSA) dropHandshake(now time.Time, err error) {
+	hs := sa.hs
+	if hs == nil {
+		return
+	}
+	if err == nil {
+		err = errGone
+	}
+	if hs.child != nil {
+		hs.child.failed(now, err)
+	}
+	hs.wipe()
+	sa.hs = nil
 }
 
 // softExpired begins the rekey of the IKE SA.
