@@ -32,7 +32,11 @@ type ResponderConfig struct {
 
 	// Limits are the Manager's, with all half-open limits but HalfOpen out of
 	// the way unless they are set: a load test comes from few addresses.
-	Limits  ikev2.Limits
+	Limits ikev2.Limits
+	// HalfOpenTime is after how long a handshake that goes no further is
+	// given up; 0 means 30 s.
+	HalfOpenTime time.Duration
+
 	Workers int
 	Logger  *slog.Logger
 }
@@ -80,7 +84,7 @@ func NewResponder(cfg ResponderConfig) (*Responder, error) {
 	peer := racoon.Peer{
 		Name: "load", LocalID: cfg.LocalID, RemoteID: cfg.RemoteID, PSK: cfg.PSK, Credential: cfg.Credential, Trust: cfg.Trust,
 		Proposals: cfg.Proposals, Unique: ikev2.UniqueNever,
-		Timing:   ikev2.Timing{Liveness: -1, Keepalive: -1},
+		Timing:   ikev2.Timing{Liveness: -1, Keepalive: -1, HalfOpen: cfg.HalfOpenTime},
 		Children: []racoon.Child{{Name: "load", Local: cfg.LocalTS, Remote: cfg.RemoteTS, Proposals: cfg.ESP}},
 	}
 	if peer.RemoteID == "" {
