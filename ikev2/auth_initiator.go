@@ -167,8 +167,14 @@ func (sa *ikeSA) completeInitiator(now time.Time, m *message.Message) {
 	}
 	plan := sa.hs.plan
 	sa.establish(now)
+	replace := func(now time.Time) {
+		if old := s.begin.Replaces; old != 0 && s.current != nil {
+			s.current.enqueue(now, &replaceSession{old})
+		}
+	}
 	if x == nil {
 		sa.finish(now)
+		replace(now)
 		return
 	}
 	x.accept(now, m, nil, func(now time.Time, err error) {
@@ -188,6 +194,7 @@ func (sa *ikeSA) completeInitiator(now time.Time, m *message.Message) {
 				s.current.enqueue(now, &createChild{x: x})
 			}
 		}
+		replace(now)
 	})
 }
 

@@ -37,6 +37,7 @@ type session struct {
 	up, dead    bool
 	ending      bool // a Delete of the IKE SA was asked for
 	endReason   ike.DownReason
+	successor   ike.SessionID // that has reauthenticated it
 	endErr      error
 	early       []ike.Event // see Emit
 	established time.Time
@@ -88,7 +89,7 @@ func (s *session) end(now time.Time, reason ike.DownReason, err error) {
 	delete(e.sessions, s.id)
 	if s.up {
 		e.cfg.Load.sessions.Add(-1)
-		e.emit(ike.SessionDown{EventHeader: header, Reason: reason, Err: err})
+		e.emit(ike.SessionDown{EventHeader: header, Reason: reason, Err: err, Successor: s.successor})
 	} else if err != nil {
 		e.stats.Failed++
 		e.emit(ike.SessionFailed{EventHeader: header, Initiator: s.initiator, Err: err})

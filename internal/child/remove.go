@@ -102,6 +102,32 @@ const downSilent ike.DownReason = 255
 // a collision, or one whose exchange failed after installation.
 func (s *Set) Discard(now time.Time, a *SA) { s.Remove(now, a, downSilent, nil, false) }
 
+// StopSending takes the outbound SAs and policies of all SAs away, so that
+// those of another session are used. They still receive.
+func (s *Set) StopSending(now time.Time) {
+	for _, a := range s.sas {
+		wipe(a.pending)
+		a.pending = nil
+		out, plane, owner := a.out, s.plane, spd.Owner(a.Info.ID)
+		a.out = nil
+		var inbound []spd.Policy
+		for _, p := range s.policies(a) {
+			if p.Direction == spd.In {
+				inbound = append(inbound, p)
+			}
+		}
+		setPolicies := !a.Config.NoPolicies
+		s.host.Cleanup(ike.JobRemove, uint64(a.Info.ID), func(ctx context.Context) (any, error) {
+			var errs error
+			if setPolicies {
+				errs = plane.SetPolicies(ctx, owner, inbound)
+			}
+			t, err := remove(ctx, plane, nil, out)
+			return t, errors.Join(errs, err)
+		}, func(now time.Time, v any, err error) { s.count(now, a, v, err) })
+	}
+}
+
 // RemoveAll empties the set, without lingering.
 func (s *Set) RemoveAll(now time.Time, reason ike.DownReason, err error) {
 	for _, a := range s.sas {
