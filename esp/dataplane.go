@@ -139,10 +139,22 @@ func (e *Engine) check(b *spd.Bundle) (*spd.SA, error) {
 	if err := e.caps.Check(b); err != nil {
 		return nil, err
 	}
-	if b.Local.Addr().IsUnspecified() || b.Remote.Addr().IsUnspecified() {
-		return nil, fmt.Errorf("%w: outer addresses %v, %v: unspecified", spd.ErrBundle, b.Local, b.Remote)
+	to := endpoints(b)
+	if err := checkEndpoints(&to); err != nil {
+		return nil, err
 	}
 	return &b.SAs[0], nil
+}
+
+// checkEndpoints returns nil if packets can go between these addresses.
+func checkEndpoints(to *spd.Endpoints) error {
+	if err := to.Valid(); err != nil {
+		return err
+	}
+	if to.Local.Addr().IsUnspecified() || to.Remote.Addr().IsUnspecified() {
+		return fmt.Errorf("%w: outer addresses %v, %v: unspecified", spd.ErrBundle, to.Local, to.Remote)
+	}
+	return nil
 }
 
 func endpoints(b *spd.Bundle) spd.Endpoints {
@@ -303,9 +315,8 @@ func (e *Engine) Query(ctx context.Context, id spd.SAID) (spd.Counters, error) {
 // MovePeer implements [spd.DataPlane]. The SA's Dst becomes that of the new
 // endpoints: from then on that is its SAID.
 func (e *Engine) MovePeer(ctx context.Context, id spd.SAID, to spd.Endpoints) error {
-	l, r := to.Local.Addr(), to.Remote.Addr()
-	if !l.IsValid() || !r.IsValid() || l.Is4() != r.Is4() || to.UDPEncap && (to.Local.Port() == 0 || to.Remote.Port() == 0) {
-		return fmt.Errorf("%w: SPI %08x cannot move to %+v", spd.ErrBundle, uint32(id.SPI), to)
+	if err := checkEndpoints(&to); err != nil {
+		return fmt.Errorf("moving SPI %08x: %w", uint32(id.SPI), err)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -318,7 +329,7 @@ func (e *Engine) MovePeer(ctx context.Context, id spd.SAID, to spd.Endpoints) er
 			return spd.ErrNotFound
 		}
 		id = in.path.Load().id
-		id.Dst = l
+		id.Dst = to.Local.Addr()
 		in.path.Store(&path{Endpoints: to, id: id})
 		return nil
 	}
@@ -327,9 +338,9 @@ func (e *Engine) MovePeer(ctx context.Context, id spd.SAID, to spd.Endpoints) er
 		return spd.ErrNotFound
 	}
 	id = out.path.Load().id
-	id.Dst = r
+	id.Dst = to.Remote.Addr()
 	if other := e.findOutbound(id); other != nil && other != out {
-		return fmt.Errorf("esp: outbound SPI %08x to %v: %w", uint32(id.SPI), r, spd.ErrExists)
+		return fmt.Errorf("esp: outbound SPI %08x to %v: %w", uint32(id.SPI), id.Dst, spd.ErrExists)
 	}
 	out.path.Store(e.pathTo(out, id, to))
 	return nil
@@ -342,6 +353,11 @@ func (e *Engine) SetPolicies(ctx context.Context, owner spd.Owner, policies []sp
 	defer e.mu.Unlock()
 	if err := e.ready(ctx); err != nil {
 		return err
+	}
+	for i := range policies {
+		if err := e.caps.CheckPolicy(&policies[i]); err != nil {
+			return fmt.Errorf("esp: policies[%d]: %w", i, err)
+		}
 	}
 	return e.policies.replace(owner, policies)
 }

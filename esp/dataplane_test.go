@@ -58,7 +58,10 @@ func TestMovedSAHasANewName(t *testing.T) {
 	c, err := p.a.Remove(t.Context(), moved)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, c.Packets)
-	require.ErrorIs(t, p.a.MovePeer(t.Context(), id, spd.Endpoints{Local: p.a.outer, Remote: netip.MustParseAddrPort("[2001:db8::2]:1")}), spd.ErrBundle)
+	for _, nowhere := range []string{"[2001:db8::2]:1", "0.0.0.0:1", "[::ffff:198.51.100.7]:1"} {
+		to := spd.Endpoints{Local: p.a.outer, Remote: netip.MustParseAddrPort(nowhere)}
+		require.ErrorIs(t, p.a.MovePeer(t.Context(), id, to), spd.ErrBundle, nowhere)
+	}
 }
 
 // TestInstallErrors: nothing is half installed, and the error says what to fix.
@@ -81,6 +84,9 @@ func TestInstallErrors(t *testing.T) {
 		"must not be empty":  func(b *spd.Bundle) { b.LocalTS = nil },
 		"traffic selector":   func(b *spd.Bundle) { b.RemoteTS = []spd.TrafficSelector{{}} },
 		"a replay window of": func(b *spd.Bundle) { b.SAs[0].ReplayWindow = 5000 },
+		"Mode":               func(b *spd.Bundle) { b.SAs[0].Mode = 9 },
+		"TFCPadding":         func(b *spd.Bundle) { b.Options.TFCPadding = -1 },
+		"interface IDs":      func(b *spd.Bundle) { b.Options.InterfaceID = 1 },
 		"marks":              func(b *spd.Bundle) { b.Options.MarkIn.Mask = 1; b.Options.MarkOut.Mask = 1 },
 	} {
 		b := p.bundle(g, h, 0x1000, 1, nil)

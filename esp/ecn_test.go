@@ -50,7 +50,7 @@ func TestTOS(t *testing.T) {
 	require.Equal(t, [][]byte{withTOS(inner4, 0xba)}, p.b.receive(ds...))
 
 	for mode, want := range map[spd.DFMode][3]bool{spd.DFCopy: {false, true, true}, spd.DFSet: {true, true, true}, spd.DFClear: {false, false, false}} {
-		p = newPair(t, options(func(o *spd.Options) { o.CopyDF = mode }))
+		p = newPair(t, options(func(o *spd.Options) { o.DF = mode }))
 		for i, packet := range [][]byte{inner4, withDF(inner4), inner6} {
 			require.Equal(t, want[i], p.a.send(packet)[0].DF, "mode %d packet %d", mode, i)
 		}

@@ -169,7 +169,7 @@ func orMore(limit, least int) int {
 func (e *Engine) seal(b *Batch, p Packet, sa *outbound, to *path, now int64) {
 	size := p.Len()
 	inner := tosOf(p.Bytes())
-	df := outerDF(p.Bytes(), sa.options.CopyDF)
+	df := outerDF(p.Bytes(), sa.options.DF)
 	var next uint8
 	extra := 0
 	if sa.mode == spd.ModeTunnel {

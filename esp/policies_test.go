@@ -26,6 +26,13 @@ func TestPolicies(t *testing.T) {
 	require.Error(t, p.a.SetPolicies(t.Context(), 1, []spd.Policy{{}}))
 	require.Len(t, p.a.send(packet), 1, "a failed change changes nothing")
 
+	marked := bypass
+	marked.Mark = spd.Mark{Value: 1, Mask: 1}
+	err := p.a.SetPolicies(t.Context(), 1, []spd.Policy{marked})
+	require.ErrorIs(t, err, spd.ErrUnsupported, "it would never match")
+	require.ErrorContains(t, err, "policies[0]")
+	require.Len(t, p.a.send(packet), 1)
+
 	// What no policy speaks of is discarded, and so is what is no IP packet.
 	require.Empty(t, p.a.send(udp("10.1.0.1:1", "8.8.8.8:53", 8)))
 	require.Empty(t, p.a.batch.Bypass)

@@ -60,8 +60,9 @@ func (b *Bundle) Wipe() {
 // Valid returns nil if the bundle makes sense, whatever the data plane, else
 // an error that wraps [ErrBundle] and names the field: SPIs of 0 to 255 are
 // refused, as are keys whose length is not the algorithm's, an ESP SA without
-// integrity, an order of transforms other than IPComp, ESP, AH, and selectors
-// or addresses that do not fit together.
+// integrity, an order of transforms other than IPComp, ESP, AH, selectors
+// or addresses that do not fit together, and limits and options that cannot
+// be kept.
 func (b *Bundle) Valid() error {
 	fail := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s", ErrBundle, fmt.Sprintf(format, args...))
@@ -77,6 +78,9 @@ func (b *Bundle) Valid() error {
 			return fail("SAs[%d]: %v does not belong here; the order is IPComp, ESP, AH", i, sa.Protocol)
 		}
 		last = order[sa.Protocol]
+		if sa.Mode > ModeTransport {
+			return fail("SAs[%d]: Mode %d is unknown", i, sa.Mode)
+		}
 		if sa.SPI < FirstSPI {
 			return fail("SAs[%d]: SPI %d is reserved (RFC 4303 2.1)", i, sa.SPI)
 		}
@@ -111,19 +115,9 @@ func (b *Bundle) Valid() error {
 			return fail("SAs[%d]: IntegKey has %d octets, %v takes %d", i, len(sa.IntegKey), integ, integ.KeymatLen())
 		}
 	}
-	for _, a := range []struct {
-		name string
-		addr netip.AddrPort
-	}{{"Local", b.Local}, {"Remote", b.Remote}} {
-		if !a.addr.Addr().IsValid() || a.addr.Addr().Is4In6() {
-			return fail("%s: %v is no IPv4 or IPv6 address", a.name, a.addr.Addr())
-		}
-		if b.UDPEncap && a.addr.Port() == 0 {
-			return fail("%s: UDPEncap without a port", a.name)
-		}
-	}
-	if b.Local.Addr().Is4() != b.Remote.Addr().Is4() {
-		return fail("Local %v and Remote %v are of different families", b.Local.Addr(), b.Remote.Addr())
+	outer := Endpoints{b.Local, b.Remote, b.UDPEncap}
+	if err := outer.Valid(); err != nil {
+		return err
 	}
 	if len(b.LocalTS) == 0 || len(b.RemoteTS) == 0 {
 		return fail("LocalTS and RemoteTS must not be empty")
@@ -135,46 +129,99 @@ func (b *Bundle) Valid() error {
 			}
 		}
 	}
+	if err := b.Lifetime.Valid(); err != nil {
+		return err
+	}
+	return b.Options.Valid()
+}
+
+// Valid returns nil if the endpoints can be those of an SA, else an error that
+// wraps [ErrBundle] and names the field.
+func (e *Endpoints) Valid() error {
+	for _, a := range []struct {
+		name string
+		addr netip.AddrPort
+	}{{"Local", e.Local}, {"Remote", e.Remote}} {
+		if !a.addr.Addr().IsValid() || a.addr.Addr().Is4In6() {
+			return fmt.Errorf("%w: %s: %v is no IPv4 or IPv6 address", ErrBundle, a.name, a.addr.Addr())
+		}
+		if e.UDPEncap && a.addr.Port() == 0 {
+			return fmt.Errorf("%w: %s: UDPEncap without a port", ErrBundle, a.name)
+		}
+	}
+	if e.Local.Addr().Is4() != e.Remote.Addr().Is4() {
+		return fmt.Errorf("%w: Local %v and Remote %v are of different families", ErrBundle, e.Local.Addr(), e.Remote.Addr())
+	}
 	return nil
 }
 
 // Check returns nil if a data plane with these capabilities can install the
 // bundle, else an error that wraps [ErrUnsupported] and says what it lacks.
 func (c *Capabilities) Check(b *Bundle) error {
-	fail := func(format string, args ...any) error {
-		return fmt.Errorf("%w: %s: %s", ErrUnsupported, c.Name, fmt.Sprintf(format, args...))
-	}
 	if len(b.SAs) > 1 && !c.Bundles {
-		return fail("more than one transform")
+		return c.lacks("more than one transform")
 	}
 	for i := range b.SAs {
 		sa := &b.SAs[i]
 		switch {
 		case sa.Mode == ModeTunnel && !c.Tunnel || sa.Mode == ModeTransport && !c.Transport:
-			return fail("%v mode", sa.Mode)
+			return c.lacks("%v mode", sa.Mode)
 		case sa.ESN && !c.ESN:
-			return fail("64-bit sequence numbers")
+			return c.lacks("64-bit sequence numbers")
 		case c.MaxReplay > 0 && sa.ReplayWindow > c.MaxReplay:
-			return fail("a replay window of %d, above %d", sa.ReplayWindow, c.MaxReplay)
+			return c.lacks("a replay window of %d, above %d", sa.ReplayWindow, c.MaxReplay)
 		case sa.Protocol == ProtoIPComp:
 			if !slices.Contains(c.IPComp, uint8(sa.Encryption.ID)) {
-				return fail("IPComp transform %d", sa.Encryption.ID)
+				return c.lacks("IPComp transform %d", sa.Encryption.ID)
 			}
 			continue
 		case sa.Protocol == ProtoESP && !c.Supports(ProtoESP, sa.Encryption):
-			return fail("%v for ESP", sa.Encryption)
+			return c.lacks("%v for ESP", sa.Encryption)
 		case sa.Integrity.KeymatLen() > 0 && !c.Supports(sa.Protocol, sa.Integrity):
-			return fail("%v for %v", sa.Integrity, sa.Protocol)
+			return c.lacks("%v for %v", sa.Integrity, sa.Protocol)
 		}
 	}
 	is4 := b.Local.Addr().Is4()
 	switch {
 	case b.UDPEncap && is4 && !c.UDPEncap || b.UDPEncap && !is4 && !c.UDPEncap6:
-		return fail("ESP in UDP")
+		return c.lacks("ESP in UDP")
 	case !b.UDPEncap && !c.RawESP && slices.ContainsFunc(b.SAs, func(s SA) bool { return s.Protocol == ProtoESP }):
-		return fail("ESP that is not in UDP")
-	case !c.Marks && (b.Options.MarkIn.Mask != 0 || b.Options.MarkOut.Mask != 0 || b.Options.OutputMark.Mask != 0):
-		return fail("marks")
+		return c.lacks("ESP that is not in UDP")
+	}
+	return c.CheckOptions(&b.Options)
+}
+
+// CheckOptions returns nil if a data plane with these capabilities has all that
+// the options ask for, else an error that wraps [ErrUnsupported] and says what
+// it lacks.
+func (c *Capabilities) CheckOptions(o *Options) error {
+	switch {
+	case !c.Marks && (o.MarkIn.Mask != 0 || o.MarkOut.Mask != 0 || o.OutputMark.Mask != 0):
+		return c.lacks("marks")
+	case !c.InterfaceIDs && o.InterfaceID != 0:
+		return c.lacks("interface IDs")
+	case !c.Offload && o.Offload != "":
+		return c.lacks("offload to %q", o.Offload)
+	case !c.SecurityLabels && o.SecurityCtx != "":
+		return c.lacks("security labels")
+	}
+	return nil
+}
+
+func (c *Capabilities) lacks(format string, args ...any) error {
+	return fmt.Errorf("%w: %s: %s", ErrUnsupported, c.Name, fmt.Sprintf(format, args...))
+}
+
+// CheckPolicy returns nil if a data plane with these capabilities can enforce
+// the policy, else an error that wraps [ErrUnsupported] and says what it lacks.
+func (c *Capabilities) CheckPolicy(p *Policy) error {
+	switch {
+	case !c.Marks && p.Mark.Mask != 0:
+		return c.lacks("marks")
+	case !c.InterfaceIDs && p.InterfaceID != 0:
+		return c.lacks("interface IDs")
+	case !c.TrapPolicy && p.Action == ActionTrap:
+		return c.lacks("trap policies")
 	}
 	return nil
 }

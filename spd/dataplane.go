@@ -55,7 +55,9 @@ type DataPlane interface {
 	// SetPolicies replaces the policies of one owner; nil removes them all.
 	// Equal policies of several owners are one, counted by reference; changes
 	// are applied as a difference, without a moment in which a packet that
-	// both the old and the new set protect goes unprotected.
+	// both the old and the new set protect goes unprotected. An error, which
+	// wraps ErrPolicy or ErrUnsupported (see Capabilities.CheckPolicy), changes
+	// nothing.
 	SetPolicies(ctx context.Context, owner Owner, policies []Policy) error
 
 	// AcquireDone answers an AcquireEvent: nil when an SA is installed, else
@@ -112,10 +114,12 @@ type Capabilities struct {
 	RawESP     bool // ESP as IP protocol 50
 	Bundles    bool // more than one transform per Child SA
 	IPComp     []uint8
-	MaxReplay  int // largest replay window in packets
-	Marks      bool
+	MaxReplay  int  // largest replay window in packets
 	Volume     bool // volume lifetimes raise ExpireEvents
 	TrapPolicy bool // ActionTrap raises AcquireEvents
+
+	// What of Options and policies it has.
+	Marks, InterfaceIDs, Offload, SecurityLabels bool
 }
 
 // An Algorithm is a transform that a data plane can install.

@@ -7,7 +7,7 @@
 //     [Select] is the responder's choice and [CheckSelected] the initiator's
 //     check of it. When there is no choice, a [NegotiationError] tells why.
 //   - [Policy] is an entry of the SPD; [PolicyTable] finds the one for a packet
-//     among a hundred thousand in less than a microsecond.
+//     among a hundred thousand with a few hash lookups.
 //   - [SA] and [Bundle] are what is installed; [DataPlane] is the interface
 //     behind which key management keeps userspace ESP, PF_KEY and XFRM apart.
 //     [PolicySet] does the bookkeeping of its SetPolicies, and [Memory] is a

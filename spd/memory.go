@@ -132,7 +132,8 @@ var _ DataPlane = (*Memory)(nil)
 func MemoryCapabilities() Capabilities {
 	c := Capabilities{
 		Name: "memory", ESN: true, Tunnel: true, Transport: true, UDPEncap: true, UDPEncap6: true, RawESP: true,
-		Bundles: true, IPComp: []uint8{2}, MaxReplay: 4096, Marks: true, Volume: true, TrapPolicy: true,
+		Bundles: true, IPComp: []uint8{2}, MaxReplay: 4096, Volume: true, TrapPolicy: true,
+		Marks: true, InterfaceIDs: true, Offload: true, SecurityLabels: true,
 	}
 	for i := range algorithms {
 		a := &algorithms[i]
@@ -465,6 +466,11 @@ func (m *Memory) SetPolicies(ctx context.Context, owner Owner, policies []Policy
 	defer m.mu.Unlock()
 	if err != nil {
 		return err
+	}
+	for i := range policies {
+		if err := m.caps.CheckPolicy(&policies[i]); err != nil {
+			return err
+		}
 	}
 	change, err := m.policies.Set(owner, policies)
 	if err != nil {

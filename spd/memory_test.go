@@ -454,6 +454,14 @@ func TestBundleValid(t *testing.T) {
 		"is no encryption":   func(b *Bundle) { b.SAs[0].Encryption.ID = 99 },
 		"key length":         func(b *Bundle) { b.SAs[0].Encryption.KeyLen = 0 },
 		"AH with encryption": func(b *Bundle) { b.SAs[0].Protocol = ProtoAH },
+		"Mode 2":             func(b *Bundle) { b.SAs[0].Mode = 2 },
+		"MTU -1":             func(b *Bundle) { b.Options.MTU = -1 },
+		"Fragment 67":        func(b *Bundle) { b.Options.Fragment = 67 },
+		"TFCPadding 65536":   func(b *Bundle) { b.Options.TFCPadding = 65536 },
+		"DF 3":               func(b *Bundle) { b.Options.DF = 3 },
+		"SoftBytes 2":        func(b *Bundle) { b.Lifetime.SoftBytes, b.Lifetime.HardBytes = 2, 1 },
+		"SoftPackets 2":      func(b *Bundle) { b.Lifetime.SoftPackets, b.Lifetime.HardPackets = 2, 1 },
+		"HardTime -1ns":      func(b *Bundle) { b.Lifetime.HardTime = -1 },
 	} {
 		b := child(1000, 1)
 		require.NoError(t, b.Valid())
@@ -463,10 +471,15 @@ func TestBundleValid(t *testing.T) {
 	}
 	caps := MemoryCapabilities()
 	caps.UDPEncap, caps.ESN, caps.MaxReplay = false, false, 64
+	caps.Marks, caps.InterfaceIDs, caps.Offload, caps.SecurityLabels = false, false, false, false
 	for want, change := range map[string]func(*Bundle){
 		"ESP in UDP":     func(b *Bundle) { b.UDPEncap = true },
 		"64-bit":         func(b *Bundle) { b.SAs[0].ESN = true },
 		"replay window":  func(b *Bundle) { b.SAs[0].ReplayWindow = 128 },
+		"marks":          func(b *Bundle) { b.Options.OutputMark.Mask = 1 },
+		"interface IDs":  func(b *Bundle) { b.Options.InterfaceID = 1 },
+		"offload":        func(b *Bundle) { b.Options.Offload = "eth0" },
+		"labels":         func(b *Bundle) { b.Options.SecurityCtx = "x" },
 		"ENCR_BLOWFISH ": func(b *Bundle) { b.SAs[0].Encryption = Transform{Type: TransformENCR, ID: 7} },
 	} {
 		b := child(1000, 1)

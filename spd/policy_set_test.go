@@ -36,3 +36,23 @@ func TestPolicySet(t *testing.T) {
 	set(2)
 	require.Zero(t, s.Len()+s.Owners())
 }
+
+// TestPoliciesBeyondTheCapabilities are refused, not kept without effect.
+func TestPoliciesBeyondTheCapabilities(t *testing.T) {
+	caps := MemoryCapabilities()
+	caps.Marks, caps.InterfaceIDs, caps.TrapPolicy = false, false, false
+	m := NewMemory(MemoryConfig{Capabilities: caps})
+	good := Policy{Selector: Selector{Local: AnyIPv4, Remote: AnyIPv4}}
+	for want, change := range map[string]func(*Policy){
+		"marks":         func(p *Policy) { p.Mark = Mark{1, 1} },
+		"interface IDs": func(p *Policy) { p.InterfaceID = 1 },
+		"trap policies": func(p *Policy) { p.Action = ActionTrap },
+	} {
+		bad := good
+		change(&bad)
+		err := m.SetPolicies(t.Context(), 1, []Policy{good, bad})
+		require.ErrorIs(t, err, ErrUnsupported)
+		require.ErrorContains(t, err, want)
+		require.Empty(t, m.Policies())
+	}
+}

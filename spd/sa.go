@@ -1,6 +1,7 @@
 package spd
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -110,36 +111,20 @@ type Lifetime struct {
 	HardTime                 time.Duration // since installation; the core's own timers come earlier
 }
 
-// Options are per-Child settings that not every data plane has; see
-// Capabilities.
-type Options struct {
-	MTU         int    // tunnel MTU before encapsulation; 0 for the data plane's default
-	Fragment    int    // fragment inner packets to this size before encapsulation; 0 for never
-	CopyDF      DFMode // what happens to the inner DF bit
-	NoECN       bool   // do not propagate ECN (RFC 6040 compatibility mode)
-	NoDSCP      bool   // do not copy DSCP to the outer header
-	TFCPadding  int    // pad every packet to this size where it fits; 0 for none
-	MarkIn      Mark
-	MarkOut     Mark
-	OutputMark  Mark   // mark given to the encapsulated packet
-	InterfaceID uint32 // XFRM interface (if_id)
-	Offload     string // NIC offload device, empty for none
-	SecurityCtx string // labelled IPsec
-	PerCPU      uint32 // CPU of a per-resource Child SA plus one, 0 for none (RFC 9611)
+// Valid returns nil if the limits can be kept, else an error that wraps
+// [ErrBundle] and names the field: a soft limit above its hard one would never
+// be reached, and the SA would end without a rekey.
+func (l *Lifetime) Valid() error {
+	switch {
+	case l.HardBytes > 0 && l.SoftBytes > l.HardBytes:
+		return fmt.Errorf("%w: SoftBytes %d is above HardBytes %d", ErrBundle, l.SoftBytes, l.HardBytes)
+	case l.HardPackets > 0 && l.SoftPackets > l.HardPackets:
+		return fmt.Errorf("%w: SoftPackets %d is above HardPackets %d", ErrBundle, l.SoftPackets, l.HardPackets)
+	case l.HardTime < 0:
+		return fmt.Errorf("%w: HardTime %v is negative; 0 means no limit", ErrBundle, l.HardTime)
+	}
+	return nil
 }
-
-// DFMode says what an encapsulator does with the outer DF bit (RFC 4301 8.1).
-type DFMode uint8
-
-// DF modes.
-const (
-	DFCopy DFMode = iota
-	DFSet
-	DFClear
-)
-
-// Mark is a packet mark with its mask; a zero mask means no mark.
-type Mark struct{ Value, Mask uint32 }
 
 // An SAID names an installed SA, as the IP header's destination, the protocol
 // and the SPI do on the wire (RFC 4301 4.1).
