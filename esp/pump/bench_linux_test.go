@@ -35,6 +35,7 @@ func BenchmarkTunnel(b *testing.B) {
 		o    tunnelOptions
 	}{
 		{"AES-GCM-16-128", tunnelOptions{mtu: 1420}},
+		{"Parallel", tunnelOptions{mtu: 1420, parallel: 3}},
 		{"Manager's socket", tunnelOptions{mtu: 1420, shared: true}},
 		{"ChaCha20-Poly1305", tunnelOptions{mtu: 1420, sa: chacha}},
 	} {

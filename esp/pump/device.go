@@ -45,16 +45,16 @@ type plainSource struct {
 	list  []esp.Packet
 }
 
-func (s *plainSource) read() ([]esp.Packet, error) {
+func (s *plainSource) read() ([]esp.Packet, bool, error) {
 	n, err := s.dev.Read(s.reads, s.sizes, esp.Headroom)
 	if n == 0 && err != nil && !errors.Is(err, tun.ErrTooManySegments) {
-		return nil, err
+		return nil, false, err
 	}
 	s.list = s.list[:0]
 	for i := range n {
 		s.list = append(s.list, esp.Packet{Buf: s.bufs[i], Start: esp.Headroom, End: esp.Headroom + s.sizes[i]})
 	}
-	return s.list, nil
+	return s.list, false, nil
 }
 
 func (d *plainInner) newSink() sink { return &plainSink{dev: d.dev} }

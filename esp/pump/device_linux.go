@@ -92,7 +92,7 @@ func (s *vnetSource) attempt(fd uintptr) bool {
 	}
 }
 
-func (s *vnetSource) read() ([]esp.Packet, error) {
+func (s *vnetSource) read() ([]esp.Packet, bool, error) {
 	s.list = s.list[:0]
 	if s.more {
 		s.segments()
@@ -103,22 +103,22 @@ func (s *vnetSource) read() ([]esp.Packet, error) {
 			how = s.poll
 		}
 		if s.raw.Read(how) != nil {
-			return nil, os.ErrClosed
+			return nil, false, os.ErrClosed
 		}
 		if s.err != nil {
 			if len(s.list) > 0 && s.err == unix.EAGAIN {
 				break
 			}
 			if len(s.list) == 0 {
-				return nil, closedError(s.err)
+				return nil, false, closedError(s.err)
 			}
 			break
 		}
 		if err := s.packet(s.buf[:s.n]); err != nil && len(s.list) == 0 {
-			return nil, err
+			return nil, false, err
 		}
 	}
-	return s.list, nil
+	return s.list, s.more, nil
 }
 
 // closedError gives the error of a device that went away its usual name.

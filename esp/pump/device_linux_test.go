@@ -85,9 +85,10 @@ func TestDeviceCutsLargePackets(t *testing.T) {
 	want = append(want, small[vnetHeader:])
 	var got [][]byte
 	for len(got) < len(want) {
-		list, err := src.read()
+		list, more, err := src.read()
 		require.NoError(t, err)
 		require.LessOrEqual(t, len(list), slots)
+		require.Equal(t, len(list) == slots, more)
 		for _, p := range list {
 			require.GreaterOrEqual(t, p.Start, esp.Headroom)
 			require.GreaterOrEqual(t, len(p.Buf)-p.End, esp.Tailroom)
@@ -105,7 +106,7 @@ func TestDeviceCompletesChecksums(t *testing.T) {
 	binary.BigEndian.PutUint16(p[36:], offload.Fold(offload.Sum(0, append(slices.Clone(p[12:20]), 0, 6, 0, byte(len(p)-20)))))
 	_, err := theirs.Write(append(vnet(unix.VIRTIO_NET_HDR_F_NEEDS_CSUM, 0, 0, 20, 16), p...))
 	require.NoError(t, err)
-	list, err := inner.newSource().read()
+	list, _, err := inner.newSource().read()
 	require.NoError(t, err)
 	require.Equal(t, want, list[0].Bytes())
 }
@@ -125,7 +126,7 @@ func TestDeviceRefusesNonsense(t *testing.T) {
 	} {
 		_, err := theirs.Write(p)
 		require.NoError(t, err)
-		_, err = src.read()
+		_, _, err = src.read()
 		require.Error(t, err, name)
 	}
 }
@@ -168,7 +169,7 @@ func TestNoAllocations(t *testing.T) {
 	defer out.Close()
 	defer in.Close()
 
-	p := &Pump{engine: out, inner: inner}
+	p := &Pump{engine: out, inner: inner, parallel: 1}
 	p.writers.Store(&writers{udp: new(discard)})
 	src, snd := inner.newSource(), &sender{sink: inner.newSink()}
 	large := append(append(vnet(1, unix.VIRTIO_NET_HDR_GSO_TCPV4, 1380, 20, 16), tcpHeader(7)...), data(60000)...)
@@ -176,7 +177,7 @@ func TestNoAllocations(t *testing.T) {
 		if _, err := theirs.Write(large); err != nil {
 			t.Fatal(err)
 		}
-		list, err := src.read()
+		list, _, err := src.read()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -188,7 +189,7 @@ func TestNoAllocations(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(100, pass), "outbound")
 	require.EqualValues(t, 102*44, p.stats.sent.Load())
 
-	q := &Pump{engine: in, inner: inner}
+	q := &Pump{engine: in, inner: inner, parallel: 1}
 	q.pool.New = func() any { return &receiver{sink: inner.newSink()} }
 	local, remote := netip.MustParseAddrPort("192.0.2.2:4500"), netip.MustParseAddrPort("192.0.2.1:4500")
 	// Other packets each time: their numbers count.
@@ -199,7 +200,7 @@ func TestNoAllocations(t *testing.T) {
 		if _, err := theirs.Write(large); err != nil {
 			t.Fatal(err)
 		}
-		list, err := src.read()
+		list, _, err := src.read()
 		require.NoError(t, err)
 		out.Outbound(&snd.batch, list...)
 		for _, d := range snd.batch.Datagrams {

@@ -30,7 +30,11 @@ func (p *Pump) receive(local, remote netip.AddrPort, tos byte, udp bool, packets
 	p.stats.received.Add(uint64(len(packets)))
 	r.batch.Reset()
 	p.engine.Inbound(&r.batch, r.list...)
-	p.deliver(r.sink, r.batch.Packets)
+	if p.parallel > 1 {
+		p.handOver(r.batch.Packets)
+	} else {
+		p.deliver(r.sink, r.batch.Packets)
+	}
 	clear(r.list)
 	r.list = r.list[:0]
 	p.pool.Put(r)

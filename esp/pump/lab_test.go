@@ -34,8 +34,10 @@ type tunnelOptions struct {
 	raw    bool // as protocol 50
 	shared bool // through the sockets of a Manager
 	mtu    int  // of the TUN devices
-	sa     spd.SA
-	bundle func(*spd.Bundle)
+
+	parallel int
+	sa       spd.SA
+	bundle   func(*spd.Bundle)
 }
 
 // tunnel joins two sites: 10.3.0.1 and fd00:3::1 at a, 10.3.0.2 and fd00:3::2
@@ -54,7 +56,7 @@ func tunnel(t testing.TB, a, b *lab.Site, o tunnelOptions) (ga, gb *gateway) {
 		}
 		g.outer = netip.AddrPortFrom(addr, 4500)
 		dev := g.site.CreateTUN("tun0", o.mtu)
-		p, err := pump.New(pump.Config{Engine: g.engine, TUN: dev})
+		p, err := pump.New(pump.Config{Engine: g.engine, TUN: dev, Parallel: o.parallel})
 		require.NoError(t, err)
 		g.pump = p
 		g.site.Do(func() {

@@ -92,12 +92,12 @@ type end struct {
 	net    spd.TrafficSelector
 }
 
-func newEnd(t testing.TB, network string, cfg esp.Config) *end {
+func newEnd(t testing.TB, network string, cfg esp.Config, parallel int) *end {
 	e := &end{t: t, dev: newMemoryTUN(8), engine: esp.New(cfg), net: spd.FromPrefix(netip.MustParsePrefix(network))}
 	var err error
 	e.udp, err = pump.ListenUDP(netip.MustParseAddrPort("127.0.0.1:0"))
 	require.NoError(t, err)
-	e.pump, err = pump.New(pump.Config{Engine: e.engine, TUN: e.dev})
+	e.pump, err = pump.New(pump.Config{Engine: e.engine, TUN: e.dev, Parallel: parallel})
 	require.NoError(t, err)
 	e.pump.SetWriter(e.udp)
 	served := make(chan error, 1)
@@ -112,8 +112,10 @@ func newEnd(t testing.TB, network string, cfg esp.Config) *end {
 }
 
 // newEnds returns two gateways that have policies for each other, and no SAs.
-func newEnds(t testing.TB, cfg esp.Config) (a, b *end) {
-	a, b = newEnd(t, "10.1.0.0/16", cfg), newEnd(t, "10.2.0.0/16", cfg)
+func newEnds(t testing.TB, cfg esp.Config) (a, b *end) { return newParallelEnds(t, cfg, 0) }
+
+func newParallelEnds(t testing.TB, cfg esp.Config, parallel int) (a, b *end) {
+	a, b = newEnd(t, "10.1.0.0/16", cfg, parallel), newEnd(t, "10.2.0.0/16", cfg, parallel)
 	for _, e := range []*end{a, b} {
 		peer := a
 		if e == a {

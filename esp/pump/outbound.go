@@ -13,29 +13,51 @@ import (
 func (p *Pump) readDevice() {
 	src := p.inner.newSource()
 	out := &sender{sink: p.inner.newSink()}
-	failures := 0
+	more := false
 	for {
-		list, err := src.read()
+		if !more {
+			p.reading.Lock()
+		}
+		var list []esp.Packet
+		var err error
+		list, more, err = src.read()
 		if err != nil {
-			if p.closing.Load() || errors.Is(err, os.ErrClosed) {
-				p.end(nil)
-				return
-			}
-			// A single packet may be at fault; the device is when nothing
-			// else comes.
-			p.stats.deviceErrors.Add(1)
-			if failures++; failures == maxFailures {
-				p.end(fmt.Errorf("pump: reading the TUN device: %w", err))
+			ended := p.readFailed(err)
+			more = false
+			p.reading.Unlock()
+			if ended {
 				return
 			}
 			continue
 		}
-		failures = 0
+		p.failures = 0
+		p.protecting.Lock()
+		if !more {
+			p.reading.Unlock()
+		}
 		p.stats.fromDevice.Add(uint64(len(list)))
 		out.batch.Reset()
 		p.engine.Outbound(&out.batch, list...)
+		p.sending.Lock()
+		p.protecting.Unlock()
 		p.send(out)
+		p.sending.Unlock()
 	}
+}
+
+// readFailed reports whether the device is at its end.
+func (p *Pump) readFailed(err error) bool {
+	if p.closing.Load() || errors.Is(err, os.ErrClosed) {
+		p.end(nil)
+		return true
+	}
+	// A single packet may be at fault; the device is when nothing else comes.
+	p.stats.deviceErrors.Add(1)
+	if p.failures++; p.failures < maxFailures {
+		return false
+	}
+	p.end(fmt.Errorf("pump: reading the TUN device: %w", err))
+	return true
 }
 
 // maxFailures is how many reads of the device may fail one after the other.

@@ -2,7 +2,9 @@ package pump
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -19,6 +21,12 @@ type Config struct {
 	// TUN is the device of the inner network. It becomes the pump's, which
 	// reads its events too and closes it.
 	TUN tun.Device
+	// Parallel is how many processors one direction may use, 1 to 3: packets
+	// pass through reading, protecting and writing in their order, and batches
+	// may be in different ones of these steps at the same time. 0 means as many
+	// as there are processors to spare: 1 with up to three, since handing on
+	// costs too.
+	Parallel int
 }
 
 // Writer sends ESP packets in UDP: the Manager of the root package, or a
@@ -35,6 +43,14 @@ type Pump struct {
 	dev    tun.Device
 	inner  inner
 
+	parallel int
+
+	// Who reads from the device holds reading, takes protecting before
+	// giving it up, and so on: so batches cannot overtake each other.
+	reading, protecting, sending sync.Mutex
+	failures                     int // of reading
+	delivery                     delivery
+
 	writers atomic.Pointer[writers]
 	setting sync.Mutex
 	pool    sync.Pool // of *receiver
@@ -48,6 +64,9 @@ type Pump struct {
 	running sync.WaitGroup
 	err     error // why it ended
 }
+
+// maxParallel is the number of steps.
+const maxParallel = 3
 
 type writers struct {
 	udp outer.Writer
@@ -63,8 +82,9 @@ type inner interface {
 // A source is for one goroutine.
 type source interface {
 	// read waits for packets and returns them, with room around them. They
-	// are valid until the next call.
-	read() ([]esp.Packet, error)
+	// are valid until the next call. more says that others which came before
+	// anything that is still in the device will be returned then.
+	read() (list []esp.Packet, more bool, err error)
 }
 
 // A sink is for one goroutine at a time.
@@ -82,8 +102,14 @@ func New(cfg Config) (*Pump, error) {
 	if cfg.TUN == nil {
 		return nil, errors.New("pump: Config.TUN is nil; make one with tun.CreateTUN of golang.zx2c4.com/wireguard/tun")
 	}
+	switch {
+	case cfg.Parallel < 0 || cfg.Parallel > maxParallel:
+		return nil, fmt.Errorf("pump: Config.Parallel is %d; use 1 to %d, or 0 for what the processors suggest", cfg.Parallel, maxParallel)
+	case cfg.Parallel == 0:
+		cfg.Parallel = max(1, min(runtime.GOMAXPROCS(0)-2, maxParallel))
+	}
 	p := &Pump{
-		engine: cfg.Engine, dev: cfg.TUN,
+		engine: cfg.Engine, dev: cfg.TUN, parallel: cfg.Parallel,
 		quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	var err error
@@ -92,7 +118,13 @@ func New(cfg Config) (*Pump, error) {
 	}
 	p.writers.Store(new(writers))
 	p.pool.New = func() any { return &receiver{sink: p.inner.newSink()} }
-	p.running.Go(p.readDevice)
+	for range p.parallel {
+		p.running.Go(p.readDevice)
+	}
+	if p.parallel > 1 {
+		p.delivery.init()
+		p.running.Go(p.deliverParcels)
+	}
 	p.running.Go(p.releaseHeld)
 	p.running.Go(p.readEvents)
 	go func() {

@@ -3,6 +3,7 @@ package pump_test
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net/netip"
 	"runtime"
 	"testing"
@@ -28,7 +29,13 @@ func next[T any](t testing.TB, c <-chan T) T {
 }
 
 func TestPacketsPassInOrder(t *testing.T) {
-	a, b := newEnds(t, esp.Config{})
+	for parallel := 1; parallel <= 3; parallel++ {
+		t.Run(fmt.Sprintf("parallel=%d", parallel), func(t *testing.T) { testOrder(t, parallel) })
+	}
+}
+
+func testOrder(t *testing.T, parallel int) {
+	a, b := newParallelEnds(t, esp.Config{}, parallel)
 	install(t, a, b, 0x1001)
 	install(t, b, a, 0x2001)
 	const n = 500
@@ -153,9 +160,15 @@ func TestHandleESPWithoutRoom(t *testing.T) {
 }
 
 func TestCloseLeavesNothing(t *testing.T) {
+	for parallel := 1; parallel <= 3; parallel++ {
+		t.Run(fmt.Sprintf("parallel=%d", parallel), func(t *testing.T) { testClose(t, parallel) })
+	}
+}
+
+func testClose(t *testing.T, parallel int) {
 	before := runtime.NumGoroutine()
 	t.Run("run", func(t *testing.T) {
-		a, b := newEnds(t, esp.Config{})
+		a, b := newParallelEnds(t, esp.Config{}, parallel)
 		install(t, a, b, 0x1001)
 		for i := range uint32(100) {
 			a.dev.toPump <- udpPacket("10.1.0.1", "10.2.0.1", 100, i)
@@ -213,4 +226,6 @@ func TestNewRefuses(t *testing.T) {
 	require.ErrorContains(t, err, "TUN")
 	_, err = pump.New(pump.Config{Engine: e, TUN: newMemoryTUN(0)})
 	require.ErrorContains(t, err, "batch size")
+	_, err = pump.New(pump.Config{Engine: e, TUN: newMemoryTUN(1), Parallel: 4})
+	require.ErrorContains(t, err, "Parallel")
 }

@@ -19,6 +19,7 @@ func TestTunnel(t *testing.T) {
 	}{
 		{"UDP over IPv4", tunnelOptions{mtu: 1420}},
 		{"UDP over IPv6", tunnelOptions{mtu: 1400, outer6: true}},
+		{"several processors", tunnelOptions{mtu: 1420, parallel: 3}},
 		{"a Manager's socket", tunnelOptions{mtu: 1420, shared: true}},
 		{"protocol 50 over IPv4", tunnelOptions{mtu: 1420, raw: true}},
 		{"protocol 50 over IPv6", tunnelOptions{mtu: 1400, raw: true, outer6: true}},
