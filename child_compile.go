@@ -49,7 +49,16 @@ func (c *compiler) childSA(cfg *Peer, p *peer, in *Child, name string) (*peerChi
 	if pc.start == StartDefault {
 		pc.start = StartNone
 	}
-	var err error
+	err := in.Options.Valid()
+	if err == nil {
+		err = c.caps.CheckOptions(&in.Options)
+	}
+	if err != nil {
+		return nil, inField("Options", err)
+	}
+	if err = in.Volume.Valid(); err != nil {
+		return nil, inField("Volume", err)
+	}
 	if out.Local, out.LocalDynamic, err = parseSelectors(in.Local); err != nil {
 		return nil, inField("Local", err)
 	}
@@ -70,6 +79,8 @@ func (c *compiler) childSA(cfg *Peer, p *peer, in *Child, name string) (*peerChi
 		return nil, configError("ReplayWindow", "%d is more than data plane %q has, %d", in.ReplayWindow, c.caps.Name, c.caps.MaxReplay)
 	case in.Rekey > 0 && in.Lifetime > 0 && in.Lifetime <= in.Rekey:
 		return nil, configError("Lifetime", "%v is not longer than Rekey, %v; the SA would end before it is replaced", in.Lifetime, in.Rekey)
+	case in.Mode > spd.ModeTransport:
+		return nil, configError("Mode", "%d is unknown; use ModeTunnel or ModeTransport", in.Mode)
 	case in.ReqID > maxConfiguredReqID:
 		return nil, configError("ReqID", "%d is too large; use 1 to %d, or 0", in.ReqID, maxConfiguredReqID)
 	}

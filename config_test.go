@@ -50,11 +50,19 @@ func TestConfigErrors(t *testing.T) {
 		`Children[0] "net": Start: a trap needs fixed selectors`:                     func(_ *Config, p *Peer) { p.Start, p.Children[0].Local = StartTrap, nil },
 		`Children[0] "net": Lifetime: 1m0s is not longer than Rekey`:                 func(_ *Config, p *Peer) { p.Children[0].Rekey, p.Children[0].Lifetime = time.Hour, time.Minute },
 		`Children[0] "net": ReqID: 20000 is too large`:                               func(_ *Config, p *Peer) { p.Children[0].ReqID = 20000 },
-		`Start: is StartAlways, but Remote is empty`:                                 func(_ *Config, p *Peer) { p.Start, p.Remote = StartAlways, "" },
-		`DeadAction: the peer cannot be called again`:                                func(_ *Config, p *Peer) { p.DeadAction, p.Remote = ActionRestart, "" },
-		`Timing.Lifetime: 1m0s is not longer than Timing.Rekey`:                      func(_ *Config, p *Peer) { p.Timing.Rekey, p.Timing.Lifetime = time.Hour, time.Minute },
-		`Timing.Jitter: 2 is out of range; use 0 to 1`:                               func(_ *Config, p *Peer) { p.Timing.Jitter = 2 },
-		`BackoffMax: 1s is less than Backoff, 1m0s`:                                  func(_ *Config, p *Peer) { p.Backoff, p.BackoffMax = time.Minute, time.Second },
+		`Children[0] "net": Mode: 7 is unknown`:                                      func(_ *Config, p *Peer) { p.Children[0].Mode = 7 },
+		`Children[0] "net": Options: spd: invalid bundle: MTU -1 is not`:             func(_ *Config, p *Peer) { p.Children[0].Options.MTU = -1 },
+		`Children[0] "net": Options: spd: not supported by this data plane: poor: offload`: func(c *Config, p *Peer) {
+			c.DataPlane, p.Children[0].Options.Offload = plain, "eth0"
+		},
+		`Children[0] "net": Volume: spd: invalid bundle: SoftBytes 2 is above`: func(_ *Config, p *Peer) {
+			p.Children[0].Volume = spd.Lifetime{SoftBytes: 2, HardBytes: 1}
+		},
+		`Start: is StartAlways, but Remote is empty`:            func(_ *Config, p *Peer) { p.Start, p.Remote = StartAlways, "" },
+		`DeadAction: the peer cannot be called again`:           func(_ *Config, p *Peer) { p.DeadAction, p.Remote = ActionRestart, "" },
+		`Timing.Lifetime: 1m0s is not longer than Timing.Rekey`: func(_ *Config, p *Peer) { p.Timing.Rekey, p.Timing.Lifetime = time.Hour, time.Minute },
+		`Timing.Jitter: 2 is out of range; use 0 to 1`:          func(_ *Config, p *Peer) { p.Timing.Jitter = 2 },
+		`BackoffMax: 1s is less than Backoff, 1m0s`:             func(_ *Config, p *Peer) { p.Backoff, p.BackoffMax = time.Minute, time.Second },
 	} {
 		c := Config{DataPlane: newPlane()}
 		p := clientPeer()
