@@ -77,6 +77,16 @@ func (sa *ikeSA) choosePeer(m *message.Message) (*Peer, error) {
 	}
 	peer, err := s.ep.peers.choose(s.path, s.remoteID, local)
 	if err != nil {
+		// Perhaps a distinguished name that was sent as a domain name.
+		remote := ike.RepairDN(s.remoteID)
+		if local != nil {
+			own := ike.RepairDN(*local)
+			local = &own
+		}
+		if p, err := s.ep.peers.choose(s.path, remote, local); err == nil && p.Quirks.DNAsFQDN {
+			s.remoteID = remote
+			return p, nil
+		}
 		return nil, &AuthError{ID: s.remoteID, Err: err}
 	}
 	return peer, nil

@@ -342,13 +342,13 @@ func (c *Child) lifeOf(p *Peer) *child.Config {
 		l.Rekey = time.Hour
 	}
 	if l.Lifetime == 0 && l.Rekey > 0 {
-		l.Lifetime = l.Rekey + l.Rekey/10
+		l.Lifetime = tenthMore(l.Rekey)
 	}
 	if l.Jitter == 0 {
 		l.Jitter = 0.1
 	}
 	if l.Volume.HardTime == 0 && l.Lifetime > 0 {
-		l.Volume.HardTime = l.Lifetime + l.Lifetime/10 // a backstop behind our own timer
+		l.Volume.HardTime = tenthMore(l.Lifetime) // a backstop behind our own timer
 	}
 	return l
 }

@@ -85,6 +85,14 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
+// tenthMore returns d and a tenth of it, or d where that is too long to count.
+func tenthMore(d time.Duration) time.Duration {
+	if more := d + d/10; more > d {
+		return more
+	}
+	return max(d, 0)
+}
+
 func (t Timing) withDefaults() Timing {
 	def := func(v *time.Duration, d time.Duration) {
 		if *v == 0 {
@@ -99,7 +107,7 @@ func (t Timing) withDefaults() Timing {
 	def(&t.Keepalive, 20*time.Second)
 	def(&t.DeleteWait, t.RetransmitMax)
 	if t.Lifetime == 0 && t.Rekey > 0 {
-		t.Lifetime = t.Rekey + t.Rekey/10
+		t.Lifetime = tenthMore(t.Rekey)
 	}
 	if t.RetransmitFactor == 0 {
 		t.RetransmitFactor = 1.8
