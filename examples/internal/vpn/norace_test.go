@@ -1,0 +1,5 @@
+//go:build !race
+
+package vpn_test
+
+const raceEnabled = false

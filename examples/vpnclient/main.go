@@ -1,0 +1,103 @@
+// Vpnclient connects this host, or the network behind it, with an IKEv2
+// gateway, through a TUN device. It needs Linux and root.
+//
+//	vpnclient -server vpn.example.org -id alice@example.org -psk-file psk
+//	vpnclient -server vpn.example.org -cert alice.pem -key alice.key -ca ca.pem -remote-subnet 10.1.0.0/16
+//	vpnclient -server gw.example.org -id b.example.org -psk-file psk -local-subnet 10.2.0.0/16 -remote-subnet 10.1.0.0/16
+//
+// The first sends everything through the tunnel, the second what is for the
+// gateway's network, with an address that the gateway gives; the third joins
+// two networks. When it ends, by an interrupt or an error, everything is as it
+// was before.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/racoon3/racoon"
+	"github.com/racoon3/racoon/examples/internal/vpn"
+	"github.com/racoon3/racoon/ike"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Stderr)
+	switch {
+	case err == nil || errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, errUsage):
+		fmt.Fprintln(os.Stderr, "vpnclient:", err)
+		os.Exit(2)
+	default:
+		fmt.Fprintln(os.Stderr, "vpnclient:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, logTo io.Writer) error {
+	o, err := parse(args, logTo)
+	if err != nil {
+		return err
+	}
+	logger := slog.New(slog.NewTextHandler(logTo, &slog.HandlerOptions{Level: o.level}))
+	sockets, err := vpn.MarkedSockets()
+	if err != nil {
+		return fmt.Errorf("opening the sockets: %w", err)
+	}
+	t, err := vpn.Start(racoon.Config{
+		Peers: []racoon.Peer{o.peer}, Listen: sockets, Resolver: vpn.MarkedResolver(), Logger: logger,
+	}, o.device, vpn.MTU(o.mtu, 0))
+	if err != nil {
+		vpn.CloseSockets(sockets)
+		return err
+	}
+	err = follow(ctx, t, o, logger)
+	return errors.Join(err, t.Close())
+}
+
+// follow keeps this host's network as the session needs it, until ctx ends.
+func follow(ctx context.Context, t *vpn.Tunnel, o *options, logger *slog.Logger) error {
+	n := &network{tunnel: t, options: o, log: logger}
+	events := t.Subscribe(context.WithoutCancel(ctx))
+	s, err := t.Initiate(ctx, o.peer.Name)
+	if err == nil {
+		err = n.configure(s)
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			logger.Info("closing")
+			// The network is taken back after the session has ended.
+			return nil
+		case <-t.Failed():
+			return t.Wait(ctx)
+		case ev, ok := <-events:
+			if !ok {
+				return t.Wait(ctx)
+			}
+			if _, up := ev.(ike.ChildUp); !up {
+				continue
+			}
+			// The session may be another one, with another address.
+			if s := t.Session(ev.Header().Session); s != nil {
+				if err := n.configure(s); err != nil {
+					return err
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/racoon3/racoon"
+	"github.com/racoon3/racoon/examples/internal/vpn"
+	"github.com/racoon3/racoon/internal/route"
+)
+
+// network is what the session has made of this host's network.
+type network struct {
+	tunnel    *vpn.Tunnel
+	options   *options
+	log       *slog.Logger
+	addresses []netip.Prefix
+	subnets   []netip.Prefix
+	server    netip.Addr
+}
+
+// configure gives the device the session's addresses and routes. What has not
+// changed since the last session is left alone: while there is no session, the
+// routes keep packets from passing beside the tunnel.
+func (n *network) configure(s *racoon.Session) error {
+	var addresses, subnets []netip.Prefix
+	if cfg := s.Info().Config; cfg != nil && n.options.peer.RequestAddress {
+		for _, a := range cfg.Addresses {
+			addresses = append(addresses, netip.PrefixFrom(a.Addr(), a.Addr().BitLen()))
+		}
+		n.log.Info("the gateway gives", "addresses", cfg.Addresses, "dns", cfg.DNS, "domains", cfg.Domains)
+	}
+	for _, c := range s.ChildSAs() {
+		for _, ts := range c.RemoteTS {
+			for p := range ts.Prefixes() {
+				if !slices.Contains(subnets, p) {
+					subnets = append(subnets, p)
+				}
+			}
+		}
+	}
+	if n.options.peer.RequestAddress && len(addresses) == 0 {
+		return errors.New("the gateway has given no address; with -local-subnet none is needed")
+	}
+	if len(subnets) == 0 {
+		return nil // a session whose Child SA is still to come
+	}
+	changes := n.tunnel.Changes
+	for _, a := range addresses {
+		if err := changes.AddAddress(n.tunnel.Device, a); err != nil {
+			return err
+		}
+	}
+	for _, a := range n.addresses {
+		if !slices.Contains(addresses, a) {
+			if err := changes.RemoveAddress(n.tunnel.Device, a); err != nil {
+				return err
+			}
+		}
+	}
+	n.addresses = addresses
+	server := s.Path().Remote.Addr()
+	if slices.Equal(subnets, n.subnets) && server == n.server {
+		return nil
+	}
+	n.subnets, n.server = subnets, server
+	return n.route()
+}
+
+// route sends the subnets into the tunnel.
+func (n *network) route() error {
+	changes, err := n.tunnel.NewRoutes()
+	if err != nil {
+		return err
+	}
+	way, err := changes.Lookup(n.server)
+	if err != nil {
+		return err
+	}
+	if link, err := net.InterfaceByName(way.Link); err == nil {
+		n.tunnel.Engine.SetPathMTU(n.server, min(link.MTU, 65535))
+		if err := changes.SetUp(n.tunnel.Device, vpn.MTU(n.options.mtu, link.MTU)); err != nil {
+			return err
+		}
+	}
+	if len(n.options.local.List) > 0 {
+		if err := vpn.Forward(changes, n.options.local.List); err != nil {
+			return err
+		}
+	}
+	t := route.Tunnel{
+		Link: n.tunnel.Device, Prefixes: n.subnets, Src: n.options.local.OwnAddresses(), Outer: n.server,
+		Marked: n.options.escape == "mark" || n.options.escape == "auto" && !route.StrictReversePath(way.Link),
+	}
+	for _, a := range n.addresses {
+		t.Addresses = append(t.Addresses, a.Addr())
+	}
+	if err := changes.AddTunnel(t); err != nil {
+		return err
+	}
+	n.log.Info("tunnel is ready", "device", n.tunnel.Device, "subnets", n.subnets, "server", n.server, "marked", t.Marked)
+	return nil
+}

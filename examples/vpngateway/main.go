@@ -1,0 +1,82 @@
+// Vpngateway is an IKEv2 gateway for many clients, or for the gateways of other
+// networks, behind a TUN device. It needs Linux and root.
+//
+//	vpngateway -id vpn.example.org -psk-file psk -pool 10.99.0.0/24 -local-subnet 10.1.0.0/16
+//	vpngateway -cert gw.pem -key gw.key -ca ca.pem -pool 10.99.0.0/24,2001:db8:99::/112 -dns 10.1.0.53
+//	vpngateway -id a.example.org -remote-id b.example.org -psk-file psk -local-subnet 10.1.0.0/16 -remote-subnet 10.2.0.0/16
+//
+// The first two give addresses to clients: of any system that speaks IKEv2 with
+// a pre-shared key or certificates, such as vpnclient. The third joins a
+// network with another. Where clients may reach the internet through the
+// gateway, translating their addresses is the firewall's affair. When it ends,
+// by an interrupt or an error, everything is as it was before.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/racoon3/racoon"
+	"github.com/racoon3/racoon/examples/internal/vpn"
+	"github.com/racoon3/racoon/internal/route"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Stderr)
+	switch {
+	case err == nil || errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, errUsage):
+		fmt.Fprintln(os.Stderr, "vpngateway:", err)
+		os.Exit(2)
+	default:
+		fmt.Fprintln(os.Stderr, "vpngateway:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, logTo io.Writer) error {
+	o, err := parse(args, logTo)
+	if err != nil {
+		return err
+	}
+	logger := slog.New(slog.NewTextHandler(logTo, &slog.HandlerOptions{Level: o.level}))
+	t, err := vpn.Start(racoon.Config{Peers: []racoon.Peer{o.peer}, Listen: o.listen, Logger: logger}, o.device, vpn.MTU(o.mtu, 0))
+	if err != nil {
+		return err
+	}
+	if err = serve(ctx, t, o, logger); ctx.Err() != nil {
+		logger.Info("closing")
+	}
+	return errors.Join(err, t.Close())
+}
+
+// serve makes the clients, or the networks behind the peers, reachable, until
+// ctx ends.
+func serve(ctx context.Context, t *vpn.Tunnel, o *options, logger *slog.Logger) error {
+	if err := vpn.Forward(t.Changes, o.local.List); err != nil {
+		return err
+	}
+	own := o.local.OwnAddresses()
+	for _, p := range append(o.pool.List, o.remote.List...) {
+		r := route.Route{Dst: p, Link: t.Device}
+		for _, a := range own {
+			if a.Is4() == p.Addr().Is4() {
+				r.Src = a
+			}
+		}
+		if err := t.Changes.AddRoute(r); err != nil {
+			return err
+		}
+	}
+	logger.Info("gateway is ready", "device", t.Device, "local", o.local.String(), "pool", o.pool.String(), "remote", o.remote.String())
+	return t.Wait(ctx)
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/racoon3/racoon"
+	"github.com/racoon3/racoon/examples/internal/vpn"
+)
+
+var errUsage = errors.New("wrong use (-h lists the flags)")
+
+// options are the flags, checked.
+type options struct {
+	peer                racoon.Peer
+	listen              []racoon.Listen
+	local, remote, pool vpn.Prefixes
+	device              string
+	mtu                 int
+	level               slog.Level
+}
+
+func parse(args []string, out io.Writer) (*options, error) {
+	o := &options{local: vpn.Prefixes{List: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}}}
+	// ESP goes in UDP always: every peer can, and every way lets it pass.
+	o.peer = racoon.Peer{Name: "peers", ForceEncap: true}
+	fs := flag.NewFlagSet("vpngateway", flag.ContinueOnError)
+	fs.SetOutput(io.Discard) // errors are main's to print
+	var creds vpn.Credentials
+	var dns, listen string
+	verbose := false
+	fs.StringVar(&listen, "listen", "", "`address` to serve on (default: all), with UDP ports 500 and 4500")
+	creds.Define(fs, "*", "what peers must be called, such as *@example.org; * is anybody who proves a name")
+	fs.Var(&o.local, "local-subnet", "`networks` that peers reach through this gateway, with commas between")
+	fs.Var(&o.pool, "pool", "`networks` to give clients addresses from")
+	fs.StringVar(&dns, "dns", "", "name servers to tell clients, with commas between")
+	fs.Var(&o.remote, "remote-subnet", "`networks` behind the peers, instead of -pool")
+	vpn.DefineDevice(fs, &o.device, &o.mtu)
+	fs.BoolVar(&verbose, "v", false, "log more")
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			fs.SetOutput(out)
+			fmt.Fprintf(out, "Usage of %s:\n", fs.Name())
+			fs.PrintDefaults()
+			return nil, err
+		}
+		return nil, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	if verbose {
+		o.level = slog.LevelDebug
+	}
+	if err := o.check(fs, &creds, listen, dns); err != nil {
+		return nil, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	return o, nil
+}
+
+// check finishes the options. Errors name the flag and the fix.
+func (o *options) check(fs *flag.FlagSet, creds *vpn.Credentials, listen, dns string) error {
+	switch {
+	case fs.NArg() > 0:
+		return fmt.Errorf("unexpected %q; everything is said with flags", strings.Join(fs.Args(), " "))
+	case len(o.pool.List) == 0 && len(o.remote.List) == 0:
+		return errors.New("-pool: is missing; say where clients' addresses come from, such as -pool 10.99.0.0/24, or what is behind the peers with -remote-subnet")
+	case len(o.pool.List) > 0 && len(o.remote.List) > 0:
+		return errors.New("-remote-subnet: cannot be combined with -pool, as then any client could claim to be that network; run two gateways on two addresses, see -listen")
+	case len(o.local.List) == 0:
+		return errors.New("-local-subnet: is empty; leave it out to let peers reach everything")
+	case dns != "" && len(o.pool.List) == 0:
+		return errors.New("-dns: is for clients that get an address; give -pool too")
+	}
+	if err := vpn.CheckDevice(o.device, o.mtu); err != nil {
+		return err
+	}
+	for _, n := range o.remote.List {
+		if n.Bits() == 0 {
+			return fmt.Errorf("-remote-subnet: %v would lead everything into the tunnel; name the networks behind the peers", n)
+		}
+	}
+	if listen != "" {
+		a, err := netip.ParseAddr(listen)
+		if err != nil {
+			return fmt.Errorf("-listen: %q is not an IP address; leave it out to serve on all", listen)
+		}
+		for _, port := range []string{"500", "4500"} {
+			o.listen = append(o.listen, racoon.Listen{Address: net.JoinHostPort(a.String(), port)})
+		}
+	}
+	if err := creds.Apply(&o.peer); err != nil {
+		return err
+	}
+	o.peer.Children = []racoon.Child{{Name: "net", Local: o.local.Strings(), Remote: o.remote.Strings()}}
+	if len(o.pool.List) > 0 {
+		if err := o.addPool(dns); err != nil {
+			return err
+		}
+	}
+	return vpn.CheckPeer(o.peer)
+}
+
+// addPool gives addresses to clients, but not this host's own.
+func (o *options) addPool(dns string) error {
+	cfg := racoon.PoolConfig{Addresses: o.pool.Strings()}
+	for _, s := range strings.FieldsFunc(dns, func(r rune) bool { return r == ',' }) {
+		a, err := netip.ParseAddr(s)
+		if err != nil {
+			return fmt.Errorf("-dns: %q is not an IP address", s)
+		}
+		cfg.DNS = append(cfg.DNS, a)
+	}
+	for _, n := range o.local.List {
+		if n.Bits() > 0 {
+			cfg.Subnets = append(cfg.Subnets, n)
+		}
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return err
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok {
+			cfg.Exclude = append(cfg.Exclude, n.IP.String())
+		}
+	}
+	pool, err := racoon.NewPool(cfg)
+	if err != nil {
+		return fmt.Errorf("-pool: %w", err)
+	}
+	o.peer.Assign = pool
+	return nil
+}
