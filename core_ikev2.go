@@ -13,7 +13,7 @@ type ikev2Core struct{ *ikev2.Endpoint }
 func (m *Manager) newIKEv2(tag uint8, ps *peerSet) (core, error) {
 	e, err := ikev2.NewEndpoint(ikev2.Config{
 		Rand: m.cfg.Rand, DataPlane: m.cfg.DataPlane, Tag: tag, Authorize: m.authorize, Narrow: m.narrow,
-		Limits: m.cfg.Limits, Load: &m.load, VendorIDs: m.cfg.VendorIDs, Trace: m.cfg.Trace,
+		Limits: shareOf(m.cfg.Limits, m.cfg.Workers), Load: &m.load, VendorIDs: m.cfg.VendorIDs, Trace: m.cfg.Trace,
 	})
 	if err != nil {
 		return nil, err
@@ -31,4 +31,17 @@ func (c ikev2Core) Initiate(now time.Time, in initiation) (ike.SessionID, error)
 
 func (c ikev2Core) SetPeer(now time.Time, s ike.SessionID, p *peer) error {
 	return c.Endpoint.SetPeer(now, s, p.v2)
+}
+
+// shareOf is one worker's part of the limits that a core counts for itself;
+// half-open SAs are counted for all together. A share is rounded up, and a
+// handshake's worker is its peer's choice of an SPI, so a single address may
+// find its limit a little early or late.
+func shareOf(l ikev2.Limits, workers int) ikev2.Limits {
+	for _, v := range []*int{&l.Sessions, &l.HalfOpenPerIP} {
+		if *v > 0 {
+			*v = (*v + workers - 1) / workers
+		}
+	}
+	return l
 }
