@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
+
+	"github.com/racoon3/racoon/esp/internal/offload"
 )
 
 // queue holds packets between the stack and the goroutine that sends them.
@@ -12,9 +14,18 @@ type queue struct {
 	signal chan struct{} // has a token when there are packets
 
 	mu     sync.Mutex
-	list   []*stack.PacketBuffer
-	spare  []*stack.PacketBuffer
+	list   []queued
+	spare  []queued
 	closed bool
+}
+
+// queued is a packet that shares its payload with the stack, but not its
+// headers: when TCP sends a segment again, it writes them to the same memory.
+type queued struct {
+	header  [offload.MaxHeader]byte
+	size    int // of header
+	upper   int // where its transport header begins
+	payload *stack.PacketBuffer
 }
 
 func (q *queue) init(max int) {
@@ -22,8 +33,8 @@ func (q *queue) init(max int) {
 	q.signal = make(chan struct{}, 1)
 }
 
-// put queues copies, which share the payload, and returns how many found
-// room; -1 if the queue is closed.
+// put queues packets and returns how many found room; -1 if the queue is
+// closed.
 func (q *queue) put(pkts []*stack.PacketBuffer) int {
 	q.mu.Lock()
 	if q.closed {
@@ -33,7 +44,7 @@ func (q *queue) put(pkts []*stack.PacketBuffer) int {
 	n := min(len(pkts), q.max-len(q.list))
 	first := len(q.list) == 0
 	for _, p := range pkts[:n] {
-		q.list = append(q.list, p.Clone())
+		q.add(p)
 	}
 	q.mu.Unlock()
 	if first && n > 0 {
@@ -45,8 +56,20 @@ func (q *queue) put(pkts []*stack.PacketBuffer) int {
 	return n
 }
 
+func (q *queue) add(p *stack.PacketBuffer) {
+	if n := len(q.list); n < cap(q.list) {
+		q.list = q.list[:n+1]
+	} else {
+		q.list = append(q.list, queued{})
+	}
+	e := &q.list[len(q.list)-1]
+	e.upper = copy(e.header[:], p.NetworkHeader().Slice())
+	e.size = e.upper + copy(e.header[e.upper:], p.TransportHeader().Slice())
+	e.payload = p.Clone()
+}
+
 // take returns all packets. The list is the caller's until the next call.
-func (q *queue) take() []*stack.PacketBuffer {
+func (q *queue) take() []queued {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	list := q.list
@@ -55,7 +78,7 @@ func (q *queue) take() []*stack.PacketBuffer {
 }
 
 // close takes the last packets.
-func (q *queue) close() []*stack.PacketBuffer {
+func (q *queue) close() []queued {
 	q.mu.Lock()
 	q.closed = true
 	q.mu.Unlock()

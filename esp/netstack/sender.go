@@ -51,50 +51,60 @@ func (l *link) setRaw(w outer.RawWriter) {
 }
 
 // packets sends what the stack has queued.
-func (s *sender) packets(list []*stack.PacketBuffer) {
-	for i, p := range list {
-		s.packet(p)
-		p.DecRef()
-		list[i] = nil
+func (s *sender) packets(list []queued) {
+	for i := range list {
+		s.packet(&list[i])
+		list[i].payload.DecRef()
+		list[i].payload = nil
 	}
 	s.flush()
 }
 
 // packet copies one packet into buffers with room around them, cut into
 // segments if it is large.
-func (s *sender) packet(p *stack.PacketBuffer) {
+func (s *sender) packet(q *queued) {
+	p, header := q.payload, q.header[:q.size]
+	left := p.Size() - q.size
+	if left < 0 || q.size != len(p.NetworkHeader().Slice())+len(p.TransportHeader().Slice()) {
+		return // headers longer than any that there are
+	}
 	s.parts = append(s.parts[:0], p.AsSlices()...)
+	s.skip(q.size)
 	gso := &p.GSOOptions
 	if gso.Type == stack.GSONone || !gso.NeedsCsum {
-		if b, ok := s.room(p.Size()); ok {
-			s.copy(b)
+		if b, ok := s.room(q.size + left); ok {
+			s.copy(b[copy(b, header):])
 		}
 		return
 	}
-	upper := len(p.NetworkHeader().Slice())
-	header := upper + len(p.TransportHeader().Slice())
-	var h [offload.MaxHeader]byte
-	if header > len(h) {
+	if s.cut.Reset(header, q.upper, uint8(p.TransportProtocolNumber)) != nil {
 		return
 	}
-	s.copy(h[:header])
-	if s.cut.Reset(h[:header], upper, uint8(p.TransportProtocolNumber)) != nil {
-		return
-	}
-	for left := p.Size() - header; ; {
+	for {
 		n := left
 		if gso.MSS > 0 {
 			n = min(n, int(gso.MSS))
 		}
 		left -= n
-		b, ok := s.room(header + n)
+		b, ok := s.room(q.size + n)
 		if !ok {
 			return
 		}
-		s.copy(b[header:])
+		s.copy(b[q.size:])
 		s.cut.Finish(b, left > 0)
 		if left == 0 {
 			return
+		}
+	}
+}
+
+// skip leaves out n octets of what is left of the packet.
+func (s *sender) skip(n int) {
+	for n > 0 {
+		k := min(n, len(s.parts[0]))
+		n -= k
+		if s.parts[0] = s.parts[0][k:]; len(s.parts[0]) == 0 {
+			s.parts = s.parts[1:]
 		}
 	}
 }

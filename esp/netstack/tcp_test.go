@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -103,10 +104,10 @@ func TestDownloadWhileRekeyed(t *testing.T) {
 func TestLoss(t *testing.T) {
 	p := newPair(t, options{})
 	r := rand.New(rand.NewPCG(1, 2))
-	lost := 0
+	var lost atomic.Int64
 	lose := func([]byte) bool {
 		if r.IntN(100) == 0 {
-			lost++
+			lost.Add(1)
 			return true
 		}
 		return false
@@ -117,7 +118,7 @@ func TestLoss(t *testing.T) {
 	got, n := download(t, p.a, netip.AddrPortFrom(addr2, at.Port()), nil)
 	require.EqualValues(t, size, n)
 	require.Equal(t, sent.Sum(nil), got)
-	require.NotZero(t, lost)
+	require.NotZero(t, lost.Load())
 }
 
 // A path smaller than the stack's MTU: the engine answers "too big", the stack
@@ -125,10 +126,10 @@ func TestLoss(t *testing.T) {
 func TestPathMTU(t *testing.T) {
 	for _, v6 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("IPv6=%v", v6), func(t *testing.T) {
-			largest := 0
+			var largest atomic.Int64
 			p := newPair(t, options{mtu: 1500, engine: esp.Config{PathMTU: 1400}})
 			watch := func(b []byte) bool {
-				largest = max(largest, len(b))
+				largest.Store(max(largest.Load(), int64(len(b))))
 				return false
 			}
 			p.b.wire.lose.Store(&watch)
@@ -142,8 +143,8 @@ func TestPathMTU(t *testing.T) {
 			require.EqualValues(t, size, n)
 			require.Equal(t, sent.Sum(nil), got)
 			require.NotZero(t, p.b.engine.Stats().TooBig)
-			require.LessOrEqual(t, largest+20+8, 1400)
-			require.Greater(t, largest+20+8, 1350)
+			require.LessOrEqual(t, largest.Load()+20+8, int64(1400))
+			require.Greater(t, largest.Load()+20+8, int64(1350))
 		})
 	}
 }
