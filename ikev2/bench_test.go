@@ -8,6 +8,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"slices"
 	"testing"
 	"time"
 
@@ -22,17 +23,9 @@ import (
 // cores, both sides' work. BenchmarkRaw beside it is the cryptography that no
 // implementation can avoid: compare their sums.
 func BenchmarkHandshake(b *testing.B) {
-	b.Run("PSK-X25519", func(b *testing.B) { benchHandshake(b, nil) })
-	b.Run("RSA2048-X25519", func(b *testing.B) {
-		ca := testpki.NewRoot(b, testpki.Spec{Subject: "bench", CA: true, Key: testpki.RSA2048})
-		benchHandshake(b, func(p *Peer, own, other string) {
-			leaf := ca.Issue(b, testpki.Spec{Subject: own, DNS: []string{own}, Key: testpki.RSA2048, KeyNumber: len(other)})
-			p.Local.Method = AuthSignature
-			p.Local.Credential = (&ike.Credential{Certificates: leaf.Chain(), Signer: leaf.Key}).Source()
-			p.Remote.Methods = []AuthMethod{AuthSignature}
-			p.Remote.Trust = &ike.Trust{Roots: []*x509.Certificate{ca.Root()}}
-		})
-	})
+	for _, c := range benchCases(b) {
+		b.Run(c.name, func(b *testing.B) { benchHandshake(b, c.edit) })
+	}
 }
 
 // benchPair are two endpoints that know each other, and the peer that the
@@ -102,32 +95,89 @@ func benchHandshake(b *testing.B, edit func(p *Peer, own, other string)) {
 	}
 }
 
-// BenchmarkRaw is the public-key cryptography of both sides of one handshake.
-func BenchmarkRaw(b *testing.B) {
+// BenchmarkHandshakeRatio is the same with the raw cryptography after each
+// handshake, so that both have the machine at the same time, and reports the
+// medians and their ratio.
+func BenchmarkHandshakeRatio(b *testing.B) {
+	for _, c := range benchCases(b) {
+		b.Run(c.name, func(b *testing.B) {
+			ends, peer := benchPair(b, c.edit)
+			now := testpki.Now
+			var handshakes, raws []time.Duration
+			for b.Loop() {
+				begin := time.Now()
+				id, err := ends[0].Initiate(now, Initiation{Peer: peer, Path: pathAB()})
+				children := benchDrain(now, ends)
+				handshakes = append(handshakes, time.Since(begin))
+				require.NoError(b, err)
+				require.Equal(b, 2, children)
+				require.NoError(b, ends[0].Delete(now, id, ike.DownLocal))
+				benchDrain(now, ends)
+				now = now.Add(time.Minute)
+				ends[0].HandleTimeout(now)
+				ends[1].HandleTimeout(now)
+				benchDrain(now, ends)
+				begin = time.Now()
+				c.raw()
+				raws = append(raws, time.Since(begin))
+			}
+			median := func(d []time.Duration) float64 {
+				slices.Sort(d)
+				return float64(d[len(d)/2]) / 1000
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(median(handshakes), "handshake-us")
+			b.ReportMetric(median(raws), "raw-us")
+			b.ReportMetric(median(handshakes)/median(raws), "ratio")
+		})
+	}
+}
+
+// A benchCase is a way to authenticate, and the public-key cryptography of
+// both sides of its handshake.
+type benchCase struct {
+	name string
+	edit func(p *Peer, own, other string)
+	raw  func()
+}
+
+func benchCases(b *testing.B) []benchCase {
 	x25519 := func() {
 		k1, _ := ecdh.X25519().GenerateKey(rand.Reader)
 		k2, _ := ecdh.X25519().GenerateKey(rand.Reader)
 		_, _ = k1.ECDH(k2.PublicKey())
 		_, _ = k2.ECDH(k1.PublicKey())
 	}
-	b.Run("PSK-X25519", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			x25519()
-		}
-	})
-	b.Run("RSA2048-X25519", func(b *testing.B) {
-		key, err := rsa.GenerateKey(rand.Reader, 2048)
-		require.NoError(b, err)
-		sum := sha256.Sum256([]byte("octets"))
-		b.ReportAllocs()
-		for b.Loop() {
+	ca := testpki.NewRoot(b, testpki.Spec{Subject: "bench", CA: true, Key: testpki.RSA2048})
+	key := testpki.Key(b, testpki.RSA2048, 1).(*rsa.PrivateKey)
+	sum := sha256.Sum256([]byte("octets"))
+	return []benchCase{
+		{"PSK-X25519", nil, x25519},
+		{"RSA2048-X25519", func(p *Peer, own, other string) {
+			leaf := ca.Issue(b, testpki.Spec{Subject: own, DNS: []string{own}, Key: testpki.RSA2048, KeyNumber: len(other)})
+			p.Local.Method = AuthSignature
+			p.Local.Credential = (&ike.Credential{Certificates: leaf.Chain(), Signer: leaf.Key}).Source()
+			p.Remote.Methods = []AuthMethod{AuthSignature}
+			p.Remote.Trust = &ike.Trust{Roots: []*x509.Certificate{ca.Root()}}
+		}, func() {
 			x25519()
 			for range 2 {
 				sig, _ := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, sum[:])
 				_ = rsa.VerifyPKCS1v15(&key.PublicKey, crypto.SHA256, sum[:], sig)
 				_ = rsa.VerifyPKCS1v15(&key.PublicKey, crypto.SHA256, sum[:], sig) // the certificate's
 			}
-		}
-	})
+		}},
+	}
+}
+
+// BenchmarkRaw is the public-key cryptography of both sides of one handshake.
+func BenchmarkRaw(b *testing.B) {
+	for _, c := range benchCases(b) {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				c.raw()
+			}
+		})
+	}
 }

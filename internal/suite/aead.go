@@ -59,27 +59,23 @@ func (m *aead) wipe() { m.aead = nil; m.nonces.wipe() }
 
 // noncePool lends out nonces that start with an SA's salt. A nonce is handed
 // to an interface: on the caller's stack it would escape, and cost an
-// allocation per packet.
-type noncePool struct {
-	pool sync.Pool // of *[nonceSize]byte
-	salt [saltSize]byte
-}
+// allocation per packet. The memory is shared by all SAs.
+type noncePool struct{ salt [saltSize]byte }
 
-func (p *noncePool) init(salt []byte) {
-	copy(p.salt[:], salt)
-	p.pool.New = func() any {
-		n := new([nonceSize]byte)
-		copy(n[:], p.salt[:])
-		return n
-	}
-}
+var nonceBuffers = sync.Pool{New: func() any { return new([nonceSize]byte) }}
+
+func (p *noncePool) init(salt []byte) { copy(p.salt[:], salt) }
 
 func (p *noncePool) get(iv []byte) *[nonceSize]byte {
-	n := p.pool.Get().(*[nonceSize]byte)
+	n := nonceBuffers.Get().(*[nonceSize]byte)
+	copy(n[:], p.salt[:])
 	copy(n[saltSize:], iv)
 	return n
 }
 
-func (p *noncePool) put(n *[nonceSize]byte) { p.pool.Put(n) }
+func (p *noncePool) put(n *[nonceSize]byte) {
+	clear(n[:])
+	nonceBuffers.Put(n)
+}
 
 func (p *noncePool) wipe() { clear(p.salt[:]) }

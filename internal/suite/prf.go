@@ -42,12 +42,12 @@ type PRF struct {
 }
 
 var prfs = [...]PRF{
-	{ID: prfHMACMD5, Name: "PRF_HMAC_MD5", Size: md5.Size, KeySize: md5.Size, Weak: true, newHash: hmacOf(md5.New)},
-	{ID: prfHMACSHA1, Name: "PRF_HMAC_SHA1", Size: sha1.Size, KeySize: sha1.Size, newHash: hmacOf(sha1.New)},
+	{ID: prfHMACMD5, Name: "PRF_HMAC_MD5", Size: md5.Size, KeySize: md5.Size, Weak: true, newHash: prfHMACOf(md5.New)},
+	{ID: prfHMACSHA1, Name: "PRF_HMAC_SHA1", Size: sha1.Size, KeySize: sha1.Size, newHash: prfHMACOf(sha1.New)},
 	{ID: prfAES128XCBC, Name: "PRF_AES128_XCBC", Size: 16, KeySize: 16, FixedKey: true, newHash: newXCBCPRF},
-	{ID: prfHMACSHA256, Name: "PRF_HMAC_SHA2_256", Size: sha256.Size, KeySize: sha256.Size, newHash: hmacOf(sha256.New)},
-	{ID: prfHMACSHA384, Name: "PRF_HMAC_SHA2_384", Size: sha512.Size384, KeySize: sha512.Size384, newHash: hmacOf(sha512.New384)},
-	{ID: prfHMACSHA512, Name: "PRF_HMAC_SHA2_512", Size: sha512.Size, KeySize: sha512.Size, newHash: hmacOf(sha512.New)},
+	{ID: prfHMACSHA256, Name: "PRF_HMAC_SHA2_256", Size: sha256.Size, KeySize: sha256.Size, newHash: prfHMACOf(sha256.New)},
+	{ID: prfHMACSHA384, Name: "PRF_HMAC_SHA2_384", Size: sha512.Size384, KeySize: sha512.Size384, newHash: prfHMACOf(sha512.New384)},
+	{ID: prfHMACSHA512, Name: "PRF_HMAC_SHA2_512", Size: sha512.Size, KeySize: sha512.Size, newHash: prfHMACOf(sha512.New)},
 	{ID: prfAES128CMAC, Name: "PRF_AES128_CMAC", Size: 16, KeySize: 16, FixedKey: true, newHash: newCMACPRF},
 }
 
