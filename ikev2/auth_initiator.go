@@ -78,12 +78,7 @@ func (sa *ikeSA) initialContact() bool {
 	if s.peer.Unique == UniqueNever || s.begin.Replaces != 0 {
 		return false
 	}
-	for _, o := range s.ep.sessions {
-		if o != s && o.up && o.peer != nil && o.peer.Name == s.peer.Name {
-			return false
-		}
-	}
-	return true
+	return s.ep.perPeer[s.peer.Name] == 0
 }
 
 // authResponse takes the IKE_AUTH response.

@@ -28,6 +28,7 @@ type Endpoint struct {
 	sas      map[message.SPI]*ikeSA // by our SPI
 	initial  map[initKey]*ikeSA     // half-open responders by what their first message is known by
 	perIP    map[netip.Addr]int     // half-open responders
+	perPeer  map[string]int         // established sessions by the peer's name
 	halfOpen int
 	children map[childKey]*session // by SPI, for events of the data plane
 	cookies  cookieJar
@@ -83,6 +84,7 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 		sas:      make(map[message.SPI]*ikeSA),
 		initial:  make(map[initKey]*ikeSA),
 		perIP:    make(map[netip.Addr]int),
+		perPeer:  make(map[string]int),
 		children: make(map[childKey]*session),
 		jobs:     make(map[ike.JobID]pendingJob),
 	}

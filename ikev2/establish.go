@@ -19,6 +19,7 @@ func (sa *ikeSA) establish(now time.Time) {
 	s.up, s.established, s.lastAlive = true, now, now
 	e.stats.Established++
 	e.cfg.Load.sessions.Add(1)
+	e.perPeer[s.peer.Name]++
 	sa.startLifetime(now)
 	s.startReauth(now)
 	s.armLiveness(now)

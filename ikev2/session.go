@@ -89,6 +89,9 @@ func (s *session) end(now time.Time, reason ike.DownReason, err error) {
 	delete(e.sessions, s.id)
 	if s.up {
 		e.cfg.Load.sessions.Add(-1)
+		if e.perPeer[s.peer.Name]--; e.perPeer[s.peer.Name] == 0 {
+			delete(e.perPeer, s.peer.Name)
+		}
 		e.emit(ike.SessionDown{EventHeader: header, Reason: reason, Err: err, Successor: s.successor})
 	} else if err != nil {
 		e.stats.Failed++
