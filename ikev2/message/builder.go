@@ -265,6 +265,10 @@ func (b *Builder) beginSK(t PayloadType, ivLen int) {
 		b.fail(t, "begun out of order")
 		return
 	}
+	if ivLen < 0 {
+		b.fail(t, "negative IV length")
+		return
+	}
 	b.generic(t, false)
 	b.sk = b.link
 	if t == PayloadSKF {
@@ -292,6 +296,9 @@ func (b *Builder) Seal(blockLen, icvLen int) (Sealed, error) {
 	}
 	if b.err == nil && (blockLen < 1 || blockLen > 256) {
 		b.fail(PayloadSK, "block length below 1 or above 256")
+	}
+	if b.err == nil && icvLen < 0 {
+		b.fail(PayloadSK, "negative ICV length")
 	}
 	if b.err != nil {
 		return Sealed{}, b.err

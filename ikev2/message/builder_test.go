@@ -229,6 +229,14 @@ func TestBuilderRefuses(t *testing.T) {
 			b.BeginSK(8)
 			b.Seal(0, 16)
 		},
+		"negative IV": func(b *message.Builder) {
+			b.BeginSK(-1)
+			b.Seal(1, 16)
+		},
+		"negative ICV": func(b *message.Builder) {
+			b.BeginSK(8)
+			b.Seal(1, -16)
+		},
 		"SK in SK": func(b *message.Builder) {
 			b.BeginSK(8)
 			b.BeginSK(8)
