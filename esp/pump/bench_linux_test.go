@@ -1,7 +1,6 @@
 package pump_test
 
 import (
-	"fmt"
 	"net/netip"
 	"syscall"
 	"testing"
@@ -13,74 +12,122 @@ import (
 	"github.com/racoon3/racoon/spd"
 )
 
-// cpu is the time that this process has used.
-func cpu(b *testing.B) time.Duration {
-	var u syscall.Rusage
-	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+// A contender is a tunnel between two sites.
+type contender struct {
+	name     string
+	a, b     *lab.Site
+	from, to netip.Addr
+	cpu      func() time.Duration // used so far by both ends
+	runs     []tunnelRun
 }
 
-type tunnelRun struct {
-	bits, cpuPerGB float64
+type tunnelRun struct{ bits, cpuPerGB float64 }
+
+// runTime is how long a contender has for one run.
+const runTime = 3 * time.Second
+
+// run is one TCP connection of iperf3.
+func (c *contender) run(b *testing.B) {
+	before := c.cpu()
+	r, err := c.a.Iperf3(c.from, c.b.Namespace, c.to, runTime)
+	require.NoError(b, err, c.name)
+	spent := c.cpu() - before
+	c.runs = append(c.runs, tunnelRun{r.BitsPerSecond, spent.Seconds() / (r.BitsPerSecond * runTime.Seconds() / 8e9)})
 }
 
-// BenchmarkTunnel is one TCP connection of iperf3 through a tunnel between two
-// namespaces, beside wireguard-go between the same two, in turns. Ours has both
-// ends in this process, wireguard-go has a process for each.
+func (c *contender) mean() (m tunnelRun) {
+	for _, r := range c.runs {
+		m.bits += r.bits / float64(len(c.runs))
+		m.cpuPerGB += r.cpuPerGB / float64(len(c.runs))
+	}
+	return m
+}
+
+// BenchmarkTunnel is one TCP connection through a tunnel between two
+// namespaces: ours with different settings, with both ends in this process,
+// and two others with a process for each end. They take turns in each
+// iteration; ratios are ours to theirs.
 func BenchmarkTunnel(b *testing.B) {
-	lab.Require(b, lab.Iperf3, lab.WireGuardGo)
+	lab.Require(b, lab.Iperf3, lab.WireGuardGo, lab.StrongSwan)
 	chacha := spd.SA{Encryption: spd.Transform{Type: spd.TransformENCR, ID: spd.EncrChaCha20Poly1305}, EncrKey: make([]byte, 36)}
 	for _, bench := range []struct {
 		name string
 		o    tunnelOptions
 	}{
-		{"AES-GCM-16-128", tunnelOptions{mtu: 1420}},
-		{"Parallel", tunnelOptions{mtu: 1420, parallel: 3}},
-		{"Manager's socket", tunnelOptions{mtu: 1420, shared: true}},
+		{"AES-GCM", tunnelOptions{mtu: 1420}},
 		{"ChaCha20-Poly1305", tunnelOptions{mtu: 1420, sa: chacha}},
+		{"Manager's socket", tunnelOptions{mtu: 1420, shared: true}},
+		{"parallel", tunnelOptions{mtu: 1420, parallel: 3}},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
-			siteA, siteB := lab.NewPair(b)
-			ga, gb := tunnel(b, siteA, siteB, bench.o)
-			wa, wb := lab.StartWireGuardGo(b, siteA, siteB, 1420)
-			siteA.MustPing(netip.MustParseAddr("10.4.0.1"), netip.MustParseAddr("10.4.0.2"))
-			siteA.MustPing(netip.MustParseAddr("10.3.0.1"), netip.MustParseAddr("10.3.0.2"))
-
-			run := func(net int, used func() time.Duration) tunnelRun {
-				before := used()
-				const d = 3 * time.Second
-				r, err := siteA.Iperf3(netip.MustParseAddr(fmt.Sprintf("10.%d.0.1", net)), siteB.Namespace, netip.MustParseAddr(fmt.Sprintf("10.%d.0.2", net)), d)
-				require.NoError(b, err)
-				spent := used() - before
-				return tunnelRun{r.BitsPerSecond, spent.Seconds() / (r.BitsPerSecond * d.Seconds() / 8e9)}
-			}
-			var ours, theirs []tunnelRun
+			ours, wireguard, strongswan := racoonTunnel(b, bench.o), wireguardTunnel(b), strongswanTunnel(b)
 			for b.Loop() {
-				ours = append(ours, run(3, func() time.Duration { return cpu(b) }))
-				theirs = append(theirs, run(4, func() time.Duration {
-					x, err := wa.CPU()
-					require.NoError(b, err)
-					y, err := wb.CPU()
-					require.NoError(b, err)
-					return x + y
-				}))
+				ours.run(b)
+				wireguard.run(b)
+				strongswan.run(b)
 			}
-			o, w := mean(ours), mean(theirs)
+			o := ours.mean()
 			b.ReportMetric(o.bits/1e9, "Gbit/s")
-			b.ReportMetric(w.bits/1e9, "wireguard-Gbit/s")
-			b.ReportMetric(o.bits/w.bits, "ratio")
-			b.ReportMetric(o.cpuPerGB, "cpu-s/GB")
-			b.ReportMetric(w.cpuPerGB, "wireguard-cpu-s/GB")
-			b.Logf("a %+v", ga.pump.Stats())
-			b.Logf("b %+v", gb.pump.Stats())
+			b.ReportMetric(o.cpuPerGB, "CPU-s/GB")
+			for _, c := range []*contender{wireguard, strongswan} {
+				m := c.mean()
+				b.ReportMetric(m.bits/1e9, c.name+"-Gbit/s")
+				b.ReportMetric(m.cpuPerGB, c.name+"-CPU-s/GB")
+				b.ReportMetric(o.bits/m.bits, "ratio-to-"+c.name)
+			}
 		})
 	}
 }
 
-func mean(list []tunnelRun) (m tunnelRun) {
-	for _, r := range list {
-		m.bits += r.bits / float64(len(list))
-		m.cpuPerGB += r.cpuPerGB / float64(len(list))
+func racoonTunnel(b *testing.B, o tunnelOptions) *contender {
+	siteA, siteB := lab.NewPair(b)
+	tunnel(b, siteA, siteB, o)
+	c := &contender{name: "racoon", a: siteA, b: siteB, from: netip.MustParseAddr("10.3.0.1"), to: netip.MustParseAddr("10.3.0.2")}
+	c.cpu = func() time.Duration {
+		var u syscall.Rusage
+		require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 	}
-	return m
+	siteA.MustPing(c.from, c.to)
+	return c
+}
+
+func wireguardTunnel(b *testing.B) *contender {
+	siteA, siteB := lab.NewPair(b)
+	pa, pb := lab.StartWireGuardGo(b, siteA, siteB, 1420)
+	c := &contender{name: "wireguard-go", a: siteA, b: siteB, from: netip.MustParseAddr("10.4.0.1"), to: netip.MustParseAddr("10.4.0.2")}
+	c.cpu = processes(b, pa, pb)
+	siteA.MustPing(c.from, c.to)
+	return c
+}
+
+func strongswanTunnel(b *testing.B) *contender {
+	siteA, siteB := lab.NewPair(b)
+	start := func(me, peer *lab.Site) *lab.Charon {
+		return lab.StartStrongSwan(b, me.Namespace, lab.StrongSwanConfig{
+			PSK: "lab-psk",
+			Conns: []lab.StrongSwanConn{{
+				Local: me.Outer.String(), Remote: peer.Outer.String(), LocalID: me.Name + ".lab", RemoteID: peer.Name + ".lab",
+				Proposals: "aes128gcm16-prfsha256-x25519",
+				Children:  []lab.StrongSwanChild{{LocalTS: me.InnerNet.String(), RemoteTS: peer.InnerNet.String(), Proposals: "aes128gcm16"}},
+			}},
+		})
+	}
+	ca, cb := start(siteA, siteB), start(siteB, siteA)
+	require.NoError(b, ca.Initiate("net"))
+	c := &contender{name: "libipsec", a: siteA, b: siteB, from: siteA.Inner, to: siteB.Inner}
+	c.cpu = processes(b, ca.Process, cb.Process)
+	siteA.MustPing(c.from, c.to)
+	return c
+}
+
+func processes(b *testing.B, ps ...*lab.Process) func() time.Duration {
+	return func() (sum time.Duration) {
+		for _, p := range ps {
+			d, err := p.CPU()
+			require.NoError(b, err)
+			sum += d
+		}
+		return sum
+	}
 }

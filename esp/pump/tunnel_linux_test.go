@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/racoon3/racoon/esp/pump"
 	"github.com/racoon3/racoon/internal/lab"
 )
 
@@ -45,4 +46,55 @@ func TestTunnel(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Datagrams that an application sends as one (UDP GSO) come from the device as
+// one, and each arrives as it was.
+func TestTunnelCutsUDP(t *testing.T) {
+	lab.Require(t, lab.Root)
+	a, b := lab.NewPair(t)
+	tunnel(t, a, b, tunnelOptions{mtu: 1420})
+	for _, at := range [][2]netip.AddrPort{
+		{netip.AddrPortFrom(a.Inner, 7000), netip.AddrPortFrom(b.Inner, 7000)},
+		{netip.AddrPortFrom(a.Inner6, 7000), netip.AddrPortFrom(b.Inner6, 7000)},
+	} {
+		var app, peer *pump.UDPConn
+		got := newCollector()
+		a.Do(func() { app = listen(t, at[0].String(), newCollector()) })
+		b.Do(func() { peer = listen(t, at[1].String(), got) })
+		var packets [][]byte
+		for i := range 30 {
+			p := make([]byte, 1000)
+			for j := range p {
+				p[j] = byte(i + j)
+			}
+			packets = append(packets, p)
+		}
+		packets = append(packets, packets[0][:77])
+		n, err := app.WriteESP(app.LocalAddr(), peer.LocalAddr(), 0, packets)
+		require.NoError(t, err)
+		require.Equal(t, len(packets), n)
+		for range packets {
+			next(t, got.arrived)
+		}
+		got.mu.Lock()
+		require.Equal(t, packets, got.packets)
+		got.mu.Unlock()
+	}
+}
+
+// Packets that do not fit are answered to the sending kernel, which then finds
+// the size that does.
+func TestTunnelPathMTU(t *testing.T) {
+	lab.Require(t, lab.Root)
+	a, b := lab.NewPair(t)
+	ga, _ := tunnel(t, a, b, tunnelOptions{mtu: 1500}) // the device promises too much
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for _, v := range [][2]netip.Addr{{a.Inner, b.Inner}, {a.Inner6, b.Inner6}} {
+		at := netip.AddrPortFrom(v[1], 7)
+		b.Echo(at)
+		require.NoError(t, a.Transfer(ctx, v[0], at, 1<<20))
+	}
+	require.NotZero(t, ga.pump.Stats().Answered)
 }
