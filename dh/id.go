@@ -38,8 +38,8 @@ type Grade uint8
 const (
 	// Sound groups may be offered and accepted without being asked for.
 	Sound Grade = iota
-	// Legacy groups (MODP 2 and 5) are off by default, and on where a peer's configuration allows legacy algorithms
-	// (RFC 8247 2.4: SHOULD NOT).
+	// Legacy groups (MODP 2 and 5) are off by default: they are for peers that have nothing better (RFC 8247 2.4: SHOULD
+	// NOT).
 	Legacy
 	// Weak groups (MODP 1 and 22 to 24) are used only where the configuration names them: 1 and 22 can be
 	// broken (RFC 8247 2.4: MUST NOT), and the origin of the parameters of 22 to 24 cannot be verified.
@@ -160,9 +160,6 @@ func ParseID(name string) (ID, error) {
 	}
 	return None, &UnknownGroupError{Name: name}
 }
-
-// Weak reports whether the group may be used only where the configuration names it.
-func (id ID) Weak() bool { return id.Grade() == Weak }
 
 // UnknownGroupError is returned by ParseID.
 type UnknownGroupError struct {

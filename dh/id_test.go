@@ -69,7 +69,6 @@ func TestGrades(t *testing.T) {
 			want = Weak
 		}
 		require.Equal(t, want, g.ID().Grade(), "%v", g.ID())
-		require.Equal(t, want == Weak, g.ID().Weak())
 	}
 	require.Equal(t, "sound legacy weak dh.Grade(9)", strings.Join([]string{Sound.String(), Legacy.String(), Weak.String(), Grade(9).String()}, " "))
 }
