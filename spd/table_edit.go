@@ -122,9 +122,15 @@ func (e *tableEdit) find(p *Policy) *Policy {
 		return nil
 	}
 	if c := g.cell(ls[0].addr, rs[0].addr); c != nil {
+		hi := rankOf(p, 0).hi
+		l, r := &p.Selector.Local, &p.Selector.Remote
 		for i := range c.entries {
-			if *c.entries[i].policy == *p {
-				return c.entries[i].policy
+			// Most differ in what the entry itself holds, without a look at
+			// the policy: with thousands of ports for one pair of hosts that
+			// is what the time goes into.
+			x := &c.entries[i]
+			if x.rank.hi == hi && x.localPorts == l.Ports && x.remotePorts == r.Ports && *x.policy == *p {
+				return x.policy
 			}
 		}
 	}

@@ -118,17 +118,3 @@ func (p Protocol) String() string {
 	}
 	return fmt.Sprintf("Protocol(%d)", uint8(p))
 }
-
-// IPProtocol returns the IP protocol number the protocol travels as, or 0
-// for IKE.
-func (p Protocol) IPProtocol() uint8 {
-	switch p {
-	case ProtoAH:
-		return 51
-	case ProtoESP:
-		return 50
-	case ProtoIPComp:
-		return 108
-	}
-	return 0
-}
