@@ -128,14 +128,15 @@ func (p Proposal) KeyExchange() uint16 { return p.first(TransformKE).ID }
 func (p Proposal) ESN() bool { return p.first(TransformESN).ID == ESNExtended }
 
 // All returns the transforms of one type in order of preference.
-func (p Proposal) All(t TransformType) []Transform {
-	var r []Transform
+func (p Proposal) All(t TransformType) []Transform { return p.appendAll(nil, t) }
+
+func (p Proposal) appendAll(dst []Transform, t TransformType) []Transform {
 	for _, x := range p.Transforms {
 		if x.Type == t {
-			r = append(r, x)
+			dst = append(dst, x)
 		}
 	}
-	return r
+	return dst
 }
 
 // Equal reports whether both have the same transforms in the same order.

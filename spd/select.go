@@ -157,11 +157,13 @@ func match(offered, own Proposal, opt SelectOptions) (Proposal, []Mismatch) {
 	chosen := Proposal{Protocol: own.Protocol}
 	var bad []Mismatch
 	var used []uint16 // key exchange methods already chosen: none serves twice (RFC 9370 2.2.1)
-	for _, typ := range sortedTypes(offered, own) {
+	var types [usualTypes]TransformType
+	var t1, t2 [usualTransforms]Transform
+	for _, typ := range sortedTypes(types[:0], offered, own) {
 		if opt.NoKE && isKE(typ) {
 			continue
 		}
-		theirs, ours := offered.All(typ), own.All(typ)
+		theirs, ours := offered.appendAll(t1[:0], typ), own.appendAll(t2[:0], typ)
 		if typ == TransformKE && len(ours) == 0 {
 			ours = append(transforms(TransformKE, KENone), transforms(TransformKE, opt.OptionalKE...)...)
 			if opt.KE != KENone {
@@ -171,7 +173,7 @@ func match(offered, own Proposal, opt SelectOptions) (Proposal, []Mismatch) {
 		}
 		t, ok := pick(typ, theirs, ours, own.Protocol, chosen, opt, used)
 		if !ok {
-			bad = append(bad, Mismatch{typ, theirs, own.All(typ)})
+			bad = append(bad, Mismatch{typ, offered.All(typ), own.All(typ)})
 			continue
 		}
 		if isKE(typ) && t.ID != KENone {
@@ -187,18 +189,32 @@ func match(offered, own Proposal, opt SelectOptions) (Proposal, []Mismatch) {
 	return chosen, nil
 }
 
-// sortedTypes returns the transform types in either proposal and those that
-// the protocol must have, ENCR first, as INTEG hangs on it.
-func sortedTypes(a, b Proposal) []TransformType {
-	r, _ := typesOf(a.Protocol)
-	r = slices.Clone(r)
+// Usual numbers of transform types in two proposals, and of transforms of one
+// type: for so many there is memory on the stack.
+const (
+	usualTypes      = 8
+	usualTransforms = 16
+)
+
+// sortedTypes appends to dst the transform types in either proposal and those
+// that the protocol must have, ENCR first, as INTEG hangs on it.
+func sortedTypes(dst []TransformType, a, b Proposal) []TransformType {
+	var present [256]bool
+	mandatory, _ := typesOf(a.Protocol)
+	for _, t := range mandatory {
+		present[t] = true
+	}
 	for _, p := range [2]Proposal{a, b} {
 		for _, t := range p.Transforms {
-			r = append(r, t.Type)
+			present[t.Type] = true
 		}
 	}
-	slices.Sort(r)
-	return slices.Compact(r)
+	for t, there := range present {
+		if there {
+			dst = append(dst, TransformType(t))
+		}
+	}
+	return dst
 }
 
 func pick(typ TransformType, theirs, ours []Transform, p Protocol, chosen Proposal, opt SelectOptions, used []uint16) (Transform, bool) {
@@ -253,7 +269,13 @@ func pick(typ TransformType, theirs, ours []Transform, p Protocol, chosen Propos
 // downgrade or nonsense; the error, a [NegotiationError], has the roles the
 // other way round: Wanted is what we offered, Offered what came back.
 func CheckSelected(own []Proposal, selected Proposal) (int, error) {
-	fail := &NegotiationError{Offered: []Proposal{selected}, Wanted: own, OfferedIndex: -1, OwnIndex: -1}
+	var fail *NegotiationError
+	failed := func() *NegotiationError {
+		if fail == nil {
+			fail = &NegotiationError{Offered: []Proposal{selected}, Wanted: own, OfferedIndex: -1, OwnIndex: -1}
+		}
+		return fail
+	}
 	for i, p := range own {
 		if p.Protocol != selected.Protocol {
 			continue
@@ -262,16 +284,18 @@ func CheckSelected(own []Proposal, selected Proposal) (int, error) {
 		if bad == nil {
 			return i, nil
 		}
-		if fail.OwnIndex < 0 || len(bad) < len(fail.Mismatches) {
+		if fail := failed(); fail.OwnIndex < 0 || len(bad) < len(fail.Mismatches) {
 			fail.OfferedIndex, fail.OwnIndex, fail.Mismatches = 0, i, bad
 		}
 	}
-	return -1, fail
+	return -1, failed()
 }
 
 func checkAgainst(own, selected Proposal) (bad []Mismatch) {
-	for _, typ := range sortedTypes(selected, own) {
-		theirs, ours := selected.All(typ), own.All(typ)
+	var types [usualTypes]TransformType
+	var t1, t2 [usualTransforms]Transform
+	for _, typ := range sortedTypes(types[:0], selected, own) {
+		theirs, ours := selected.appendAll(t1[:0], typ), own.appendAll(t2[:0], typ)
 		none := Transform{Type: typ}
 		mandatory, _ := typesOf(own.Protocol)
 		var ok bool
@@ -294,7 +318,7 @@ func checkAgainst(own, selected Proposal) (bad []Mismatch) {
 			ok = (selected.first(TransformINTEG).ID == IntegNone) == IsCombinedMode(selected.first(TransformENCR))
 		}
 		if !ok {
-			bad = append(bad, Mismatch{typ, theirs, ours})
+			bad = append(bad, Mismatch{typ, selected.All(typ), own.All(typ)})
 		}
 	}
 	return bad
