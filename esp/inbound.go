@@ -176,7 +176,7 @@ func (sa *inbound) fromTransport(b *Batch, p Packet, d *Datagram, known *path, n
 // Where policy says nothing, the SA's selectors are policy enough (RFC 4301
 // section 5.2).
 func (e *Engine) policyAccepts(sa *inbound, f *flow) bool {
-	p := e.policies.lookup(spd.In, &f.Flow)
+	p := e.policies.table.Load().LookupReqID(spd.In, &f.Flow, sa.reqID)
 	if p == nil {
 		return true
 	}

@@ -73,6 +73,7 @@ func TestReauthenticationBreakBeforeMake(t *testing.T) {
 func TestReauthenticationMakeBeforeBreak(t *testing.T) {
 	s := newScene(t, func(a, _ *Peer, _, _ *Config) { a.Timing.Reauth, a.MakeBeforeBreak = time.Hour, true }).establish()
 	old := s.A.session().id
+	s.traffic = true
 	s.pass(61 * time.Minute)
 	need := find[ike.ReauthNeeded](s.A.happened)
 	require.NotEmpty(t, need)

@@ -276,7 +276,7 @@ func (m *Memory) Deliver(p *MemoryPacket) Delivery {
 		d.Outcome, d.Detail = SelectorMismatch, fmt.Sprintf("%v is not in %v === %v", p.Flow, b.LocalTS, b.RemoteTS)
 		return d
 	}
-	switch policy := m.table.Lookup(In, &p.Flow); {
+	switch policy := m.table.LookupReqID(In, &p.Flow, b.ReqID); {
 	case policy == nil:
 		d.Outcome, d.Detail = PolicyMismatch, fmt.Sprintf("no inbound policy for %v", p.Flow)
 	case policy.Action == ActionDiscard:

@@ -134,14 +134,43 @@ func (t *PolicyTable) Len() int {
 // policies and the Remote side of In and Forward ones. It allocates nothing;
 // the policy belongs to the table and must not be changed.
 func (t *PolicyTable) Lookup(d Direction, f *Flow) *Policy {
-	if t == nil || d > Forward || !f.Src.IsValid() || f.Src.BitLen() != f.Dst.BitLen() {
+	best, _ := t.find(d, f)
+	if best == nil {
 		return nil
+	}
+	return best.policy
+}
+
+// LookupReqID is Lookup for a packet that came through an SA with a ReqID. Of
+// policies that have the same selector and priority, as those of two sessions
+// while one takes over from the other, it returns the one with that ReqID, and
+// the first if none has it.
+func (t *PolicyTable) LookupReqID(d Direction, f *Flow, reqID uint32) *Policy {
+	best, cell := t.find(d, f)
+	if best == nil {
+		return nil
+	}
+	if best.policy.ReqID != reqID {
+		for i := range cell.entries {
+			p := cell.entries[i].policy
+			if p.ReqID == reqID && p.Priority == best.policy.Priority && p.Selector == best.policy.Selector &&
+				p.Mark == best.policy.Mark && p.InterfaceID == best.policy.InterfaceID {
+				return p
+			}
+		}
+	}
+	return best.policy
+}
+
+// find returns the entry for a packet, and the cell that holds it.
+func (t *PolicyTable) find(d Direction, f *Flow) (best *policyEntry, in *policyCell) {
+	if t == nil || d > Forward || !f.Src.IsValid() || f.Src.BitLen() != f.Dst.BitLen() {
+		return nil, nil
 	}
 	local, remote := toAddr128(f.Dst), toAddr128(f.Src)
 	if d == Out {
 		local, remote = remote, local
 	}
-	var best *policyEntry
 	for _, g := range t.groups[d][familyIndex(f.Src.Is4())] {
 		if best != nil && best.rank.hi < g.best {
 			break
@@ -156,15 +185,12 @@ func (t *PolicyTable) Lookup(d Direction, f *Flow) *Policy {
 				break
 			}
 			if e.matches(d, f, local, remote) {
-				best = e
+				best, in = e, c
 				break
 			}
 		}
 	}
-	if best == nil {
-		return nil
-	}
-	return best.policy
+	return best, in
 }
 
 func (e *policyEntry) matches(d Direction, f *Flow, local, remote addr128) bool {

@@ -366,3 +366,18 @@ func BenchmarkPolicyTableChange(b *testing.B) {
 		})
 	}
 }
+
+// Two sessions with the same selectors, one taking over from the other: the
+// packets of both are accepted, and a stranger's are not.
+func TestLookupReqID(t *testing.T) {
+	policy := func(reqID uint32, local string) Policy {
+		return Policy{Direction: In, Action: ActionProtect, ReqID: reqID,
+			Selector: Selector{Local: MustParseTrafficSelector(local), Remote: MustParseTrafficSelector("10.2.0.0/16")}}
+	}
+	table, err := new(PolicyTable).With(nil, []Policy{policy(1, "10.1.0.0/16"), policy(2, "10.1.0.0/16"), policy(3, "10.0.0.0/8")})
+	require.NoError(t, err)
+	f := Flow{Src: netip.MustParseAddr("10.2.0.1"), Dst: netip.MustParseAddr("10.1.0.1"), Protocol: 6}
+	for asked, got := range map[uint32]uint32{1: 1, 2: 2, 3: 1, 9: 1} {
+		require.Equal(t, got, table.LookupReqID(In, &f, asked).ReqID, "asked for %d", asked)
+	}
+}
