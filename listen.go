@@ -153,11 +153,14 @@ func bindEach(family netip.Addr, port uint16) ([]net.PacketConn, error) {
 	return conns, nil
 }
 
+// espBuffer is how many octets may wait in a socket that carries ESP.
+const espBuffer = 4 << 20
+
 // carryESP makes a socket ready for many packets.
 func (s *socket) carryESP() {
 	s.esp = true
 	if c, ok := s.conn.(interface{ SetReadBuffer(int) error }); ok {
-		c.SetReadBuffer(4 << 20) // as much as the system allows
+		_ = c.SetReadBuffer(espBuffer) // as much as the system allows
 	}
 	if c, ok := s.io.(interface{ carryESP() }); ok {
 		c.carryESP()

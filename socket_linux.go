@@ -111,8 +111,12 @@ func (c *batchIO) write(ms []outbound, s *scratch) (sent int, first error) {
 		}
 		// The first of the rest was refused.
 		if at < len(ms) {
-			if ms[at].segment > 0 && refusesSegments(err) {
-				c.noGSO.Store(true)
+			if ms[at].segment > 0 && (errors.Is(err, unix.EIO) || errors.Is(err, unix.EINVAL)) {
+				// EIO is a device that cannot segment; EINVAL is only this batch,
+				// such as one that would have to be fragmented.
+				if errors.Is(err, unix.EIO) {
+					c.noGSO.Store(true)
+				}
 				var k int
 				k, err = writeEach(ms[at:at+1], s, c.send)
 				sent += k
@@ -203,9 +207,6 @@ func (c *batchIO) fill(b *batchScratch, i int, m *outbound) {
 	msg.OOB = b.oob[begin:len(b.oob):len(b.oob)]
 }
 
-// refusesSegments reports the errors of a device that cannot do UDP GSO.
-func refusesSegments(err error) bool { return errors.Is(err, unix.EIO) || errors.Is(err, unix.EINVAL) }
-
 // segmented reports whether several datagrams may be sent as one (UDP GSO,
 // Linux 4.18).
 func (c *batchIO) segmented() bool { return !c.noGSO.Load() }
@@ -217,6 +218,11 @@ func (c *batchIO) carryESP() {
 	if err != nil {
 		return
 	}
+	_ = raw.Control(func(fd uintptr) {
+		// Beyond the system's limit, where privilege allows.
+		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, espBuffer)
+		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, espBuffer)
+	})
 	raw.Control(func(fd uintptr) {
 		unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_GRO, 1)
 		if c.v6 {
