@@ -13,13 +13,14 @@ require (
 	gvisor.dev/gvisor v0.0.0-20250503011706-39ed1f5ac29c
 )
 
+require golang.org/x/sys v0.49.0
+
 require (
-	github.com/google/btree v1.1.2
-	github.com/google/go-cmp v0.7.0
-	github.com/mdlayher/socket v0.6.0
-	go.yaml.in/yaml/v3 v3.0.5
-	golang.org/x/sync v0.20.0
-	golang.org/x/sys v0.49.0
-	golang.org/x/time v0.7.0
-	golang.zx2c4.com/wintun v0.0.0-20230126152724-0fa3db229ce2
+	github.com/google/btree v1.1.2 // indirect
+	github.com/google/go-cmp v0.7.0 // indirect
+	github.com/mdlayher/socket v0.6.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/sync v0.20.0 // indirect
+	golang.org/x/time v0.7.0 // indirect
+	golang.zx2c4.com/wintun v0.0.0-20230126152724-0fa3db229ce2 // indirect
 )
