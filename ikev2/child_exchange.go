@@ -45,6 +45,8 @@ type childExchange struct {
 	ipcomp  bool
 	peerCPI spd.SPI
 
+	noTFC bool // the peer takes no packets with TFC padding (RFC 7296 1.3.1)
+
 	// Transport mode behind a NAT: what the peer calls the two hosts.
 	originalLocal, originalRemote netip.Addr
 
@@ -195,6 +197,7 @@ func (x *childExchange) check(m *message.Message) error {
 		return err
 	}
 	x.proposal = chosen[0]
+	x.noTFC = m.HasNotify(message.NotifyESPTFCPaddingNotSupported)
 	group := dh.ID(x.proposal.KeyExchange())
 	if group != dh.None && (m.KE() == nil || group != x.group || dh.ID(m.KE().Group) != group) {
 		return protocolError(m.Header.Exchange, "peer chose key exchange %v, and we sent %v", group, x.group)
@@ -282,10 +285,14 @@ func (x *childExchange) install(now time.Time, k *ikeKeys, shared []byte, hold b
 	s.ep.childSAs++
 	s.ep.children[childKey{spi: in.SPI}] = s
 	s.ep.children[childKey{spi: out.SPI, remote: s.remoteAddr()}] = s
+	options := x.cfg.Options
+	if x.noTFC {
+		options.TFCPadding = 0
+	}
 	bundle := func(sa spd.SA, cpi spd.SPI) *spd.Bundle {
 		return &spd.Bundle{SAs: x.withIPComp(sa, cpi), ReqID: x.sa.Info.ReqID, Local: s.path.Local, Remote: s.path.Remote, UDPEncap: s.encap(),
 			Interface: s.path.Interface, LocalTS: x.local, RemoteTS: x.remote, OriginalLocal: x.originalLocal, OriginalRemote: x.originalRemote,
-			Lifetime: x.sa.Config.Volume, Options: x.cfg.Options}
+			Lifetime: x.sa.Config.Volume, Options: options}
 	}
 	var cpi spd.SPI
 	if len(x.spis) > 1 {

@@ -66,6 +66,7 @@ func (sa *ikeSA) answerChild(now time.Time, m *message.Message, old *child.SA, a
 		return
 	}
 	x.proposal = selected.Proposal
+	x.noTFC = m.HasNotify(message.NotifyESPTFCPaddingNotSupported)
 	x.agreeIPComp(m)
 	num := m.SA().Proposals[selected.OfferedIndex].Num
 	group := dh.ID(x.proposal.KeyExchange())
