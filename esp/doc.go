@@ -12,6 +12,11 @@
 //     lifetimes, acquires and other events. It is fed batches of packets and
 //     fills a [Batch] with what is to be sent and delivered.
 //
+// Transport mode carries whole packets only, as RFC 4303 section 3.3.4 has it:
+// fragments are dropped and counted, and so is IPv6 with extension headers that
+// belong before ESP. The inner IP header is not carried, since the socket that
+// sends makes one: IPv4 options are lost, TTL and identification are new.
+//
 // Packets live in buffers with room around them, so that they are processed
 // where they are; see [Packet], [Headroom] and [Tailroom]. Sealing and opening
 // allocate nothing. All of it may be used by any number of goroutines at once:
