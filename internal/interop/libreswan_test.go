@@ -60,6 +60,7 @@ func (l *libreswan) up(t *testing.T, r role) {
 }
 
 func TestLibreswanAuthentication(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		edit func(*testing.T, *libreswan)
@@ -91,6 +92,7 @@ func TestLibreswanAuthentication(t *testing.T) {
 }
 
 func TestLibreswanAlgorithms(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ ourIKE, theirIKE, ourESP, theirESP string }{
 		{"aes128-sha256-modp2048", "aes128-sha2_256-dh14", "aes128-sha256", "aes128-sha2_256"},
 		{"aes256-sha512-ecp256", "aes256-sha2_512-dh19", "aes256-sha512", "aes256-sha2_512"},
@@ -111,6 +113,7 @@ func TestLibreswanAlgorithms(t *testing.T) {
 
 // Rekeys by either side, with perfect forward secrecy; keys compared each time.
 func TestLibreswanRekey(t *testing.T) {
+	t.Parallel()
 	forRoles(t, func(t *testing.T, r role) {
 		l := newLibreswan(t)
 		l.up(t, r)
@@ -143,6 +146,7 @@ func TestLibreswanRekey(t *testing.T) {
 }
 
 func TestLibreswanDelete(t *testing.T) {
+	t.Parallel()
 	for _, deleter := range []string{"we", "they"} {
 		t.Run(deleter+" delete", func(t *testing.T) {
 			l := newLibreswan(t)
@@ -163,6 +167,7 @@ func TestLibreswanDelete(t *testing.T) {
 // Traffic, in a kernel of the lab: its ESP on libreswan's side, ours on ours,
 // as IP protocol 50 and in UDP.
 func TestLibreswanTraffic(t *testing.T) {
+	t.Parallel()
 	if !lab.InKernel(t, lab.KernelOptions{}) {
 		return
 	}

@@ -44,6 +44,7 @@ func (o *openIKED) up(t *testing.T, r role) {
 }
 
 func TestOpenIKEDAuthentication(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, auth string
 		key        lab.KeyType
@@ -70,6 +71,7 @@ func TestOpenIKEDAuthentication(t *testing.T) {
 
 // iked has no command to rekey; we do it in either role.
 func TestOpenIKEDRekey(t *testing.T) {
+	t.Parallel()
 	forRoles(t, func(t *testing.T, r role) {
 		o := newOpenIKED(t)
 		o.up(t, r)
@@ -89,6 +91,7 @@ func TestOpenIKEDRekey(t *testing.T) {
 // With a lifetime of a few seconds iked rekeys the IKE SA by itself. (Its Child
 // SAs it rekeys when the kernel tells that they expire, which ours does not.)
 func TestOpenIKEDRekeysIKE(t *testing.T) {
+	t.Parallel()
 	o := newOpenIKED(t)
 	o.Iked.RemoteID += " ikelifetime 3" // its place in the grammar
 	o.up(t, weInitiate)
@@ -100,6 +103,7 @@ func TestOpenIKEDRekeysIKE(t *testing.T) {
 }
 
 func TestOpenIKEDDelete(t *testing.T) {
+	t.Parallel()
 	for _, deleter := range []string{"we", "they"} {
 		t.Run(deleter+" delete", func(t *testing.T) {
 			o := newOpenIKED(t)

@@ -40,6 +40,7 @@ func (a *assigner) Release(context.Context, ike.AddressRequest, *ike.NetworkConf
 // We are a client: strongSwan gives us an address of each family, and a DNS
 // server, and everything goes through the tunnel.
 func TestStrongSwanGivesAddress(t *testing.T) {
+	t.Parallel()
 	s := newSwan(t)
 	s.Peer.Children = nil
 	s.Peer.Request = &ikev2.ConfigRequest{IPv4: true, IPv6: true, DNS: true}
@@ -75,6 +76,7 @@ func TestStrongSwanGivesAddress(t *testing.T) {
 
 // We are the gateway.
 func TestStrongSwanTakesAddress(t *testing.T) {
+	t.Parallel()
 	s := newSwan(t)
 	pool := &assigner{config: ike.NetworkConfig{
 		Addresses: []netip.Prefix{netip.MustParsePrefix("10.4.0.9/32")},
@@ -107,6 +109,7 @@ func TestStrongSwanTakesAddress(t *testing.T) {
 
 // Without an address to give, the IKE SA stands without a Child SA.
 func TestStrongSwanGetsNoAddress(t *testing.T) {
+	t.Parallel()
 	s := newSwan(t)
 	s.Peer.Assign = &assigner{err: fmt.Errorf("the pool is empty")}
 	c := &s.Swan.Conns[0]

@@ -13,6 +13,7 @@ import (
 // Algorithms of the IKE SA and of the Child SA, each in the words of both
 // sides, with traffic through it.
 func TestStrongSwanAlgorithms(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ ike, esp string }{
 		{"aes128gcm16-prfsha256-x25519", "aes128gcm16"},
 		{"aes256gcm16-prfsha384-ecp384", "aes256gcm16"},
@@ -43,6 +44,7 @@ func TestStrongSwanAlgorithms(t *testing.T) {
 
 // Where nothing fits, the error says what was offered and what was wanted.
 func TestStrongSwanNoProposal(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ name, ike, esp, peerIKE, peerESP string }{
 		{"IKE", "aes128gcm16-prfsha256-x25519", "aes128gcm16", "aes256-sha256-ecp256", "aes128gcm16"},
 		{"ESP", "aes128gcm16-prfsha256-x25519", "aes128gcm16", "aes128gcm16-prfsha256-x25519", "aes256-sha256"},

@@ -15,6 +15,7 @@ import (
 )
 
 func TestStrongSwanCertificates(t *testing.T) {
+	t.Parallel()
 	for _, kt := range []lab.KeyType{lab.RSA2048, lab.RSA4096, lab.ECDSAP256, lab.ECDSAP384, lab.ECDSAP521, lab.Ed25519} {
 		t.Run(string(kt), func(t *testing.T) {
 			forRoles(t, func(t *testing.T, r role) {
@@ -31,6 +32,7 @@ func TestStrongSwanCertificates(t *testing.T) {
 // The ways to sign with the same key: RFC 7427 with either padding, and
 // RFC 7296's own methods with a peer that does not know RFC 7427.
 func TestStrongSwanSignatures(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		key  lab.KeyType
@@ -66,6 +68,7 @@ func TestStrongSwanSignatures(t *testing.T) {
 
 // Each side may prove itself in its own way.
 func TestStrongSwanMixedAuthentication(t *testing.T) {
+	t.Parallel()
 	forRoles(t, func(t *testing.T, r role) {
 		s := newSwan(t)
 		s.certificates(lab.ECDSAP256, 0)
@@ -79,6 +82,7 @@ func TestStrongSwanMixedAuthentication(t *testing.T) {
 }
 
 func TestStrongSwanRawKeys(t *testing.T) {
+	t.Parallel()
 	forRoles(t, func(t *testing.T, r role) {
 		s := newSwan(t)
 		s.certificates(lab.Ed25519, 0)
@@ -102,6 +106,7 @@ func TestStrongSwanRawKeys(t *testing.T) {
 // A wrong secret, and a certificate of somebody else, are refused on either
 // side, and both sides say so.
 func TestStrongSwanRefused(t *testing.T) {
+	t.Parallel()
 	t.Run("PSK, we initiate", func(t *testing.T) {
 		s := newSwan(t)
 		s.Peer.PSK = []byte("another")

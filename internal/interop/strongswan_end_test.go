@@ -19,6 +19,7 @@ func none(sas []lab.StrongSwanSA) bool { return len(sas) == 0 }
 
 // Either side deletes the session; nothing is left on the other.
 func TestStrongSwanDelete(t *testing.T) {
+	t.Parallel()
 	forRoles(t, func(t *testing.T, r role) {
 		for _, deleter := range []string{"we", "they"} {
 			t.Run(deleter+" delete", func(t *testing.T) {
@@ -49,6 +50,7 @@ func TestStrongSwanDelete(t *testing.T) {
 
 // Shutdown deletes what is there; strongSwan is told.
 func TestStrongSwanShutdown(t *testing.T) {
+	t.Parallel()
 	s := newSwan(t)
 	s.up(theyInitiate)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -61,6 +63,7 @@ func TestStrongSwanShutdown(t *testing.T) {
 // A peer that is gone without a word: liveness finds out, and a peer that must
 // be up is called again until it is back.
 func TestStrongSwanKilled(t *testing.T) {
+	t.Parallel()
 	s := newSwan(t)
 	s.Peer.Start = racoon.StartAlways
 	s.Peer.Backoff, s.Peer.BackoffMax = 100*time.Millisecond, 500*time.Millisecond
@@ -81,6 +84,7 @@ func TestStrongSwanKilled(t *testing.T) {
 // We are gone without a word, and strongSwan finds out; and as long as both are
 // there, each answers the other's liveness checks.
 func TestStrongSwanLiveness(t *testing.T) {
+	t.Parallel()
 	s := newSwan(t)
 	s.Peer.Timing = ikev2.Timing{Liveness: time.Second, RetransmitBase: 200 * time.Millisecond, RetransmitTries: 3, RetransmitMax: 200 * time.Millisecond}
 	s.Swan.Conns[0].DPDDelay = time.Second
@@ -101,6 +105,7 @@ func TestStrongSwanLiveness(t *testing.T) {
 
 // A peer that was restarted calls us: INITIAL_CONTACT replaces what we had.
 func TestStrongSwanRestarted(t *testing.T) {
+	t.Parallel()
 	s := newSwan(t)
 	s.up(theyInitiate)
 	s.peer.Kill()
@@ -116,6 +121,7 @@ func TestStrongSwanRestarted(t *testing.T) {
 
 // A packet that needs it brings the session up, on either side.
 func TestStrongSwanAcquire(t *testing.T) {
+	t.Parallel()
 	t.Run("our packet", func(t *testing.T) {
 		s := newSwan(t)
 		s.Peer.Start = racoon.StartTrap

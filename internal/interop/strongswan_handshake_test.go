@@ -17,6 +17,7 @@ import (
 
 // COOKIE demanded by either side.
 func TestStrongSwanCookie(t *testing.T) {
+	t.Parallel()
 	t.Run("they demand", func(t *testing.T) {
 		s := newSwan(t)
 		s.Swan.DemandCookies = true
@@ -39,6 +40,7 @@ func TestStrongSwanCookie(t *testing.T) {
 // The initiator guesses a group that the responder does not take, and begins
 // again with the one that it names.
 func TestStrongSwanInvalidKE(t *testing.T) {
+	t.Parallel()
 	forRoles(t, func(t *testing.T, r role) {
 		for _, cookie := range []bool{false, true} {
 			name := "without cookie"
@@ -68,6 +70,7 @@ func TestStrongSwanInvalidKE(t *testing.T) {
 
 // INVALID_KE_PAYLOAD in CREATE_CHILD_SA, for the Child SA and for the IKE SA.
 func TestStrongSwanInvalidKEAtRekey(t *testing.T) {
+	t.Parallel()
 	forRoles(t, func(t *testing.T, r role) {
 		s := newSwan(t)
 		ours, theirs := &s.Peer.Children[0].Proposals, &s.Swan.Conns[0].Children[0].Proposals
@@ -93,6 +96,7 @@ func TestStrongSwanInvalidKEAtRekey(t *testing.T) {
 // A chain of RSA certificates is more than fits into one datagram: IKE_AUTH is
 // fragmented by IKE (RFC 7383), or by IP where that is not negotiated.
 func TestStrongSwanFragmentation(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name       string
 		ours       int
@@ -131,6 +135,7 @@ func TestStrongSwanFragmentation(t *testing.T) {
 
 // A NAT that loses IP fragments: only IKE fragmentation comes through.
 func TestStrongSwanFragmentsDropped(t *testing.T) {
+	t.Parallel()
 	lab.Require(t, lab.StrongSwan)
 	r := lab.NewRouter(t, lab.RouterConfig{DropFragments: true})
 	s := swanAt(t, r.Inside("a"), r.Outside("b"))
@@ -143,6 +148,7 @@ func TestStrongSwanFragmentsDropped(t *testing.T) {
 
 // The first messages are lost, the others delayed or doubled.
 func TestStrongSwanBadNetwork(t *testing.T) {
+	t.Parallel()
 	forRoles(t, func(t *testing.T, r role) {
 		lab.Require(t, lab.StrongSwan)
 		router := lab.NewRouter(t, lab.RouterConfig{})

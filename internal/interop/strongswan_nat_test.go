@@ -31,6 +31,7 @@ func natted(t *testing.T, weInside bool, c lab.RouterConfig) (*swan, *lab.Router
 
 // Behind a NAT: IKE floats to port 4500 and ESP travels in UDP.
 func TestStrongSwanNAT(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		inside bool
@@ -72,6 +73,7 @@ func TestStrongSwanNAT(t *testing.T) {
 // address. The host behind it shows its new address with its next packet, and
 // the other follows (RFC 7296 2.23).
 func TestStrongSwanRebinding(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		inside bool
@@ -114,6 +116,7 @@ func TestStrongSwanRebinding(t *testing.T) {
 
 // After a rebinding, ESP alone shows us the new address.
 func TestStrongSwanRebindingSeenByESP(t *testing.T) {
+	t.Parallel()
 	s, router := natted(t, false, lab.RouterConfig{})
 	session := s.up(theyInitiate)
 	s.traffic()
@@ -130,6 +133,7 @@ func TestStrongSwanRebindingSeenByESP(t *testing.T) {
 // A NAT with a short memory: our keepalives hold the mapping open while
 // nothing else is said, so that the peer still reaches us.
 func TestStrongSwanKeepalive(t *testing.T) {
+	t.Parallel()
 	s, router := natted(t, true, lab.RouterConfig{Timeout: 1500 * time.Millisecond})
 	s.Peer.Timing = ikev2.Timing{Keepalive: 500 * time.Millisecond, Liveness: -1}
 	s.Swan.Charon += "\nkeep_alive = 0"
@@ -143,6 +147,7 @@ func TestStrongSwanKeepalive(t *testing.T) {
 
 // IPv6 outside, and all four combinations of families.
 func TestStrongSwanIPv6(t *testing.T) {
+	t.Parallel()
 	for _, outer6 := range []bool{false, true} {
 		name := "outer IPv4"
 		if outer6 {

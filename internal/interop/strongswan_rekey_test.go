@@ -18,6 +18,7 @@ import (
 // Each side rekeys the Child SA three times and then the IKE SA, whoever began,
 // while traffic flows.
 func TestStrongSwanRekey(t *testing.T) {
+	t.Parallel()
 	forRoles(t, func(t *testing.T, r role) {
 		for _, rekeyer := range []string{"we", "they"} {
 			t.Run(rekeyer+" rekey", func(t *testing.T) {
@@ -78,6 +79,7 @@ func TestStrongSwanRekey(t *testing.T) {
 
 // Both sides rekey at the same time: one Child SA and one IKE SA remain.
 func TestStrongSwanRekeyCollision(t *testing.T) {
+	t.Parallel()
 	for _, what := range []string{"Child SA", "IKE SA"} {
 		t.Run(what, func(t *testing.T) {
 			s := newSwan(t)
@@ -113,6 +115,7 @@ func TestStrongSwanRekeyCollision(t *testing.T) {
 // Lifetimes of a second or two on either side make the side whose ends first
 // rekey by itself.
 func TestStrongSwanLifetimes(t *testing.T) {
+	t.Parallel()
 	for _, rekeyer := range []string{"ours", "theirs"} {
 		t.Run(rekeyer+" end first", func(t *testing.T) {
 			s := newSwan(t)
@@ -139,6 +142,7 @@ func TestStrongSwanLifetimes(t *testing.T) {
 
 // A volume limit rekeys too: on our side in the data plane, on theirs in charon.
 func TestStrongSwanVolume(t *testing.T) {
+	t.Parallel()
 	s := newSwan(t)
 	s.Peer.Children[0].Volume.SoftBytes = 200_000
 	s.up(weInitiate)
@@ -147,6 +151,7 @@ func TestStrongSwanVolume(t *testing.T) {
 
 // Reauthentication, break-before-make and make-before-break.
 func TestStrongSwanReauthentication(t *testing.T) {
+	t.Parallel()
 	for _, mbb := range []bool{false, true} {
 		t.Run(fmt.Sprintf("make before break %v", mbb), func(t *testing.T) {
 			s := newSwan(t)
@@ -195,6 +200,7 @@ func TestStrongSwanReauthentication(t *testing.T) {
 // Several Child SAs in one IKE SA, created and deleted by either side; one is
 // rekeyed while the other is used.
 func TestStrongSwanChildren(t *testing.T) {
+	t.Parallel()
 	forRoles(t, func(t *testing.T, r role) {
 		s := newSwan(t)
 		s.Peer.Children = append(s.Peer.Children, racoon.Child{
@@ -235,6 +241,7 @@ func TestStrongSwanChildren(t *testing.T) {
 
 // Two pairs of selectors in one Child SA, of which the peer accepts what it has.
 func TestStrongSwanSelectors(t *testing.T) {
+	t.Parallel()
 	forRoles(t, func(t *testing.T, r role) {
 		s := newSwan(t)
 		s.Peer.Children[0].Local = []string{"10.1.0.0/16", "fd00:1::/64"}

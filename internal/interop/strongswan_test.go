@@ -182,6 +182,7 @@ func forRoles(t *testing.T, f func(t *testing.T, r role)) {
 }
 
 func TestStrongSwanPSK(t *testing.T) {
+	t.Parallel()
 	forRoles(t, func(t *testing.T, r role) {
 		s := newSwan(t)
 		session := s.up(r)
