@@ -36,8 +36,8 @@ func (h *host) trafficBetween(a *lab.Site, atA netip.Addr, b *lab.Site, atB neti
 	h.t.Helper()
 	var stop atomic.Bool
 	results := make(chan trafficResult, 3)
-	go func() { results <- probe("datagrams from us", a, atA, b, atB, 0, &stop) }()
-	go func() { results <- probe("datagrams from the peer", b, atB, a, atA, 0, &stop) }()
+	go func() { results <- probe("datagrams from us", a, atA, b, netip.AddrPortFrom(atB, 0), 0, &stop) }()
+	go func() { results <- probe("datagrams from the peer", b, atB, a, netip.AddrPortFrom(atA, 0), 0, &stop) }()
 	echo := netip.AddrPortFrom(atB, 7)
 	b.Echo(echo)
 	go func() {
@@ -71,6 +71,12 @@ type trafficResult struct {
 // reach sends 3 datagrams from one site to another, and each must return.
 func (h *host) reach(from *lab.Site, fromAddr netip.Addr, to *lab.Site, toAddr netip.Addr) {
 	h.t.Helper()
+	h.reachPort(from, fromAddr, to, netip.AddrPortFrom(toAddr, 0))
+}
+
+// reachPort is reach with a certain port; 0 is any.
+func (h *host) reachPort(from *lab.Site, fromAddr netip.Addr, to *lab.Site, toAddr netip.AddrPort) {
+	h.t.Helper()
 	r := probe(fmt.Sprintf("datagrams from %s, %v, to %s, %v", from.Name, fromAddr, to.Name, toAddr), from, fromAddr, to, toAddr, 3, nil)
 	require.NoError(h.t, r.err, r.what)
 	require.Zero(h.t, r.lost, "%d of %d %s are lost", r.lost, r.sent, r.what)
@@ -79,9 +85,9 @@ func (h *host) reach(from *lab.Site, fromAddr netip.Addr, to *lab.Site, toAddr n
 // probe sends numbered datagrams from one site to another, as many as limit
 // says or until stop is true, which sends them back. It counts those that do
 // not return within a second after the last.
-func probe(what string, from *lab.Site, fromAddr netip.Addr, to *lab.Site, toAddr netip.Addr, limit int, stop *atomic.Bool) trafficResult {
+func probe(what string, from *lab.Site, fromAddr netip.Addr, to *lab.Site, toAddr netip.AddrPort, limit int, stop *atomic.Bool) trafficResult {
 	r := trafficResult{what: what}
-	echo := to.ListenUDP(netip.AddrPortFrom(toAddr, 0))
+	echo := to.ListenUDP(toAddr)
 	c := from.ListenUDP(netip.AddrPortFrom(fromAddr, 0))
 	defer func() { _, _ = echo.Close(), c.Close() }()
 	go func() {
