@@ -144,13 +144,13 @@ func (t *PolicyTable) Lookup(d Direction, f *Flow) *Policy {
 // LookupReqID is Lookup for a packet that came through an SA with a ReqID. Of
 // policies that have the same selector and priority, as those of two sessions
 // while one takes over from the other, it returns the one with that ReqID, and
-// the first if none has it.
+// the first if none has it. What discards or bypasses keeps its precedence.
 func (t *PolicyTable) LookupReqID(d Direction, f *Flow, reqID uint32) *Policy {
 	best, cell := t.find(d, f)
 	if best == nil {
 		return nil
 	}
-	if best.policy.ReqID != reqID {
+	if a := best.policy.Action; best.policy.ReqID != reqID && (a == ActionProtect || a == ActionTrap) {
 		for i := range cell.entries {
 			p := cell.entries[i].policy
 			if p.ReqID == reqID && p.Priority == best.policy.Priority && p.Selector == best.policy.Selector &&

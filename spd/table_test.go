@@ -380,4 +380,9 @@ func TestLookupReqID(t *testing.T) {
 	for asked, got := range map[uint32]uint32{1: 1, 2: 2, 3: 1, 9: 1} {
 		require.Equal(t, got, table.LookupReqID(In, &f, asked).ReqID, "asked for %d", asked)
 	}
+	discard := policy(0, "10.1.0.0/16")
+	discard.Action = ActionDiscard
+	table, err = NewPolicyTable([]Policy{discard, policy(2, "10.1.0.0/16")})
+	require.NoError(t, err)
+	require.Equal(t, ActionDiscard, table.LookupReqID(In, &f, 2).Action, "it was there first")
 }
