@@ -22,7 +22,6 @@ type link struct {
 
 	mu         sync.RWMutex
 	dispatcher stack.NetworkDispatcher
-	linkAddr   tcpip.LinkAddress
 
 	queue  queue
 	out    sender

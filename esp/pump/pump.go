@@ -130,6 +130,7 @@ func New(cfg Config) (*Pump, error) {
 	go func() {
 		p.running.Wait()
 		p.calls.Lock() // the last call has returned, and others see closing
+		//lint:ignore SA2001 the lock is the wait
 		p.calls.Unlock()
 		close(p.done)
 	}()

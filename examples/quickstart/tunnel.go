@@ -30,7 +30,6 @@ const clientPool = "10.99.0.0/24"
 type tunnel struct {
 	*transcript
 	gateway, client *host
-	clientCfg       racoon.Config
 	session         *racoon.Session
 	web             *http.Client
 	site            *site
