@@ -140,17 +140,20 @@ func (r *registry) childGone(s *Session, ev ike.ChildDown) {
 	if s == nil {
 		return
 	}
+	if s.past == nil {
+		s.past = new(pastTraffic)
+	}
 	s.past.in, s.past.out = s.past.in.Add(ev.In), s.past.out.Add(ev.Out)
 	s.children = slices.DeleteFunc(s.children, func(c ChildSA) bool { return c.ID == ev.Child.ID })
 	if s.state == ended && len(s.children) == 0 && r.leaving[s.id] == s {
 		delete(r.leaving, s.id)
-		close(s.gone)
+		s.gone.fire()
 	}
 }
 
 // add enters a session that has begun.
 func (r *registry) add(id ike.SessionID, peer string, path ike.Path, now time.Time) *Session {
-	s := &Session{m: r.m, id: id, peer: peer, path: path, begun: now, done: newSignal(), gone: newSignal()}
+	s := &Session{m: r.m, id: id, peer: peer, path: path, begun: now}
 	r.sessions[id] = s
 	r.byPeer[peer] = append(r.byPeer[peer], s)
 	return s
@@ -168,12 +171,12 @@ func (r *registry) remove(s *Session, reason ike.DownReason, err error) {
 		}
 	}
 	s.state, s.reason, s.err = ended, reason, err
-	close(s.done)
+	s.done.fire()
 	delete(r.sessions, s.id)
 	if len(s.children) > 0 && !r.closed {
 		r.leaving[s.id] = s
 	} else {
-		close(s.gone)
+		s.gone.fire()
 	}
 	if l := without(r.byPeer[s.peer], s); len(l) > 0 {
 		r.byPeer[s.peer] = l
@@ -318,7 +321,7 @@ func (r *registry) close() {
 		r.remove(s, ike.DownShutdown, nil)
 	}
 	for _, s := range r.leaving {
-		close(s.gone)
+		s.gone.fire()
 	}
 	clear(r.leaving)
 }

@@ -28,12 +28,12 @@ type Session struct {
 	up       time.Time
 	rekeys   int
 	children []ChildSA
-	creating []string    // Child SAs that the Manager has ordered
-	past     pastTraffic // of Child SAs that are gone
-	call     *call       // the attempt that made it, until it is decided
+	creating []string     // Child SAs that the Manager has ordered
+	past     *pastTraffic // of Child SAs that are gone, nil for nothing
+	call     *call        // the attempt that made it, until it is decided
 	replaces ike.SessionID
-	done     chan struct{} // closed when it has ended
-	gone     chan struct{} // closed when its Child SAs are removed too
+	done     signal // it has ended
+	gone     signal // its Child SAs are removed too
 	err      error
 	reason   ike.DownReason
 }
@@ -96,7 +96,8 @@ func (s *Session) ChildSAs() []ChildSA {
 
 // Done returns a channel that is closed when the session has ended.
 func (s *Session) Done() <-chan struct{} {
-	return s.done
+	defer s.m.reg.lock()()
+	return s.done.channel()
 }
 
 // Err returns nil while the session is up, then why it ended: ErrSessionEnded
@@ -198,8 +199,11 @@ func (s *Session) Delete(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	unlock := s.m.reg.lock()
+	gone := s.gone.channel()
+	unlock()
 	select {
-	case <-s.gone:
+	case <-gone:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -263,7 +267,10 @@ func (s *Session) Stats(ctx context.Context) (SessionStats, error) {
 		return st, nil
 	})
 	unlock := s.m.reg.lock()
-	out := SessionStats{Established: s.up, LastAlive: st.LastAlive, IKERekeys: s.rekeys, Exchanges: st.Exchanges, Received: s.past.in, Sent: s.past.out}
+	out := SessionStats{Established: s.up, LastAlive: st.LastAlive, IKERekeys: s.rekeys, Exchanges: st.Exchanges}
+	if s.past != nil {
+		out.Received, out.Sent = s.past.in, s.past.out
+	}
 	known := slices.Clone(s.children)
 	unlock()
 	if errors.Is(err, ErrSessionEnded) || errors.Is(err, ErrClosed) {

@@ -234,7 +234,7 @@ func (sa *ikeSA) authorize(v verified, done func(now time.Time, err error)) {
 	s := sa.s
 	ask := s.ep.cfg.Authorize
 	r := ike.AuthorizeRequest{Session: s.id, Peer: s.peer.Name, Initiator: s.initiator, Path: s.path, LocalID: s.localID, RemoteID: s.remoteID,
-		Method: v.method, Certificates: v.chain, InitialContact: sa.hs.initialContact, Replaces: s.begin.Replaces, Proposal: sa.alg.proposal}
+		Method: v.method, Certificates: v.chain, InitialContact: sa.hs.initialContact, Replaces: s.replaces, Proposal: sa.alg.proposal}
 	s.remoteMethod = v.method
 	s.Job(ike.JobAuthorize, 0, func(ctx context.Context) (any, error) {
 		if ask == nil {

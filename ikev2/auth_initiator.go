@@ -34,8 +34,8 @@ func (sa *ikeSA) startAuth(now time.Time) {
 			sa.hs.plan = append(sa.hs.plan, s.childExchanges(s.peer.child(name))...)
 		}
 		x := sa.hs.plan[0]
-		x.acquire, x.packet = s.begin.Acquire, s.begin.Packet
-		s.begin.Acquire = 0
+		x.acquire, x.packet = s.acquire, s.begin.Packet
+		s.acquire = 0
 		x.ni, x.nr = sa.hs.ni, sa.hs.nr
 		sa.hs.child = x
 		x.reserve(func(now time.Time, err error) {
@@ -75,7 +75,7 @@ func (sa *ikeSA) sendAuth(now time.Time, p proof, x *childExchange) {
 // (RFC 7296 2.4).
 func (sa *ikeSA) initialContact() bool {
 	s := sa.s
-	if s.peer.Unique == UniqueNever || s.begin.Replaces != 0 {
+	if s.peer.Unique == UniqueNever || s.replaces != 0 {
 		return false
 	}
 	return s.ep.perPeer[s.peer.Name] == 0
@@ -163,7 +163,7 @@ func (sa *ikeSA) completeInitiator(now time.Time, m *message.Message) {
 	plan := sa.hs.plan
 	sa.establish(now)
 	replace := func(now time.Time) {
-		if old := s.begin.Replaces; old != 0 && s.current != nil {
+		if old := s.replaces; old != 0 && s.current != nil {
 			s.current.enqueue(now, &replaceSession{old})
 		}
 	}

@@ -47,6 +47,8 @@ type Endpoint struct {
 	jobsOut   fifo[ike.Job]
 	events    fifo[ike.Event]
 
+	algorithms []*algorithms // see algorithmsOf
+
 	scratch []byte // payloads on their way into a message
 
 	stats Stats

@@ -13,7 +13,7 @@ func (sa *ikeSA) establish(now time.Time) {
 	hs := sa.hs
 	sa.forgetInitial()
 	hs.wipe()
-	sa.hs = nil
+	sa.hs, s.begin = nil, nil
 	sa.state = stateEstablished
 	sa.keys.settle()
 	s.up, s.established, s.lastAlive = true, now, now

@@ -61,7 +61,7 @@ func (e *Endpoint) Initiate(now time.Time, in Initiation) (ike.SessionID, error)
 		return 0, fmt.Errorf("ikev2: limit of %d sessions is reached", m)
 	}
 	s := e.newSession(in.Peer, in.Path, true)
-	s.begin = in
+	s.begin, s.acquire, s.replaces = &in, in.Acquire, in.Replaces
 	sa, err := e.newSA(s, true)
 	if err != nil {
 		s.end(now, ike.DownFailed, err)
@@ -239,7 +239,7 @@ func (sa *ikeSA) acceptInit(now time.Time, path ike.Path, m *message.Message, ra
 	if _, err := spd.CheckSelected(s.peer.Proposals, chosen[0]); err != nil {
 		return err
 	}
-	alg, err := newAlgorithms(chosen[0])
+	alg, err := s.ep.algorithmsOf(chosen[0])
 	if err != nil {
 		return err
 	}
@@ -277,7 +277,7 @@ func (sa *ikeSA) deriveInitial(shared []byte) error {
 	hs := sa.hs
 	seed := initialSKEYSEED(sa.alg.prf, hs.ni, hs.nr, shared)
 	defer seed.Wipe()
-	keys, err := deriveIKEKeys(&sa.alg, seed, hs.ni, hs.nr, sa.spis(), sa.initiator)
+	keys, err := deriveIKEKeys(sa.alg, seed, hs.ni, hs.nr, sa.spis(), sa.initiator)
 	if err != nil {
 		return err
 	}

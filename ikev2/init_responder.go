@@ -64,7 +64,7 @@ func (e *Endpoint) initRequest(now time.Time, path ike.Path, h message.Header, b
 		failed(message.NotifyNoProposalChosen, err)
 		return
 	}
-	alg, err := newAlgorithms(selected.Proposal)
+	alg, err := e.algorithmsOf(selected.Proposal)
 	if err != nil {
 		failed(message.NotifyNoProposalChosen, err)
 		return
@@ -132,7 +132,7 @@ func (sa *ikeSA) repeatInit(b []byte) {
 
 // acceptInitRequest makes a half-open SA and answers when the key exchange is
 // done.
-func (e *Endpoint) acceptInitRequest(now time.Time, key initKey, path ike.Path, m *message.Message, raw []byte, alg algorithms, num uint8, peers []*Peer) {
+func (e *Endpoint) acceptInitRequest(now time.Time, key initKey, path ike.Path, m *message.Message, raw []byte, alg *algorithms, num uint8, peers []*Peer) {
 	s := e.newSession(nil, path, false)
 	s.timing = peers[0].Timing.withDefaults()
 	sa, err := e.newSA(s, false)

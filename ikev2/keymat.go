@@ -18,6 +18,31 @@ type algorithms struct {
 	group    uint16
 }
 
+// notNegotiated is what an IKE SA has before IKE_SA_INIT.
+var notNegotiated algorithms
+
+// maxKnownAlgorithms bounds Endpoint.algorithms. What is negotiated is among
+// what is configured, so there are few.
+const maxKnownAlgorithms = 64
+
+// algorithmsOf is newAlgorithms for a negotiated proposal. SAs with the same
+// algorithms share them.
+func (e *Endpoint) algorithmsOf(p spd.Proposal) (*algorithms, error) {
+	for _, a := range e.algorithms {
+		if a.proposal.Equal(p) {
+			return a, nil
+		}
+	}
+	a, err := newAlgorithms(p)
+	if err != nil {
+		return nil, err
+	}
+	if len(e.algorithms) < maxKnownAlgorithms {
+		e.algorithms = append(e.algorithms, &a)
+	}
+	return &a, nil
+}
+
 // newAlgorithms looks the transforms of a selected proposal up. It fails on
 // what the tables do not know, which a configuration check has excluded.
 func newAlgorithms(p spd.Proposal) (algorithms, error) {
@@ -59,7 +84,6 @@ func newAlgorithms(p spd.Proposal) (algorithms, error) {
 // message follows message, they stay.
 type ikeKeys struct {
 	alg      *algorithms
-	prf      suite.PRF
 	skD      secret.Bytes
 	skPi     secret.Bytes // needed until both sides are authenticated
 	skPr     secret.Bytes
@@ -119,9 +143,9 @@ func initialSKEYSEED(prf suite.PRF, ni, nr, shared []byte) secret.Bytes {
 // rekeySKEYSEED is SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr) with the
 // old SA's PRF (RFC 7296 2.18).
 func rekeySKEYSEED(old *ikeKeys, ni, nr, shared []byte) secret.Bytes {
-	k := old.prf.Keyed(old.skD)
+	k := old.alg.prf.Keyed(old.skD)
 	defer k.Wipe()
-	return k.Sum(make([]byte, 0, old.prf.Size), shared, ni, nr)
+	return k.Sum(make([]byte, 0, old.alg.prf.Size), shared, ni, nr)
 }
 
 // deriveIKEKeys expands SKEYSEED: {SK_d | SK_ai | SK_ar | SK_ei | SK_er |
@@ -144,7 +168,7 @@ func deriveIKEKeys(a *algorithms, skeyseed, ni, nr []byte, spis [16]byte, initia
 		return b
 	}
 	var i, r direction
-	k := &ikeKeys{alg: a, prf: a.prf, keep: true}
+	k := &ikeKeys{alg: a, keep: true}
 	k.skD = take(prfLen)
 	i.integ, r.integ = take(integLen), take(integLen)
 	i.encr, r.encr = take(encrLen), take(encrLen)
@@ -207,7 +231,7 @@ func childKeys(k *ikeKeys, p spd.Proposal, shared, ni, nr []byte, initiator bool
 	}
 	n := encrLen + integLen
 	buf := make(spd.Key, 2*n)
-	prf := k.prf.Keyed(k.skD)
+	prf := k.alg.prf.Keyed(k.skD)
 	defer prf.Wipe()
 	if err := prf.Plus(buf, shared, ni, nr); err != nil {
 		return in, out, err

@@ -144,7 +144,7 @@ func (t *rekeyIKE) check(sa *ikeSA, m *message.Message) error {
 	if _, err := spd.CheckSelected(sa.s.rekeyProposals(), chosen[0]); err != nil {
 		return err
 	}
-	alg, err := newAlgorithms(chosen[0])
+	alg, err := sa.ep.algorithmsOf(chosen[0])
 	if err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (t *rekeyIKE) check(sa *ikeSA, m *message.Message) error {
 func (sa *ikeSA) deriveRekeyed(old *ikeKeys, ni, nr, shared []byte) error {
 	seed := rekeySKEYSEED(old, ni, nr, shared)
 	defer seed.Wipe()
-	keys, err := deriveIKEKeys(&sa.alg, seed, ni, nr, sa.spis(), sa.initiator)
+	keys, err := deriveIKEKeys(sa.alg, seed, ni, nr, sa.spis(), sa.initiator)
 	if err != nil {
 		return err
 	}
@@ -330,9 +330,9 @@ func (sa *ikeSA) serveRekeyIKE(now time.Time, m *message.Message) {
 	}
 	ke := m.KE()
 	selected, err := spd.Select(offeredProposals(m.SA()), s.peer.Proposals, spd.SelectOptions{KE: ke.Group})
-	var alg algorithms
+	var alg *algorithms
 	if err == nil {
-		alg, err = newAlgorithms(selected.Proposal)
+		alg, err = s.ep.algorithmsOf(selected.Proposal)
 	}
 	if err != nil {
 		refuse(now, &message.Notify{Type: message.NotifyNoProposalChosen}, err)

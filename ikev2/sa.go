@@ -36,7 +36,7 @@ type ikeSA struct {
 	local     message.SPI
 	remote    message.SPI
 	state     saState
-	alg       algorithms
+	alg       *algorithms
 	keys      *ikeKeys
 	hs        *handshake // until established
 
@@ -114,7 +114,7 @@ func (e *Endpoint) newSA(s *session, initiator bool) (*ikeSA, error) {
 	if err != nil {
 		return nil, err
 	}
-	sa := &ikeSA{ep: e, s: s, initiator: initiator, local: spi}
+	sa := &ikeSA{ep: e, s: s, initiator: initiator, local: spi, alg: &notNegotiated}
 	sa.retransmit.Owner = sa.retransmitDue
 	sa.soft.Owner = sa.softExpired
 	sa.hard.Owner = sa.hardExpired

@@ -20,8 +20,10 @@ type session struct {
 	id        ike.SessionID
 	peer      *Peer // nil while a responder does not know yet
 	timing    Timing
-	initiator bool // this side began it
-	begin     Initiation
+	initiator bool          // this side began it
+	begin     *Initiation   // of an initiator, until it is established
+	acquire   spd.AcquireID // to be answered
+	replaces  ike.SessionID // reauthenticated by this one
 	path      ike.Path
 	seen      ike.Path // where ESP shows the peer to be; see mapped
 
@@ -280,8 +282,8 @@ func (s *session) releaseLease() {
 // answerAcquire tells the data plane what became of the acquire that began the
 // session, if it has not been told yet.
 func (s *session) answerAcquire(now time.Time, err error) {
-	id := s.begin.Acquire
-	s.begin.Acquire = 0
+	id := s.acquire
+	s.acquire = 0
 	s.acquireDone(id, err)
 }
 

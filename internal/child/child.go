@@ -85,7 +85,7 @@ type SA struct {
 	Unwanted  bool // it is deleted because nobody wants it, not to make way for another one
 	Successor *SA
 
-	total   *total
+	total   *total // nil until there is something to count, see counts
 	in, out []spd.SAID
 	pending *spd.Bundle // outbound, while InboundOnly
 
@@ -142,6 +142,15 @@ func (s *Set) find(match func(*SA) bool) *SA {
 		}
 	}
 	return nil
+}
+
+// counts is what the SAs of a's lineage have counted, to be added to. Most
+// never need it.
+func (a *SA) counts() *total {
+	if a.total == nil {
+		a.total = new(total)
+	}
+	return a.total
 }
 
 // Counted returns what the SAs of a's lineage had counted that are gone.

@@ -14,10 +14,7 @@ import (
 func (s *Set) Add(info ike.ChildInfo, cfg *Config, initiator bool, old *SA) *SA {
 	a := &SA{Info: info, Config: cfg, Initiator: initiator, set: s}
 	if old != nil {
-		a.Info.ID, a.Info.ReqID, a.total = old.Info.ID, old.Info.ReqID, old.total
-	}
-	if a.total == nil {
-		a.total = new(total)
+		a.Info.ID, a.Info.ReqID, a.total = old.Info.ID, old.Info.ReqID, old.counts()
 	}
 	a.soft.Owner, a.hard.Owner, a.grace.Owner = a.softExpired, a.hardExpired, a.graceOver
 	s.sas = append(s.sas, a)
@@ -123,7 +120,7 @@ func (s *Set) Replace(now time.Time, old, next *SA) {
 		old.State = Replaced
 	}
 	s.host.StopTimer(&old.soft)
-	next.total = old.total
+	next.total = old.counts()
 }
 
 // startLifetime arms the soft and the hard timer.

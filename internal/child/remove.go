@@ -79,12 +79,13 @@ func (s *Set) endsLineage(a *SA) bool {
 }
 
 func (s *Set) tellEnd(now time.Time, a *SA, reason ike.DownReason, err error) {
-	if a.total.ended {
+	t := a.counts()
+	if t.ended {
 		return
 	}
-	a.total.ended = true
+	t.ended = true
 	s.host.Emit(ike.ChildDown{EventHeader: s.host.EventHeader(now), Child: a.Info, Reason: reason, Err: err,
-		In: a.total.in, Out: a.total.out})
+		In: t.in, Out: t.out})
 }
 
 // Lost tells the end of an SA that was discarded because a successor was
@@ -190,8 +191,8 @@ func (s *Set) removeIDs(a *SA, ids []spd.SAID) {
 
 func (s *Set) count(now time.Time, a *SA, v any, err error) {
 	if t, ok := v.(total); ok {
-		a.total.in = a.total.in.Add(t.in)
-		a.total.out = a.total.out.Add(t.out)
+		sum := a.counts()
+		sum.in, sum.out = sum.in.Add(t.in), sum.out.Add(t.out)
 	}
 	if err != nil {
 		s.host.Emit(ike.Warning{EventHeader: s.host.EventHeader(now), Err: err})
