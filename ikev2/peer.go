@@ -161,7 +161,7 @@ type Child struct {
 	Mode      spd.Mode
 	IPComp    bool // offer and accept IPComp (DEFLATE)
 
-	ReplayWindow int // packets, default 64... the data plane's default
+	ReplayWindow int // packets; 0 is the data plane's default
 	Options      spd.Options
 	ReqID        uint32 // 0: chosen by the core
 
