@@ -294,6 +294,28 @@ func TestFullTunnel(t *testing.T) {
 	}
 }
 
+// TestFullTunnelOverIPv6: the same with a gateway that is reached by IPv6, and
+// with addresses of both families in the tunnel.
+func TestFullTunnelOverIPv6(t *testing.T) {
+	for _, escape := range []string{"mark", "host"} {
+		t.Run(escape, func(t *testing.T) {
+			n := newNetwork(t)
+			a, b := n.client, n.gateway
+			target := netip.MustParseAddr("2001:db8::1")
+			a.IP("route add default via " + b.Outer6.String())
+			b.IP("addr add " + target.String() + "/128 dev lo")
+			n.remember()
+			gateway := n.startGateway("-pool", "10.98.0.0/24,fd98::/112")
+			client := n.startClient("-server", b.Outer6.String(), "-escape", escape)
+			traffic(t, a, a.Namespace, netip.MustParseAddr("fd98::1"), b.Namespace, target)
+			a.MustPing(netip.MustParseAddr("10.98.0.1"), b.Inner)
+			client.stop(syscall.SIGTERM)
+			gateway.stop(syscall.SIGTERM)
+			n.restored()
+		})
+	}
+}
+
 // TestServerInsideTheSubnet: a gateway whose own address is in the network that
 // it leads to.
 func TestServerInsideTheSubnet(t *testing.T) {
