@@ -59,6 +59,7 @@ type options struct {
 	id, remoteID             string
 	proposals, esp           string
 	localTS, remoteTS        string
+	localNet                 string
 	n, concurrency, workers  int
 	rate                     float64
 	sources                  string
@@ -76,7 +77,7 @@ var flagOf = map[string]string{
 	"Target": "target", "Sources": "sources", "Handshakes": "n", "Attempts": "n", "Rate": "rate", "Concurrency": "concurrency",
 	"Workers": "workers", "Ports": "ports", "IKERekeys": "ike-rekeys", "ChildRekeys": "child-rekeys", "Time": "time",
 	"Timeout": "timeout", "Hold": "hold", "Churn": "churn", "Leave": "leave", "PSK": "psk", "Credential": "cert", "Trust": "ca",
-	"LocalID": "id", "RemoteID": "remote-id", "Proposals": "proposals", "ESP": "esp", "LocalTS": "local-ts", "RemoteTS": "remote-ts",
+	"LocalID": "id", "RemoteID": "remote-id", "Proposals": "proposals", "ESP": "esp", "LocalTS": "local-ts", "LocalNet": "local-net", "RemoteTS": "remote-ts",
 	"Plane": "plane", "Listen[0]: Address": "listen",
 }
 
@@ -103,6 +104,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f.StringVar(&o.proposals, "proposals", "", "IKE `proposals`, separated by commas, such as aes256gcm16-prfsha256-x25519")
 	f.StringVar(&o.esp, "esp", "", "ESP `proposals`, such as aes128gcm16")
 	f.StringVar(&o.localTS, "local-ts", "", "own traffic `selectors`, separated by commas (default the own address)")
+	f.StringVar(&o.localNet, "local-net", "", "`prefix` of which each handshake has one address as its traffic selector")
 	f.StringVar(&o.remoteTS, "remote-ts", "", "the other side's traffic `selectors` (default its address)")
 
 	f.IntVar(&o.n, "n", 1000, "`number` of handshakes or attempts")
@@ -224,6 +226,11 @@ func (o *options) runHandshakes(ctx context.Context, stdout io.Writer) error {
 	}
 	if cfg.Identity, err = o.identity(); err != nil {
 		return err
+	}
+	if o.localNet != "" {
+		if cfg.LocalNet, err = netip.ParsePrefix(o.localNet); err != nil {
+			return fmt.Errorf("-local-net: %q is not a prefix, such as 10.0.0.0/8", o.localNet)
+		}
 	}
 	r, err := load.Run(ctx, cfg)
 	if err != nil {

@@ -120,6 +120,8 @@ func TestFlagErrors(t *testing.T) {
 		{append(target, "-proposals", "aes256gcm16-x25591"), "-proposals: "},
 		{append(target, "-esp", "rot13"), "-esp: "},
 		{append(target, "-local-ts", "10.0.0.0/40"), "-local-ts: "},
+		{append(target, "-local-net", "10.0.0.1"), `-local-net: "10.0.0.1" is not a prefix, such as 10.0.0.0/8`},
+		{append(target, "-local-net", "10.0.0.0/24"), "-local-net: 10.0.0.0/24 has 256 addresses for 1000 handshakes; use a shorter"},
 		{append(target, "-leave", "-churn"), "-leave: contradicts"},
 		{append(target, "-timeout", "1ms"), "-timeout: 1ms is out of range; use 100ms"},
 		{append(target, "-time", "-1s"), "-time: -1s is out of range; use"},

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/racoon3/racoon/ikev2"
@@ -16,6 +18,11 @@ var errOver = errors.New("time is over")
 
 // serve is a gateway until ctx ends. Then it reports.
 func (o *options) serve(ctx context.Context, stdout, stderr io.Writer) error {
+	if os.Getenv("GOGC") == "" {
+		// A gateway's memory is its sessions, which stay: collecting twice as
+		// often as Go does by default costs little and saves a third of it.
+		debug.SetGCPercent(50)
+	}
 	id, err := o.identity()
 	if err != nil {
 		return err

@@ -34,9 +34,10 @@ var scenarios = []scenario{
 }
 
 const (
-	compareESP = "aes128gcm16"
-	comparePSK = "a secret of both sides"
-	warmUp     = 20 // handshakes before it is measured, for what is loaded once
+	compareESP     = "aes128gcm16"
+	compareClients = "172.16.0.0/12" // one address each
+	comparePSK     = "a secret of both sides"
+	warmUp         = 20 // handshakes before it is measured, for what is loaded once
 )
 
 // BenchmarkResponder puts our gateway and strongSwan under the same load, one
@@ -81,7 +82,7 @@ func compare(b *testing.B, s scenario, plane string) {
 		Charon: "cookie_threshold = 1000000\nblock_threshold = 1000000\nfilelog {\n log {\n default = -1\n flush_line = no\n }\n}",
 		Conns: []lab.StrongSwanConn{{
 			Local: gateway.Outer.String(), LocalID: "gw.lab", RemoteID: "%any", Proposals: s.proposals, Extra: "unique = never",
-			Children: []lab.StrongSwanChild{{LocalTS: gateway.InnerNet.String(), RemoteTS: client.InnerNet.String(), Proposals: compareESP}},
+			Children: []lab.StrongSwanChild{{LocalTS: gateway.InnerNet.String(), RemoteTS: compareClients, Proposals: compareESP}},
 		}},
 	}
 	if s.rsa {
@@ -106,13 +107,13 @@ func compare(b *testing.B, s scenario, plane string) {
 			return
 		}
 		args := append(auth["gateway"], "-responder", "-listen", target, "-plane", plane, "-proposals", s.proposals, "-esp", compareESP,
-			"-local-ts", gateway.InnerNet.String(), "-remote-ts", client.InnerNet.String())
+			"-local-ts", gateway.InnerNet.String(), "-remote-ts", compareClients)
 		pid = start(b, gateway.Namespace, program, args...)
 	})
-	generate := func(n int) (r load.Report) {
+	generate := func(n int, net string) (r load.Report) {
 		args := append([]string{"-c", fmt.Sprint(first), program}, auth["client"]...)
 		args = append(args, "-target", target, "-n", fmt.Sprint(n), "-leave", "-json", "-time", "5m", "-proposals", s.proposals, "-esp", compareESP,
-			"-local-ts", client.InnerNet.String(), "-remote-ts", gateway.InnerNet.String())
+			"-local-net", net, "-remote-ts", gateway.InnerNet.String())
 		ctx, cancel := context.WithTimeout(b.Context(), 10*time.Minute)
 		defer cancel()
 		out, err := client.Exec(ctx, "taskset", args...)
@@ -122,12 +123,12 @@ func compare(b *testing.B, s scenario, plane string) {
 		require.Empty(b, r.Failures)
 		return r
 	}
-	generate(warmUp)
+	generate(warmUp, "172.16.0.0/16")
 
 	n := max(b.N, warmUp)
 	cpu, rss := cpuTime(b, pid), resident(b, pid)
 	b.ResetTimer()
-	r := generate(n)
+	r := generate(n, "172.17.0.0/16")
 	b.StopTimer()
 	cpu, rss = cpuTime(b, pid)-cpu, resident(b, pid)-rss
 	b.ReportMetric(0, "ns/op")

@@ -157,6 +157,9 @@ type Config struct {
 	// Sources are the addresses to come from, one for each worker, beginning
 	// with the first; zero: what the routing table says.
 	Sources netip.Prefix
+	// LocalNet gives each handshake its own traffic selector, the n-th address
+	// of the prefix, instead of LocalTS, as if each were another client.
+	LocalNet netip.Prefix
 
 	Handshakes  int     // how many; 1 to MaxHandshakes
 	Rate        float64 // handshakes begun per second, 0 for as fast as Concurrency allows
@@ -219,6 +222,14 @@ func (c *Config) fill() error {
 		return fieldError("Hold", "contradicts Churn, which keeps no session; use one of them")
 	case c.Sources.IsValid() && c.Sources.Addr().Is4() != c.Target.Addr().Unmap().Is4():
 		return fieldError("Sources", "%v is not of the address family of the target %v", c.Sources, c.Target)
+	}
+	if c.LocalNet.IsValid() {
+		if len(c.LocalTS) > 0 {
+			return fieldError("LocalNet", "contradicts LocalTS; use one of them")
+		}
+		if bits := c.LocalNet.Addr().BitLen() - c.LocalNet.Bits(); bits < 31 && c.Handshakes > 1<<bits {
+			return fieldError("LocalNet", "%v has %d addresses for %d handshakes; use a shorter prefix", c.LocalNet, 1<<bits, c.Handshakes)
+		}
 	}
 	c.Workers = min(c.Workers, c.Handshakes)
 	c.Concurrency = max(c.Concurrency, c.Workers)

@@ -43,9 +43,11 @@ func psk(local, remote string) Identity {
 func TestRun(t *testing.T) {
 	for _, plane := range Planes {
 		t.Run(plane, func(t *testing.T) {
-			r, addr := serve(t, ResponderConfig{Identity: psk("gw.example.org", "*@example.org"), Plane: plane})
+			gw := psk("gw.example.org", "*@example.org")
+			gw.RemoteTS = []string{"10.0.0.0/8"}
+			r, addr := serve(t, ResponderConfig{Identity: gw, Plane: plane})
 			report, err := Run(t.Context(), Config{Identity: psk("user%d@example.org", "gw.example.org"), Target: addr,
-				Handshakes: 30, Concurrency: 7, Workers: 2, IKERekeys: 1, ChildRekeys: 2, Leave: true})
+				LocalNet: netip.MustParsePrefix("10.1.0.0/16"), Handshakes: 30, Concurrency: 7, Workers: 2, IKERekeys: 1, ChildRekeys: 2, Leave: true})
 			require.NoError(t, err)
 			require.Empty(t, report.Failures)
 			require.Equal(t, 30, report.Established)
@@ -57,11 +59,14 @@ func TestRun(t *testing.T) {
 			require.Positive(t, report.Rate)
 			got := r.Report(t.Context())
 			require.Equal(t, 30, got.Sessions, "they were left there")
-			ids := map[ike.Identity]bool{}
+			ids, nets := map[ike.Identity]bool{}, map[string]bool{}
 			for s := range r.Manager.Sessions() {
 				ids[s.Info().RemoteID] = true
+				nets[s.ChildSAs()[0].RemoteTS[0].String()] = true
 			}
 			require.Len(t, ids, 30, "each is somebody else")
+			require.Len(t, nets, 30)
+			require.Contains(t, nets, "10.1.0.29")
 		})
 	}
 }
@@ -138,6 +143,7 @@ func TestConfigErrors(t *testing.T) {
 		"Hold":        func(c *Config) { c.Hold = -1 },
 		"Leave":       func(c *Config) { c.Leave, c.Churn = true, true },
 		"Sources":     func(c *Config) { c.Sources, c.Workers, c.Handshakes = netip.MustParsePrefix("127.0.0.0/31"), 3, 3 },
+		"LocalNet":    func(c *Config) { c.LocalNet, c.Handshakes = netip.MustParsePrefix("10.0.0.0/30"), 5 },
 		"PSK":         func(c *Config) { c.PSK = nil },
 		"Trust":       func(c *Config) { c.PSK, c.Credential = nil, &ike.Credential{} },
 		"LocalID":     func(c *Config) { c.LocalID = "ipv4:nonsense" },

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev2"
+	"github.com/racoon3/racoon/spd"
 )
 
 type sessionID = ike.SessionID
@@ -147,16 +149,30 @@ func (w *worker) launch(now time.Time) (next time.Time) {
 
 // peer is the configuration of the n-th handshake.
 func (w *worker) peer(n int) *ikev2.Peer {
-	if !strings.Contains(w.cfg.LocalID, "%d") {
-		return w.template
-	}
-	id, err := ike.ParseIdentity(strings.ReplaceAll(w.cfg.LocalID, "%d", strconv.Itoa(n)))
-	if err != nil {
-		return w.template
-	}
 	p := *w.template
-	p.Local.ID = id
+	if strings.Contains(w.cfg.LocalID, "%d") {
+		if id, err := ike.ParseIdentity(strings.ReplaceAll(w.cfg.LocalID, "%d", strconv.Itoa(n))); err == nil {
+			p.Local.ID = id
+		}
+	}
+	if w.cfg.LocalNet.IsValid() {
+		child := *p.Children[0]
+		child.Local, child.LocalDynamic = []spd.TrafficSelector{spd.FromAddr(nthAddr(w.cfg.LocalNet, n))}, false
+		p.Children = []*ikev2.Child{&child}
+	}
 	return &p
+}
+
+// nthAddr is the n-th address of a prefix.
+func nthAddr(p netip.Prefix, n int) netip.Addr {
+	b := p.Masked().Addr().AsSlice()
+	for i := len(b) - 1; i >= 0 && n > 0; i-- {
+		n += int(b[i])
+		b[i] = byte(n)
+		n >>= 8
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
 }
 
 // receive waits for a datagram until wake.
