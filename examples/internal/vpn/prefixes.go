@@ -48,13 +48,9 @@ func (p *Prefixes) Strings() []string {
 	return list
 }
 
-// Contains reports whether an address is in one of the networks.
-func (p *Prefixes) Contains(a netip.Addr) bool {
-	return slices.ContainsFunc(p.List, func(n netip.Prefix) bool { return n.Contains(a) })
-}
-
 // OwnAddresses returns this host's addresses in the networks, one of each
-// family: what it sends from when it speaks for them.
+// family: what it sends from when it speaks for them. Where the networks are
+// all addresses, any will do, and the choice is the system's.
 func (p *Prefixes) OwnAddresses() (list []netip.Addr) {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
@@ -68,7 +64,8 @@ func (p *Prefixes) OwnAddresses() (list []netip.Addr) {
 		own, _ := netip.AddrFromSlice(n.IP)
 		own = own.Unmap()
 		known := slices.ContainsFunc(list, func(a netip.Addr) bool { return a.Is4() == own.Is4() })
-		if p.Contains(own) && !known && own.IsGlobalUnicast() {
+		in := slices.ContainsFunc(p.List, func(n netip.Prefix) bool { return n.Bits() > 0 && n.Contains(own) })
+		if in && !known && own.IsGlobalUnicast() {
 			list = append(list, own)
 		}
 	}
