@@ -125,7 +125,8 @@ func TestStrongSwanLifetimes(t *testing.T) {
 				s.Peer.Timing.Rekey = 3 * time.Second / 2
 			} else {
 				ch.RekeyTime, ch.LifeTime = time.Second, 60*time.Second
-				c.RekeyTime, c.OverTime = 2*time.Second, 60*time.Second
+				// (Not both at the same moment: charon then forgets the Child SA.)
+				c.RekeyTime, c.OverTime = 3*time.Second, 60*time.Second
 				ch.Extra, c.Extra = "rand_time = 0", "rand_time = 0"
 			}
 			s.up(weInitiate)
