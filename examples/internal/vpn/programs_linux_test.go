@@ -170,8 +170,13 @@ func newNetwork(t *testing.T) *network {
 // settle waits until the kernel has noticed that an outer link is up.
 func settle(t *testing.T, s *lab.Site) {
 	require.Eventually(t, func() bool {
-		return strings.Contains(s.Run("ip", "-6", "addr", "show", "dev", s.Device), "fe80::") &&
-			!strings.Contains(s.Run("ip", "route", "show", "table", "all")+s.Run("ip", "-6", "route", "show", "table", "all"), "linkdown")
+		routes := s.Run("ip", "route", "show", "table", "all") + s.Run("ip", "-6", "route", "show", "table", "all")
+		for _, want := range []string{"local fe80::", "anycast fe80:: dev " + s.Device, "local " + s.Outer6.String(), "anycast " + netip.PrefixFrom(s.Outer6, 64).Masked().Addr().String()} {
+			if !strings.Contains(routes, want) {
+				return false
+			}
+		}
+		return !strings.Contains(routes, "linkdown")
 	}, 10*time.Second, 10*time.Millisecond)
 }
 
