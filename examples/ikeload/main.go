@@ -67,7 +67,7 @@ type options struct {
 	cookies                  bool
 	ikeRekeys, childRekeys   int
 	time, timeout, hold      time.Duration
-	churn, leave             bool
+	churn, leave, childless  bool
 	plane                    string
 	halfOpen, cookieMin, per int
 }
@@ -103,6 +103,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f.StringVar(&o.remoteID, "remote-id", "", "the other side's `identity` (default any)")
 	f.StringVar(&o.proposals, "proposals", "", "IKE `proposals`, separated by commas, such as aes256gcm16-prfsha256-x25519")
 	f.StringVar(&o.esp, "esp", "", "ESP `proposals`, such as aes128gcm16")
+	f.BoolVar(&o.childless, "childless", false, "IKE SAs without a Child SA")
 	f.StringVar(&o.localTS, "local-ts", "", "own traffic `selectors`, separated by commas (default the own address)")
 	f.StringVar(&o.localNet, "local-net", "", "`prefix` of which each handshake has one address as its traffic selector")
 	f.StringVar(&o.remoteTS, "remote-ts", "", "the other side's traffic `selectors` (default its address)")
@@ -178,7 +179,8 @@ func list(s string) []string {
 }
 
 func (o *options) identity() (id load.Identity, err error) {
-	id = load.Identity{LocalID: o.id, RemoteID: o.remoteID, Proposals: list(o.proposals), ESP: list(o.esp), LocalTS: list(o.localTS), RemoteTS: list(o.remoteTS)}
+	id = load.Identity{LocalID: o.id, RemoteID: o.remoteID, Proposals: list(o.proposals), ESP: list(o.esp), LocalTS: list(o.localTS), RemoteTS: list(o.remoteTS),
+		Childless: o.childless}
 	switch {
 	case o.psk != "" && o.cert != "":
 		return id, errors.New("-psk and -cert exclude each other; use one of them")

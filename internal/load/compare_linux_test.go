@@ -48,19 +48,23 @@ const (
 //	go test -run '^$' -bench Responder -benchtime 2000x -count 5 ./internal/load
 //
 // Data planes: null does nothing; esp is our userspace ESP; libipsec is
-// strongSwan's kernel-libipsec, its userspace ESP.
+// strongSwan's kernel-libipsec, its userspace ESP, without routes. Childless
+// are IKE SAs without a Child SA (RFC 6023), which need none: strongSwan has no
+// data plane that does nothing, but so its key management can be seen alone.
 func BenchmarkResponder(b *testing.B) {
 	for _, s := range scenarios {
 		b.Run(s.name, func(b *testing.B) {
-			b.Run("racoon-null", func(b *testing.B) { compare(b, s, "null") })
-			b.Run("racoon-esp", func(b *testing.B) { compare(b, s, "esp") })
-			b.Run("strongSwan-libipsec", func(b *testing.B) { compare(b, s, "") })
+			b.Run("racoon-childless", func(b *testing.B) { compare(b, s, "null", true) })
+			b.Run("strongSwan-childless", func(b *testing.B) { compare(b, s, "", true) })
+			b.Run("racoon-null", func(b *testing.B) { compare(b, s, "null", false) })
+			b.Run("racoon-esp", func(b *testing.B) { compare(b, s, "esp", false) })
+			b.Run("strongSwan-libipsec", func(b *testing.B) { compare(b, s, "", false) })
 		})
 	}
 }
 
 // compare measures our gateway with the given data plane, or strongSwan.
-func compare(b *testing.B, s scenario, plane string) {
+func compare(b *testing.B, s scenario, plane string, childless bool) {
 	if plane == "" {
 		lab.Require(b, lab.StrongSwan)
 	} else {
@@ -79,7 +83,7 @@ func compare(b *testing.B, s scenario, plane string) {
 	// Both responders and the generator have the same settings.
 	auth := map[string][]string{"client": {"-psk", comparePSK, "-id", "user%d@lab"}, "gateway": {"-psk", comparePSK, "-id", "gw.lab"}}
 	swan := lab.StrongSwanConfig{
-		Charon: "cookie_threshold = 1000000\nblock_threshold = 1000000\nfilelog {\n log {\n default = -1\n flush_line = no\n }\n}",
+		Charon: "install_routes = no\ncookie_threshold = 1000000\nblock_threshold = 1000000\nfilelog {\n log {\n default = -1\n flush_line = no\n }\n}",
 		Conns: []lab.StrongSwanConn{{
 			Local: gateway.Outer.String(), LocalID: "gw.lab", RemoteID: "%any", Proposals: s.proposals, Extra: "unique = never",
 			Children: []lab.StrongSwanChild{{LocalTS: gateway.InnerNet.String(), RemoteTS: compareClients, Proposals: compareESP}},
@@ -106,12 +110,12 @@ func compare(b *testing.B, s scenario, plane string) {
 			pid = lab.StartStrongSwan(b, gateway.Namespace, swan).Pid()
 			return
 		}
-		args := append(auth["gateway"], "-responder", "-listen", target, "-plane", plane, "-proposals", s.proposals, "-esp", compareESP,
+		args := append(auth["gateway"], "-responder", fmt.Sprintf("-childless=%v", childless), "-listen", target, "-plane", plane, "-proposals", s.proposals, "-esp", compareESP,
 			"-local-ts", gateway.InnerNet.String(), "-remote-ts", compareClients)
 		pid = start(b, gateway.Namespace, program, args...)
 	})
 	generate := func(n int, net string) (r load.Report) {
-		args := append([]string{"-c", fmt.Sprint(first), program}, auth["client"]...)
+		args := append([]string{"-c", fmt.Sprint(first), program, fmt.Sprintf("-childless=%v", childless)}, auth["client"]...)
 		args = append(args, "-target", target, "-n", fmt.Sprint(n), "-leave", "-json", "-time", "5m", "-proposals", s.proposals, "-esp", compareESP,
 			"-local-net", net, "-remote-ts", gateway.InnerNet.String())
 		ctx, cancel := context.WithTimeout(b.Context(), 10*time.Minute)

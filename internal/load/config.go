@@ -58,6 +58,10 @@ type Identity struct {
 
 	// LocalTS and RemoteTS are traffic selectors; empty for the outer address.
 	LocalTS, RemoteTS []string
+
+	// Childless makes IKE SAs without a Child SA (RFC 6023): key management
+	// without any data plane. A responder with it admits both.
+	Childless bool
 }
 
 // peer makes the configuration that all handshakes share.
@@ -130,7 +134,7 @@ func (id *Identity) peer(caps spd.Capabilities) (*ikev2.Peer, error) {
 			*side.to = append(*side.to, ts)
 		}
 	}
-	p.Children = []*ikev2.Child{child}
+	p.Children, p.Childless = []*ikev2.Child{child}, id.Childless
 	return p, nil
 }
 
@@ -216,6 +220,8 @@ func (c *Config) fill() error {
 		return fieldError("Timeout", "%v is out of range; use 100ms to 10m", c.Timeout)
 	case c.Hold < 0 || c.Hold > MaxTime:
 		return fieldError("Hold", "%v is out of range; use up to %v", c.Hold, MaxTime)
+	case c.Childless && c.ChildRekeys > 0:
+		return fieldError("ChildRekeys", "contradicts Childless; use one of them")
 	case c.Churn && c.Leave:
 		return fieldError("Leave", "contradicts Churn; use one of them")
 	case c.Churn && c.Hold > 0:

@@ -95,6 +95,18 @@ func TestRunChurn(t *testing.T) {
 	require.Zero(t, r.Report(t.Context()).Sessions)
 }
 
+func TestRunChildless(t *testing.T) {
+	gw, client := psk("gw", ""), psk("c", "")
+	gw.Childless, client.Childless = true, true
+	r, addr := serve(t, ResponderConfig{Identity: gw})
+	report, err := Run(t.Context(), Config{Identity: client, Target: addr, Handshakes: 5, IKERekeys: 1})
+	require.NoError(t, err)
+	require.Empty(t, report.Failures)
+	require.Equal(t, 5, report.IKERekeys.Count)
+	require.Equal(t, 5, report.Deletes)
+	require.Zero(t, r.Manager.Stats(t.Context()).IKE.Children)
+}
+
 // Failures are told apart by kind.
 func TestRunFailures(t *testing.T) {
 	_, addr := serve(t, ResponderConfig{Identity: psk("gw", "")})
@@ -137,7 +149,7 @@ func TestConfigErrors(t *testing.T) {
 		"Concurrency": func(c *Config) { c.Concurrency = -1 },
 		"Workers":     func(c *Config) { c.Workers = 1000 },
 		"IKERekeys":   func(c *Config) { c.IKERekeys = -1 },
-		"ChildRekeys": func(c *Config) { c.ChildRekeys = 1001 },
+		"ChildRekeys": func(c *Config) { c.Childless, c.ChildRekeys = true, 1 },
 		"Time":        func(c *Config) { c.Time = -1 },
 		"Timeout":     func(c *Config) { c.Timeout = time.Millisecond },
 		"Hold":        func(c *Config) { c.Hold = -1 },

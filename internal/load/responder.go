@@ -83,7 +83,7 @@ func NewResponder(cfg ResponderConfig) (*Responder, error) {
 	def(&cfg.Limits.HalfOpenPerIP, 1<<30)
 	peer := racoon.Peer{
 		Name: "load", LocalID: cfg.LocalID, RemoteID: cfg.RemoteID, PSK: cfg.PSK, Credential: cfg.Credential, Trust: cfg.Trust,
-		Proposals: cfg.Proposals, Unique: ikev2.UniqueNever,
+		Proposals: cfg.Proposals, Unique: ikev2.UniqueNever, Childless: cfg.Childless,
 		Timing:   ikev2.Timing{Liveness: -1, Keepalive: -1, HalfOpen: cfg.HalfOpenTime},
 		Children: []racoon.Child{{Name: "load", Local: cfg.LocalTS, Remote: cfg.RemoteTS, Proposals: cfg.ESP}},
 	}

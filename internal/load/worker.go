@@ -135,7 +135,11 @@ func (w *worker) launch(now time.Time) (next time.Time) {
 		w.todo--
 		n := w.number + w.begun*w.step
 		w.begun++
-		id, err := w.ep.Initiate(now, ikev2.Initiation{Peer: w.peer(n), Path: w.path})
+		in := ikev2.Initiation{Peer: w.peer(n), Path: w.path}
+		if w.cfg.Childless {
+			in.Children = []string{}
+		}
+		id, err := w.ep.Initiate(now, in)
 		if err != nil {
 			w.fail(kindOf(err))
 			continue
@@ -240,6 +244,9 @@ func (w *worker) event(now time.Time, ev ike.Event) {
 		w.latencies = append(w.latencies, now.Sub(a.begun))
 		w.last = now
 		a.begun = now
+		if w.cfg.Childless {
+			w.next(now, id, a)
+		}
 	case ike.ChildUp:
 		a.child = ev.Child.ID
 		w.next(now, id, a)
