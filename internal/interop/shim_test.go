@@ -74,7 +74,8 @@ func (h *host) sameKeys(n int, theirs func() []lab.InstalledSA) {
 	})
 }
 
-// A swan's lesser cousin: our side at a, a peer with a shim at b.
+// A pair is a network with our side at a and another peer at b, as a swan is one
+// with strongSwan.
 type pair struct {
 	*host
 	a, b *lab.Site
