@@ -84,11 +84,11 @@ func TestA31_FloodWithCookies(t *testing.T) {
 		Limits: ikev2.Limits{HalfOpen: limit, CookieThreshold: 100, HalfOpenPerIP: 50}})
 	fill(t, Config{Identity: psk("user%d@example.org", ""), Target: addr, Handshakes: 20, Leave: true})
 	before := liveHeap()
-	flood, err := RunFlood(t.Context(), FloodConfig{Target: addr, Sources: loopback, Ports: 4, Attempts: attempts() / 4, Rate: 20_000, Cookies: true,
+	flood, err := RunFlood(t.Context(), FloodConfig{Target: addr, Sources: loopback, Ports: 4, Attempts: attempts() / 20, Rate: 2_500, Cookies: true,
 		Wait: 300 * time.Millisecond})
 	require.NoError(t, err)
 	require.Positive(t, flood.Answers["COOKIE"])
-	require.Greater(t, flood.Answers["IKE_SA_INIT"], uint64(200), "cookies are good for something")
+	require.Greater(t, flood.Answers["IKE_SA_INIT"], uint64(110), "more than without cookies")
 	report := gateway.Report(t.Context())
 	require.LessOrEqual(t, report.HalfOpen, limit+runtime.GOMAXPROCS(0))
 	require.Less(t, liveHeap()-before, int64(floodLimit+limit*8<<10), "at most 8 KiB for each half-open SA")
