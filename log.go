@@ -65,6 +65,12 @@ func describe(ev ike.Event) (level slog.Level, msg string, args []any) {
 			"bytes-in", ev.In.Bytes, "bytes-out", ev.Out.Bytes)
 	case ike.ChildFailed:
 		return slog.LevelWarn, "child failed", []any{"child", ev.Name, "initiator", ev.Initiator, "err", ev.Err}
+	case ike.RekeyFailed:
+		what := "IKE SA"
+		if ev.Child != 0 {
+			what = ev.Name
+		}
+		return slog.LevelWarn, "rekey failed", []any{"sa", what, "err", ev.Err}
 	case ike.Warning:
 		return slog.LevelWarn, "warning", []any{"err", ev.Err}
 	case ike.PeerNotify:

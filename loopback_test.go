@@ -166,3 +166,18 @@ func TestTwoManagers(t *testing.T) {
 		})
 	}
 }
+
+// A rekey that the peer refuses is an error at once, and the SA lives on.
+func TestRefusedRekeyIsTold(t *testing.T) {
+	client, _, cp, gp := pairOfManagers(t, "127.0.0.1", func(_, g *Config) {
+		g.Peers[0].Children[0].Proposals = []string{"aes128gcm16-ecp256"} // the first Child SA has no key exchange, its rekey must
+	})
+	ctx := testContext(t)
+	s, err := client.Initiate(ctx, "gw")
+	require.NoError(t, err)
+	child := s.ChildSAs()[0]
+	err = s.RekeyChild(ctx, child.ID)
+	require.ErrorContains(t, err, "NO_PROPOSAL_CHOSEN")
+	require.Equal(t, child.ChildSPIs, s.ChildSAs()[0].ChildSPIs)
+	require.False(t, cp.Send(gp, flow, 100).Outcome.Gap())
+}

@@ -133,6 +133,9 @@ func (s *Session) do(ctx context.Context, f func(now time.Time, c core) error) e
 // Child SAs are not touched.
 func (s *Session) Rekey(ctx context.Context) error {
 	return s.await(ctx, func(now time.Time, c core) error { return c.RekeyIKE(now, s.id) }, func(ev ike.Event) (bool, error) {
+		if f, ok := ev.(ike.RekeyFailed); ok && f.Child == 0 {
+			return true, f.Err
+		}
 		_, ok := ev.(ike.SessionRekeyed)
 		return ok, nil
 	})
@@ -147,8 +150,8 @@ func (s *Session) RekeyChild(ctx context.Context, id ike.ChildID) error {
 			return ev.Child.ID == id, nil
 		case ike.ChildDown:
 			return ev.Child.ID == id, ev.Err
-		case ike.ChildFailed:
-			return s.childName(id) == ev.Name, ev.Err
+		case ike.RekeyFailed:
+			return ev.Child == id, ev.Err
 		}
 		return false, nil
 	})
@@ -228,15 +231,6 @@ func (s *Session) await(ctx context.Context, order func(now time.Time, c core) e
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-func (s *Session) childName(id ike.ChildID) string { // with the registry locked
-	for _, c := range s.children {
-		if c.ID == id {
-			return c.Name
-		}
-	}
-	return ""
 }
 
 // SessionStats are a session's counters. They go on through rekeys.

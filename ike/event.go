@@ -193,6 +193,15 @@ type PeerNotify struct {
 // deleted when the new one is up.
 type ReauthNeeded struct{ EventHeader }
 
+// RekeyFailed: a rekey that this side began was refused or failed. The SA lives
+// on, and the rekey is tried again while its lifetime lasts.
+type RekeyFailed struct {
+	EventHeader
+	Child ChildID // 0: the IKE SA
+	Name  string  // configured Child
+	Err   error
+}
+
 // Warning: something that an operator should look at and that did not end
 // anything: a weak algorithm accepted, a peer that breaks a rule.
 type Warning struct {

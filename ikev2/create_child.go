@@ -311,7 +311,7 @@ func (t *createChild) fail(now time.Time, sa *ikeSA, err error) {
 		if t.rivalStands() {
 			t.adoptRival(now, s)
 		} else if old.State < child.Replaced {
-			s.warn(now, fmt.Errorf("rekeying Child SA %q: %w", x.cfg.Name, err))
+			s.Emit(ike.RekeyFailed{EventHeader: s.EventHeader(now), Child: old.Info.ID, Name: x.cfg.Name, Err: err})
 			s.children.RetryRekey(now, old, s.ep.jitter(retryDelay, 0.5))
 		}
 	}

@@ -184,7 +184,7 @@ func TestPFSIsNotGivenUp(t *testing.T) {
 	s.A.rekeyChild()
 	s.flush()
 	require.Equal(t, old.ChildSPIs, s.A.child().ChildSPIs, "the old one lives on")
-	require.NotEmpty(t, find[ike.Warning](s.A.happened))
+	require.NotEmpty(t, find[ike.RekeyFailed](s.A.happened))
 	s.flow()
 }
 

@@ -286,7 +286,7 @@ func (t *rekeyIKE) fail(now time.Time, sa *ikeSA, err error) {
 	t.drop(now)
 	var n *NotifyError
 	if !errors.As(err, &n) || n.Type != message.NotifyTemporaryFailure {
-		s.warn(now, fmt.Errorf("rekeying the IKE SA: %w", err))
+		s.Emit(ike.RekeyFailed{EventHeader: s.EventHeader(now), Err: err})
 	}
 	if sa.state == stateEstablished {
 		sa.ep.setTimer(&sa.soft, now.Add(sa.ep.jitter(retryDelay, 0.5)))

@@ -242,7 +242,7 @@ func TestC06_TrafficSelectors(t *testing.T) {
 			&message.SA{Proposals: []message.Proposal{wireProposal(x.offered[0], 1, []byte{0xbb, 1, 2, 3})}}, &message.Nonce{Data: make([]byte, 32)},
 			wireSelectors(x.local, false), wireSelectors(selectorSet(answer...), true)))
 		require.Equal(t, 1, s.A.childSAs, "%v", answer)
-		require.NotEmpty(t, find[ike.Warning](s.A.happened))
+		require.NotEmpty(t, find[ike.RekeyFailed](s.A.happened))
 		require.NotNil(t, reaction)
 		require.Equal(t, "delete-child", requestKind(reaction), "what the peer made is deleted there")
 	}
