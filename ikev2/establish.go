@@ -48,7 +48,7 @@ func (s *session) info() ike.SessionInfo {
 	i := ike.SessionInfo{Initiator: s.initiator, LocalID: s.localID, RemoteID: s.remoteID,
 		LocalNAT: s.natLocal, RemoteNAT: s.natRemote, Fragmentation: s.fragmentation, Config: s.config}
 	if sa := s.current; sa != nil {
-		i.LocalSPI, i.RemoteSPI, i.Proposal = uint64(sa.local), uint64(sa.remote), sa.alg.proposal
+		i.LocalSPI, i.RemoteSPI, i.Proposal = uint64(sa.local), uint64(sa.remote), sa.alg.proposal.Clone()
 	}
 	return i
 }

@@ -243,7 +243,7 @@ func (sa *ikeSA) handOver(now time.Time, next *ikeSA, initiator bool) {
 	next.queue = append(next.queue, sa.queue...)
 	sa.queue = nil
 	e.emit(ike.SessionRekeyed{EventHeader: s.EventHeader(now), Initiator: initiator,
-		LocalSPI: uint64(next.local), RemoteSPI: uint64(next.remote), Proposal: next.alg.proposal})
+		LocalSPI: uint64(next.local), RemoteSPI: uint64(next.remote), Proposal: next.alg.proposal.Clone()})
 	next.next(now)
 }
 
