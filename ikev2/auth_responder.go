@@ -67,7 +67,7 @@ func (sa *ikeSA) serveAuth(now time.Time, m *message.Message) {
 }
 
 // choosePeer finds the configuration that an authenticating initiator belongs
-// to (R14 of the architecture: by address, then by identities).
+// to: by address, then by identities.
 func (sa *ikeSA) choosePeer(m *message.Message) (*Peer, error) {
 	s := sa.s
 	var local *ike.Identity

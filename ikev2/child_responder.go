@@ -19,7 +19,7 @@ type childAnswer func(now time.Time, payloads message.Payloads, made *child.SA)
 // answerChild serves a request for a Child SA, in IKE_AUTH or in
 // CREATE_CHILD_SA. Old is the SA to be replaced, or nil. The SA is installed
 // before answer is called: a reply leaves only after its inbound SA stands,
-// and a failed installation changes the reply (R12 of the architecture).
+// and a failed installation changes the reply.
 func (sa *ikeSA) answerChild(now time.Time, m *message.Message, old *child.SA, answer childAnswer) {
 	s := sa.s
 	x := &childExchange{s: s, old: old}

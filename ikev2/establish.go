@@ -7,7 +7,7 @@ import (
 )
 
 // establish: both sides are authenticated. This is the only way to
-// stateEstablished for the first IKE SA of a session (R6 of the architecture).
+// stateEstablished for the first IKE SA of a session.
 func (sa *ikeSA) establish(now time.Time) {
 	s, e := sa.s, sa.ep
 	hs := sa.hs
