@@ -26,7 +26,7 @@ if [ ! -e "$policy" ]; then
 	trap 'rm -f "$policy"' EXIT
 fi
 # shellcheck disable=SC2086 # lists
-$apt install -y --no-install-recommends $tools $strongswan openiked user-mode-linux $libreswan
+$apt install -y --no-install-recommends $tools $strongswan openiked vpnc ike-scan user-mode-linux $libreswan
 
 if [ ! -e "$cache/libreswan/usr/libexec/ipsec/pluto" ]; then
 	new=$cache/libreswan.new

@@ -12,6 +12,7 @@ import (
 	"github.com/racoon3/racoon/ikev2"
 	"github.com/racoon3/racoon/ikev2/message"
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/internal/testpki"
 )
 
 // A libreswan is a pair whose peer is pluto.
@@ -38,10 +39,10 @@ func (l *libreswan) algorithms(ourIKE, theirIKE, ourESP, theirESP string) {
 	l.Peer.Children[0].Proposals, l.Pluto.ESP = []string{ourESP}, theirESP
 }
 
-func (l *libreswan) certificates(t *testing.T, kt lab.KeyType) {
-	ca := lab.NewCA(t, kt, 0)
-	l.Peer.PSK, l.Peer.Credential, l.Peer.Trust = nil, credential(ca.Issue(kt, "a.lab")), &ike.Trust{Roots: []*x509.Certificate{ca.Root}}
-	l.Pluto.PSK, l.Pluto.Cert, l.Pluto.CA = "", ca.Issue(kt, "b.lab"), ca
+func (l *libreswan) certificates(t *testing.T, kt testpki.KeyType) {
+	ca := testpki.NewIssuer(t, kt, 0)
+	l.Peer.PSK, l.Peer.Credential, l.Peer.Trust = nil, credential(ca.Host(t, kt, "a.lab")), &ike.Trust{Roots: []*x509.Certificate{ca.Root()}}
+	l.Pluto.PSK, l.Pluto.Cert, l.Pluto.CA = "", ca.Host(t, kt, "b.lab"), ca
 }
 
 func (l *libreswan) up(t *testing.T, r role) {
@@ -66,20 +67,20 @@ func TestLibreswanAuthentication(t *testing.T) {
 		edit func(*testing.T, *libreswan)
 	}{
 		{"PSK", func(*testing.T, *libreswan) {}},
-		{"RSA", func(t *testing.T, l *libreswan) { l.certificates(t, lab.RSA2048) }},
+		{"RSA", func(t *testing.T, l *libreswan) { l.certificates(t, testpki.RSA2048) }},
 		{"RSA PSS with SHA2-512", func(t *testing.T, l *libreswan) {
-			l.certificates(t, lab.RSA3072)
+			l.certificates(t, testpki.RSA3072)
 			l.Pluto.Auth = "rsa-sha2_512"
 			l.Peer.LocalSignature.Hashes = []message.HashAlgorithm{message.HashSHA512}
 		}},
 		{"RSA with SHA1 as RFC 7296", func(t *testing.T, l *libreswan) {
-			l.certificates(t, lab.RSA2048)
+			l.certificates(t, testpki.RSA2048)
 			l.Pluto.Auth = "rsa-sha1"
 			hashes := []message.HashAlgorithm{message.HashSHA1}
 			l.Peer.LocalSignature, l.Peer.RemoteSignature = ikev2.SignatureOptions{Hashes: hashes}, ikev2.SignatureOptions{Hashes: hashes}
 		}},
-		{"ECDSA P-256", func(t *testing.T, l *libreswan) { l.certificates(t, lab.ECDSAP256); l.Pluto.Auth = "ecdsa-sha2_256" }},
-		{"ECDSA P-384", func(t *testing.T, l *libreswan) { l.certificates(t, lab.ECDSAP384); l.Pluto.Auth = "ecdsa-sha2_384" }},
+		{"ECDSA P-256", func(t *testing.T, l *libreswan) { l.certificates(t, testpki.P256); l.Pluto.Auth = "ecdsa-sha2_256" }},
+		{"ECDSA P-384", func(t *testing.T, l *libreswan) { l.certificates(t, testpki.P384); l.Pluto.Auth = "ecdsa-sha2_384" }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			forRoles(t, func(t *testing.T, r role) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/internal/testpki"
 )
 
 // An openIKED is a pair whose peer is iked.
@@ -47,20 +48,20 @@ func TestOpenIKEDAuthentication(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name, auth string
-		key        lab.KeyType
+		key        testpki.KeyType
 	}{
 		{"PSK", "", ""},
-		{"RSA", "rfc7427", lab.RSA2048},
-		{"ECDSA P-256", "rfc7427", lab.ECDSAP256},
-		{"ECDSA P-384 as RFC 4754", "ecdsa384", lab.ECDSAP384},
+		{"RSA", "rfc7427", testpki.RSA2048},
+		{"ECDSA P-256", "rfc7427", testpki.P256},
+		{"ECDSA P-384 as RFC 4754", "ecdsa384", testpki.P384},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			forRoles(t, func(t *testing.T, r role) {
 				o := newOpenIKED(t)
 				if c.key != "" {
-					ca := lab.NewCA(t, c.key, 0)
-					o.Peer.PSK, o.Peer.Credential, o.Peer.Trust = nil, credential(ca.Issue(c.key, "a.lab")), &ike.Trust{Roots: []*x509.Certificate{ca.Root}}
-					o.Iked.PSK, o.Iked.Auth, o.Iked.Cert, o.Iked.CA = "", c.auth, ca.Issue(c.key, "b.lab"), ca
+					ca := testpki.NewIssuer(t, c.key, 0)
+					o.Peer.PSK, o.Peer.Credential, o.Peer.Trust = nil, credential(ca.Host(t, c.key, "a.lab")), &ike.Trust{Roots: []*x509.Certificate{ca.Root()}}
+					o.Iked.PSK, o.Iked.Auth, o.Iked.Cert, o.Iked.CA = "", c.auth, ca.Host(t, c.key, "b.lab"), ca
 				}
 				o.up(t, r)
 				require.Equal(t, r == weInitiate, o.session().Info().Initiator)

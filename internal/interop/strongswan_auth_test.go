@@ -12,11 +12,12 @@ import (
 	"github.com/racoon3/racoon/ikev2"
 	"github.com/racoon3/racoon/ikev2/message"
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/internal/testpki"
 )
 
 func TestStrongSwanCertificates(t *testing.T) {
 	t.Parallel()
-	for _, kt := range []lab.KeyType{lab.RSA2048, lab.RSA4096, lab.ECDSAP256, lab.ECDSAP384, lab.ECDSAP521, lab.Ed25519} {
+	for _, kt := range []testpki.KeyType{testpki.RSA2048, testpki.RSA4096, testpki.P256, testpki.P384, testpki.P521, testpki.Ed25519} {
 		t.Run(string(kt), func(t *testing.T) {
 			forRoles(t, func(t *testing.T, r role) {
 				s := newSwan(t)
@@ -35,23 +36,23 @@ func TestStrongSwanSignatures(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name string
-		key  lab.KeyType
+		key  testpki.KeyType
 		auth string // strongSwan's
 		edit func(*swan)
 	}{
-		{"RSA PKCS1 with SHA2-512", lab.RSA2048, "ike:rsa-sha512", func(s *swan) {
+		{"RSA PKCS1 with SHA2-512", testpki.RSA2048, "ike:rsa-sha512", func(s *swan) {
 			s.Peer.LocalSignature = ikev2.SignatureOptions{RSAPadding: ikev2.RSAPKCS1, Hashes: []message.HashAlgorithm{message.HashSHA512}}
 		}},
-		{"RSA PSS with SHA2-384", lab.RSA3072, "ike:rsa/pss-sha384", func(s *swan) {
+		{"RSA PSS with SHA2-384", testpki.RSA3072, "ike:rsa/pss-sha384", func(s *swan) {
 			s.Peer.LocalSignature = ikev2.SignatureOptions{Hashes: []message.HashAlgorithm{message.HashSHA384}}
 		}},
-		{"RSA with SHA1 as RFC 7296", lab.RSA2048, "pubkey", func(s *swan) {
+		{"RSA with SHA1 as RFC 7296", testpki.RSA2048, "pubkey", func(s *swan) {
 			s.Swan.Charon += "\nsignature_authentication = no"
 			hashes := []message.HashAlgorithm{message.HashSHA1}
 			s.Peer.LocalSignature.Hashes, s.Peer.RemoteSignature.Hashes = hashes, hashes
 		}},
-		{"ECDSA P-256 as RFC 4754", lab.ECDSAP256, "pubkey", func(s *swan) { s.Swan.Charon += "\nsignature_authentication = no" }},
-		{"ECDSA P-521 as RFC 4754", lab.ECDSAP521, "pubkey", func(s *swan) { s.Swan.Charon += "\nsignature_authentication = no" }},
+		{"ECDSA P-256 as RFC 4754", testpki.P256, "pubkey", func(s *swan) { s.Swan.Charon += "\nsignature_authentication = no" }},
+		{"ECDSA P-521 as RFC 4754", testpki.P521, "pubkey", func(s *swan) { s.Swan.Charon += "\nsignature_authentication = no" }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			forRoles(t, func(t *testing.T, r role) {
@@ -71,7 +72,7 @@ func TestStrongSwanMixedAuthentication(t *testing.T) {
 	t.Parallel()
 	forRoles(t, func(t *testing.T, r role) {
 		s := newSwan(t)
-		s.certificates(lab.ECDSAP256, 0)
+		s.certificates(testpki.P256, 0)
 		s.Peer.Trust, s.Peer.PSK, s.Peer.RemoteAuth = nil, []byte(psk), []ikev2.AuthMethod{ikev2.AuthPSK}
 		s.Peer.LocalAuth = ikev2.AuthSignature
 		s.Swan.PSK, s.Swan.Conns[0].LocalAuth, s.Swan.Conns[0].RemoteAuth = psk, "psk", "pubkey"
@@ -85,15 +86,15 @@ func TestStrongSwanRawKeys(t *testing.T) {
 	t.Parallel()
 	forRoles(t, func(t *testing.T, r role) {
 		s := newSwan(t)
-		s.certificates(lab.Ed25519, 0)
+		s.certificates(testpki.Ed25519, 0)
 		own, peer := s.Peer.Credential, s.Swan.Certs[0]
 		s.Peer.Credential = &ike.Credential{Signer: own.Signer}
 		s.Peer.Trust = &ike.Trust{RawKeys: []ike.RawKey{{Key: peer.Key.Public()}}}
 		s.Swan.Certs, s.Swan.CAs = nil, nil
 		s.Swan.Files = map[string]string{
-			"pubkey/a.pem":  (&lab.Cert{Key: own.Signer}).PublicKeyPEM(),
-			"pubkey/b.pem":  peer.PublicKeyPEM(),
-			"private/b.pem": peer.KeyPEM(),
+			"pubkey/a.pem":  string(testpki.PublicKeyPEM(t, own.Signer.Public())),
+			"pubkey/b.pem":  string(testpki.PublicKeyPEM(t, peer.Key.Public())),
+			"private/b.pem": string(peer.KeyPEM(t)),
 		}
 		c := &s.Swan.Conns[0]
 		c.LocalAuth, c.RemoteAuth, c.LocalExtra, c.RemoteExtra = "pubkey", "pubkey", "pubkeys = b.pem", "pubkeys = a.pem"
@@ -128,8 +129,8 @@ func TestStrongSwanRefused(t *testing.T) {
 	})
 	t.Run("their certificate, we initiate", func(t *testing.T) {
 		s := newSwan(t)
-		s.certificates(lab.ECDSAP256, 0)
-		s.Peer.Trust = &ike.Trust{Roots: []*x509.Certificate{lab.NewCA(t, lab.ECDSAP256, 0).Root}}
+		s.certificates(testpki.P256, 0)
+		s.Peer.Trust = &ike.Trust{Roots: []*x509.Certificate{testpki.NewIssuer(t, testpki.P256, 0).Root()}}
 		s.start()
 		_, err := s.Initiate(s.within(), "swan")
 		require.Error(t, err)
@@ -139,8 +140,8 @@ func TestStrongSwanRefused(t *testing.T) {
 	})
 	t.Run("our certificate, they initiate", func(t *testing.T) {
 		s := newSwan(t)
-		s.certificates(lab.ECDSAP256, 0)
-		s.Swan.CAs = []*lab.CA{lab.NewCA(t, lab.ECDSAP256, 0)}
+		s.certificates(testpki.P256, 0)
+		s.Swan.CAs = []*testpki.Cert{testpki.NewIssuer(t, testpki.P256, 0)}
 		s.start()
 		require.ErrorContains(t, s.peer.Initiate("net"), "no trusted")
 		// strongSwan tells us after we believed to be up.
@@ -151,7 +152,7 @@ func TestStrongSwanRefused(t *testing.T) {
 	})
 	t.Run("their identity, they initiate", func(t *testing.T) {
 		s := newSwan(t)
-		s.certificates(lab.ECDSAP256, 0)
+		s.certificates(testpki.P256, 0)
 		s.Peer.RemoteID = "c.lab"
 		s.start()
 		require.ErrorContains(t, s.peer.Initiate("net"), "AUTH_FAILED")

@@ -13,6 +13,7 @@ import (
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev2"
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/internal/testpki"
 )
 
 // COOKIE demanded by either side.
@@ -111,7 +112,7 @@ func TestStrongSwanFragmentation(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			forRoles(t, func(t *testing.T, r role) {
 				s := newSwan(t)
-				s.certificates(lab.RSA2048, 3)
+				s.certificates(testpki.RSA2048, 3)
 				s.Peer.FragmentSize, s.Swan.Conns[0].Fragmentation = c.ours, c.theirs
 				if c.ours > 0 {
 					s.Swan.Charon += "\nfragment_size = 576"
@@ -140,7 +141,7 @@ func TestStrongSwanFragmentsDropped(t *testing.T) {
 	r := lab.NewRouter(t, lab.RouterConfig{DropFragments: true})
 	s := swanAt(t, r.Inside("a"), r.Outside("b"))
 	s.Swan.Conns[0].Remote = ""
-	s.certificates(lab.RSA3072, 3)
+	s.certificates(testpki.RSA3072, 3)
 	s.up(weInitiate)
 	s.agree()
 	s.traffic()

@@ -14,6 +14,7 @@ import (
 	"github.com/racoon3/racoon"
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/internal/testpki"
 )
 
 const psk = "not so secret"
@@ -156,16 +157,16 @@ func (s *swan) agree() lab.StrongSwanSA {
 
 // certificates makes both sides prove themselves with keys of a type, issued
 // below depth intermediate authorities.
-func (s *swan) certificates(kt lab.KeyType, depth int, edit ...func(*x509.Certificate)) {
+func (s *swan) certificates(kt testpki.KeyType, depth int) {
 	s.t.Helper()
-	ca := lab.NewCA(s.t, kt, depth)
-	own, peer := ca.Issue(kt, "a.lab", edit...), ca.Issue(kt, "b.lab", edit...)
-	s.Peer.PSK, s.Peer.Credential, s.Peer.Trust = nil, credential(own), &ike.Trust{Roots: []*x509.Certificate{ca.Root}}
-	s.Swan.PSK, s.Swan.Certs, s.Swan.CAs = "", []*lab.Cert{peer}, []*lab.CA{ca}
+	ca := testpki.NewIssuer(s.t, kt, depth)
+	own, peer := ca.Host(s.t, kt, "a.lab"), ca.Host(s.t, kt, "b.lab")
+	s.Peer.PSK, s.Peer.Credential, s.Peer.Trust = nil, credential(own), &ike.Trust{Roots: []*x509.Certificate{ca.Root()}}
+	s.Swan.PSK, s.Swan.Certs, s.Swan.CAs = "", []*testpki.Cert{peer}, []*testpki.Cert{ca}
 }
 
-func credential(c *lab.Cert) *ike.Credential {
-	return &ike.Credential{Certificates: append([]*x509.Certificate{c.Cert}, c.Chain...), Signer: c.Key}
+func credential(c *testpki.Cert) *ike.Credential {
+	return &ike.Credential{Certificates: c.Chain(), Signer: c.Key}
 }
 
 // traffic sends 3 datagrams from either side to the other and back.

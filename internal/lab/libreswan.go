@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/racoon3/racoon/internal/testpki"
 )
 
 //go:embed shims/xfrm.c
@@ -33,8 +35,8 @@ type LibreswanConfig struct {
 
 	PSK  string
 	Auth string // authby: secret if empty and PSK is set, else rsasig for RSA keys or ecdsa for others
-	Cert *Cert
-	CA   *CA
+	Cert *testpki.Cert
+	CA   *testpki.Cert // its root is trusted
 
 	IKE, ESP string // proposals, such as aes_gcm128-sha2_256-dh31 and aes_gcm128
 	Encap    bool   // force UDP encapsulation
@@ -88,7 +90,10 @@ func StartLibreswan(t testing.TB, ns *Namespace, c LibreswanConfig) *Pluto {
 			" --nssdir " + filepath.Join(dir, "nss") + " --secretsfile " + filepath.Join(dir, "ipsec.secrets"),
 	}, "\n"), env...)
 	p.awaitFile(filepath.Join(dir, "pluto.ctl"))
-	p.must("--listen")
+	// (The socket is there a moment before pluto listens on it.)
+	if !p.wait(20*time.Second, func() bool { _, err := p.Whack(t.Context(), "--listen"); return err == nil }) {
+		p.must("--listen")
+	}
 	p.program("addconn", "--config", conf, "--ctlsocket", filepath.Join(dir, "pluto.ctl"), "lab")
 	p.WaitLog(`"lab": added`, 10*time.Second)
 	return p
@@ -125,7 +130,7 @@ func (c *LibreswanConfig) ipsecConf() string {
 	case auth != "":
 	case c.PSK != "":
 		auth = "secret"
-	case c.Cert != nil && c.Cert.Cert.PublicKeyAlgorithm.String() != "RSA":
+	case c.Cert != nil && c.Cert.PublicKeyAlgorithm.String() != "RSA":
 		auth = "ecdsa"
 	default:
 		auth = "rsasig"
@@ -162,17 +167,13 @@ func writeNSS(t testing.TB, dir string, c LibreswanConfig) {
 	run("certutil", "-N", "-d", db, "--empty-password")
 	if c.CA != nil {
 		ca := filepath.Join(dir, "ca.pem")
-		writeFile(t, ca, c.CA.RootPEM(), 0o644)
+		writeFile(t, ca, string(c.CA.RootPEM()), 0o644)
 		run("certutil", "-A", "-d", db, "-n", "ca", "-t", "CT,,", "-a", "-i", ca)
 	}
 	if c.Cert != nil {
 		cert, key, p12 := filepath.Join(dir, "host.pem"), filepath.Join(dir, "host.key"), filepath.Join(dir, "host.p12")
-		chain := c.Cert.CertPEM()
-		for _, ca := range c.Cert.Chain {
-			chain += certPEM(ca)
-		}
-		writeFile(t, cert, chain, 0o644)
-		writeFile(t, key, c.Cert.KeyPEM(), 0o600)
+		writeFile(t, cert, string(c.Cert.PEM()), 0o644)
+		writeFile(t, key, string(c.Cert.KeyPEM(t)), 0o600)
 		run("openssl", "pkcs12", "-export", "-in", cert, "-inkey", key, "-name", "host", "-passout", "pass:x", "-out", p12)
 		run("pk12util", "-i", p12, "-d", db, "-W", "x", "-K", "")
 	}

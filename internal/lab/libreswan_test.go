@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/internal/testpki"
 )
 
 func plutoPair(t *testing.T, edit func(side string, c *lab.LibreswanConfig)) (sa, sb *lab.Site, a, b *lab.Pluto) {
@@ -62,12 +63,12 @@ func keys(sas []lab.InstalledSA) (k []spiKey) {
 }
 
 func TestLibreswanCertificates(t *testing.T) {
-	for _, kt := range []lab.KeyType{lab.RSA2048, lab.ECDSAP256} {
+	for _, kt := range []testpki.KeyType{testpki.RSA2048, testpki.P256} {
 		t.Run(string(kt), func(t *testing.T) {
 			lab.Require(t, lab.Libreswan)
-			ca := lab.NewCA(t, kt, 0)
+			ca := testpki.NewIssuer(t, kt, 0)
 			_, _, a, b := plutoPair(t, func(side string, c *lab.LibreswanConfig) {
-				c.CA, c.Cert, c.ESP = ca, ca.Issue(kt, side+".lab"), "aes128-sha2_256"
+				c.CA, c.Cert, c.ESP = ca, ca.Host(t, kt, side+".lab"), "aes128-sha2_256"
 			})
 			require.NoError(t, b.Initiate())
 			x := a.WaitInstalledSAs(2, 5*time.Second)

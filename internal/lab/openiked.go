@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/racoon3/racoon/internal/testpki"
 )
 
 //go:embed shims/pfkey.c
@@ -26,8 +28,8 @@ type OpenIKEDConfig struct {
 
 	PSK  string
 	Auth string // psk if PSK is set; else rsa, ecdsa256 ... or rfc7427, which is the choice if empty; it has no Ed25519
-	Cert *Cert
-	CA   *CA
+	Cert *testpki.Cert
+	CA   *testpki.Cert // its root is trusted
 
 	IKESA, ChildSA string // transforms; AES-128 with SHA-2 and modp2048, and AES-128 with SHA-1 if empty, as iked's own for PF_KEY go no further
 
@@ -55,15 +57,15 @@ func StartOpenIKED(t testing.TB, ns *Namespace, c OpenIKEDConfig) *Iked {
 	}
 	key := c.Cert
 	if key == nil { // it will not start without one
-		key = NewCA(t, ECDSAP256, 0).Issue(ECDSAP256, or(c.LocalID, "local"))
+		key = testpki.NewIssuer(t, testpki.P256, 0).Host(t, testpki.P256, or(c.LocalID, "local"))
 	}
-	writeFile(t, filepath.Join(etc, "private/local.key"), key.KeyPEM(), 0o600)
-	writeFile(t, filepath.Join(etc, "local.pub"), key.PublicKeyPEM(), 0o644)
+	writeFile(t, filepath.Join(etc, "private/local.key"), string(key.KeyPEM(t)), 0o600)
+	writeFile(t, filepath.Join(etc, "local.pub"), string(testpki.PublicKeyPEM(t, key.Key.Public())), 0o644)
 	if c.Cert != nil {
-		writeFile(t, filepath.Join(etc, "certs", c.Cert.Name+".crt"), c.Cert.CertPEM(), 0o644)
+		writeFile(t, filepath.Join(etc, "certs", c.Cert.Subject.CommonName+".crt"), string(testpki.EncodePEM(c.Cert.Certificate)), 0o644)
 	}
 	if c.CA != nil {
-		writeFile(t, filepath.Join(etc, "ca/ca.crt"), c.CA.RootPEM(), 0o644)
+		writeFile(t, filepath.Join(etc, "ca/ca.crt"), string(c.CA.RootPEM()), 0o644)
 	}
 	conf := filepath.Join(dir, "iked.conf")
 	writeFile(t, conf, c.conf(), 0o600)

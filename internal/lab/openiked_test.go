@@ -9,14 +9,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/internal/testpki"
 )
 
 func TestOpenIKED(t *testing.T) {
 	for _, auth := range []string{"psk", "rsa", "ecdsa256", "rfc7427"} {
 		t.Run(auth, func(t *testing.T) {
 			lab.Require(t, lab.OpenIKED)
-			kt := map[string]lab.KeyType{"psk": lab.ECDSAP256, "rsa": lab.RSA2048, "ecdsa256": lab.ECDSAP256, "rfc7427": lab.RSA2048}[auth]
-			ca := lab.NewCA(t, kt, 0)
+			kt := map[string]testpki.KeyType{"psk": testpki.P256, "rsa": testpki.RSA2048, "ecdsa256": testpki.P256, "rfc7427": testpki.RSA2048}[auth]
+			ca := testpki.NewIssuer(t, kt, 0)
 			sa, sb := lab.NewPair(t)
 			start := func(me, peer *lab.Site) *lab.Iked {
 				c := lab.OpenIKEDConfig{
@@ -28,7 +29,7 @@ func TestOpenIKED(t *testing.T) {
 				if auth == "psk" {
 					c.PSK = "lab-psk"
 				} else {
-					c.Auth, c.CA, c.Cert = auth, ca, ca.Issue(kt, me.Name+".lab")
+					c.Auth, c.CA, c.Cert = auth, ca, ca.Host(t, kt, me.Name+".lab")
 				}
 				return lab.StartOpenIKED(t, me.Namespace, c)
 			}

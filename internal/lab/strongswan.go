@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/racoon3/racoon/internal/testpki"
 )
 
 // A Charon is a running charon with its configuration loaded.
@@ -25,7 +27,7 @@ type Charon struct {
 func StartStrongSwan(t testing.TB, ns *Namespace, c StrongSwanConfig) *Charon {
 	t.Helper()
 	dir := tempDir(t)
-	for name, content := range c.files() {
+	for name, content := range c.files(t) {
 		writeFile(t, filepath.Join(dir, "swanctl", name), content, 0o600)
 	}
 	writeFile(t, filepath.Join(dir, "swanctl", "swanctl.conf"), c.swanctlConf(), 0o600)
@@ -42,25 +44,25 @@ func StartStrongSwan(t testing.TB, ns *Namespace, c StrongSwanConfig) *Charon {
 }
 
 // certFile is the name that a certificate has in swanctl's folders.
-func certFile(c *Cert) string {
-	return strings.NewReplacer("/", "_", "*", "_", " ", "_").Replace(c.Name) + ".pem"
+func certFile(c *testpki.Cert) string {
+	return strings.NewReplacer("/", "_", "*", "_", " ", "_").Replace(c.Subject.CommonName) + ".pem"
 }
 
 // files are the certificates and keys, by their place in swanctl's folder.
-func (c *StrongSwanConfig) files() map[string]string {
+func (c *StrongSwanConfig) files(t testing.TB) map[string]string {
 	f := maps.Clone(c.Files)
 	if f == nil {
 		f = map[string]string{}
 	}
 	for _, cert := range c.Certs {
-		f["x509/"+certFile(cert)] = cert.CertPEM()
-		f["private/"+certFile(cert)] = cert.KeyPEM()
-		for i, ca := range cert.Chain {
-			f[fmt.Sprintf("x509ca/chain-%d-%s", i, certFile(cert))] = certPEM(ca)
+		f["x509/"+certFile(cert)] = string(testpki.EncodePEM(cert.Certificate))
+		f["private/"+certFile(cert)] = string(cert.KeyPEM(t))
+		for i, ca := range cert.Chain()[1:] {
+			f[fmt.Sprintf("x509ca/chain-%d-%s", i, certFile(cert))] = string(testpki.EncodePEM(ca))
 		}
 	}
 	for i, ca := range c.CAs {
-		f[fmt.Sprintf("x509ca/root-%d.pem", i)] = ca.RootPEM()
+		f[fmt.Sprintf("x509ca/root-%d.pem", i)] = string(ca.RootPEM())
 	}
 	return f
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/racoon3/racoon/internal/testpki"
 )
 
 // StrongSwanConfig is what [StartStrongSwan] starts. Its zero value is one
@@ -18,8 +20,8 @@ type StrongSwanConfig struct {
 	Secrets map[string]string // secrets by identity, besides or instead of PSK
 	EAP     map[string]string // passwords by EAP and XAuth user name
 
-	Certs []*Cert // own certificates and keys; with their intermediate CAs
-	CAs   []*CA   // trusted roots
+	Certs []*testpki.Cert // own certificates and keys; with their intermediate CAs
+	CAs   []*testpki.Cert // their roots are trusted
 	Pools []StrongSwanPool
 	Files map[string]string // more files for swanctl's folder, by path: pubkey/a.pem, x509crl/ca.crl ...
 
@@ -47,9 +49,9 @@ type StrongSwanConn struct {
 
 	Local, Remote     string // addresses; Remote: %any if empty
 	LocalID, RemoteID string
-	LocalAuth         string // "psk" if empty and there are no certificates, else "pubkey"; as swanctl.conf has it: pubkey-sha256, eap-mschapv2 ...
-	RemoteAuth        string // like LocalAuth
-	LocalCert         *Cert  // which of Certs to use; not needed when there is one
+	LocalAuth         string        // "psk" if empty and there are no certificates, else "pubkey"; as swanctl.conf has it: pubkey-sha256, eap-mschapv2 ...
+	RemoteAuth        string        // like LocalAuth
+	LocalCert         *testpki.Cert // which of Certs to use; not needed when there is one
 
 	Proposals     string // such as aes128gcm16-prfsha256-x25519,aes128-sha256-modp2048
 	Encap         bool   // force UDP encapsulation; always on with userspace ESP

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/internal/testpki"
 )
 
 // swanPair starts two strongSwans that differ in their sides only.
@@ -109,12 +110,12 @@ func TestStrongSwanPSK(t *testing.T) {
 }
 
 func TestStrongSwanCertificates(t *testing.T) {
-	for _, kt := range []lab.KeyType{lab.RSA2048, lab.ECDSAP256, lab.ECDSAP384, lab.Ed25519} {
+	for _, kt := range []testpki.KeyType{testpki.RSA2048, testpki.P256, testpki.P384, testpki.Ed25519} {
 		t.Run(string(kt), func(t *testing.T) {
 			lab.Require(t, lab.StrongSwan)
-			ca := lab.NewCA(t, kt, 1)
+			ca := testpki.NewIssuer(t, kt, 1)
 			sa, sb, a, _ := swanPair(t, func(side string, c *lab.StrongSwanConfig) {
-				c.CAs, c.Certs = []*lab.CA{ca}, []*lab.Cert{ca.Issue(kt, side+".lab")}
+				c.CAs, c.Certs = []*testpki.Cert{ca}, []*testpki.Cert{ca.Host(t, kt, side+".lab")}
 			})
 			require.NoError(t, a.Initiate("net"))
 			sa.MustPing(sa.Inner, sb.Inner)

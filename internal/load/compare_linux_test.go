@@ -18,6 +18,7 @@ import (
 
 	"github.com/racoon3/racoon/internal/lab"
 	"github.com/racoon3/racoon/internal/load"
+	"github.com/racoon3/racoon/internal/testpki"
 )
 
 // scenario is what is negotiated in a comparison.
@@ -90,13 +91,13 @@ func compare(b *testing.B, s scenario, plane string, childless bool) {
 		}},
 	}
 	if s.rsa {
-		ca := lab.NewCA(b, lab.RSA2048, 0)
-		root := file("ca.pem", ca.RootPEM())
+		ca := testpki.NewIssuer(b, testpki.RSA2048, 0)
+		root := file("ca.pem", string(ca.RootPEM()))
 		for side, name := range map[string]string{"client": "client.lab", "gateway": "gw.lab"} {
-			cert := ca.Issue(lab.RSA2048, name)
-			auth[side] = []string{"-ca", root, "-cert", file(side+".pem", cert.CertPEM()+cert.KeyPEM())}
+			cert := ca.Host(b, testpki.RSA2048, name)
+			auth[side] = []string{"-ca", root, "-cert", file(side+".pem", string(cert.PEM())+string(cert.KeyPEM(b)))}
 			if side == "gateway" {
-				swan.Certs, swan.CAs = []*lab.Cert{cert}, []*lab.CA{ca}
+				swan.Certs, swan.CAs = []*testpki.Cert{cert}, []*testpki.Cert{ca}
 			}
 		}
 	} else {

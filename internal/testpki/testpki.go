@@ -21,8 +21,10 @@ import (
 	"encoding/asn1"
 	"encoding/pem"
 	"fmt"
+	"hash/fnv"
 	"math/big"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -40,6 +42,7 @@ type KeyType string
 const (
 	RSA2048 KeyType = "rsa2048"
 	RSA3072 KeyType = "rsa3072"
+	RSA4096 KeyType = "rsa4096"
 	RSA1024 KeyType = "rsa1024"
 	P256    KeyType = "p256"
 	P384    KeyType = "p384"
@@ -100,6 +103,42 @@ func NewRoot(tb testing.TB, s Spec) *Cert {
 func (c *Cert) Issue(tb testing.TB, s Spec) *Cert {
 	tb.Helper()
 	return issue(tb, s, c)
+}
+
+// NewIssuer makes a root with a new key of type kt and below it depth
+// intermediate authorities of the same type, of which it returns the last. Its
+// names differ from those of any other: some programs keep authorities by name.
+func NewIssuer(tb testing.TB, kt KeyType, depth int) *Cert {
+	tb.Helper()
+	name := fmt.Sprintf("%s %s", kt, rand.Text()[:6])
+	c := NewRoot(tb, Spec{Subject: "root " + name, CA: true, Key: kt, KeyNumber: -1})
+	for i := range depth {
+		c = c.Issue(tb, Spec{Subject: fmt.Sprintf("intermediate %d %s", i+1, name), CA: true, Key: kt, KeyNumber: -1})
+	}
+	return c
+}
+
+// Host makes a certificate as other programs expect one of a host or user, with
+// a key of type kt. The name is its common name and its subject alternative
+// name: an address or an e-mail address if it looks like one, else a DNS name.
+// The same name and type give the same key within a process.
+func (c *Cert) Host(tb testing.TB, kt KeyType, name string) *Cert {
+	tb.Helper()
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name))
+	s := Spec{
+		Subject: name, Key: kt, KeyNumber: int(h.Sum32()),
+		EKU: []asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 1}, {1, 3, 6, 1, 5, 5, 7, 3, 2}}, // serverAuth, clientAuth
+	}
+	switch {
+	case net.ParseIP(name) != nil:
+		s.IPs = []string{name}
+	case strings.Contains(name, "@"):
+		s.Emails = []string{name}
+	default:
+		s.DNS = []string{name}
+	}
+	return c.Issue(tb, s)
 }
 
 // Leaf makes a certificate for a host name, with a key of its own.
@@ -211,10 +250,16 @@ func (c *Cert) Root() *x509.Certificate {
 }
 
 // PEM returns Chain in PEM.
-func (c *Cert) PEM() []byte {
+func (c *Cert) PEM() []byte { return EncodePEM(c.Chain()...) }
+
+// RootPEM returns Root in PEM.
+func (c *Cert) RootPEM() []byte { return EncodePEM(c.Root()) }
+
+// EncodePEM returns certificates in PEM.
+func EncodePEM(certs ...*x509.Certificate) []byte {
 	var b bytes.Buffer
-	for _, der := range c.DER() {
-		_ = pem.Encode(&b, &pem.Block{Type: "CERTIFICATE", Bytes: der})
+	for _, c := range certs {
+		_ = pem.Encode(&b, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
 	}
 	return b.Bytes()
 }
@@ -227,6 +272,16 @@ func (c *Cert) KeyPEM(tb testing.TB) []byte {
 		tb.Fatalf("testpki: %v", err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+}
+
+// PublicKeyPEM returns a public key as SubjectPublicKeyInfo in PEM.
+func PublicKeyPEM(tb testing.TB, key crypto.PublicKey) []byte {
+	tb.Helper()
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		tb.Fatalf("testpki: %v", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
 // Revoke puts a certificate on the authority's next lists, an hour before Now.
@@ -300,6 +355,8 @@ func newKey(t KeyType) (crypto.Signer, error) {
 		return rsa.GenerateKey(rand.Reader, 2048)
 	case RSA3072:
 		return rsa.GenerateKey(rand.Reader, 3072)
+	case RSA4096:
+		return rsa.GenerateKey(rand.Reader, 4096)
 	case P256:
 		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	case P384:

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/internal/testpki"
 )
 
 // binaries is where the programs are, once built.
@@ -356,17 +357,13 @@ func TestManyClients(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 		return path
 	}
-	ca := lab.NewCA(t, lab.ECDSAP256, 1)
-	root := write("ca.pem", ca.RootPEM())
-	credentials := func(name string, kt lab.KeyType) []string {
-		c := ca.Issue(kt, name)
-		chain := c.CertPEM()
-		for _, i := range c.Chain {
-			chain += (&lab.Cert{Cert: i}).CertPEM()
-		}
-		return []string{"-cert", write(name+".pem", chain), "-key", write(name+".key", c.KeyPEM()), "-ca", root}
+	ca := testpki.NewIssuer(t, testpki.P256, 1)
+	root := write("ca.pem", string(ca.RootPEM()))
+	credentials := func(name string, kt testpki.KeyType) []string {
+		c := ca.Host(t, kt, name)
+		return []string{"-cert", write(name+".pem", string(c.PEM())), "-key", write(name+".key", string(c.KeyPEM(t))), "-ca", root}
 	}
-	gateway := start(t, b.Namespace, "vpngateway", append(credentials("gw.lab", lab.ECDSAP384), "-remote-id", "*@lab", "-pool", "10.98.0.0/24", "-local-subnet", b.InnerNet.String())...)
+	gateway := start(t, b.Namespace, "vpngateway", append(credentials("gw.lab", testpki.P384), "-remote-id", "*@lab", "-pool", "10.98.0.0/24", "-local-subnet", b.InnerNet.String())...)
 	gateway.await("gateway is ready", 1)
 	// The second one is in a namespace behind the first one's.
 	other := behind(t, a, netip.MustParseAddr("10.1.0.2"))
@@ -374,7 +371,7 @@ func TestManyClients(t *testing.T) {
 	n.remember()
 	var clients []*program
 	for i, ns := range []*lab.Namespace{a.Namespace, other} {
-		p := start(t, ns, "vpnclient", append(credentials(fmt.Sprintf("user%d@lab", i), lab.Ed25519), "-server", b.Outer.String(), "-remote-id", "gw.lab", "-remote-subnet", b.InnerNet.String())...)
+		p := start(t, ns, "vpnclient", append(credentials(fmt.Sprintf("user%d@lab", i), testpki.Ed25519), "-server", b.Outer.String(), "-remote-id", "gw.lab", "-remote-subnet", b.InnerNet.String())...)
 		p.await("tunnel is ready", 1)
 		clients = append(clients, p)
 	}
