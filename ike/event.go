@@ -1,7 +1,6 @@
 package ike
 
 import (
-	"net/netip"
 	"time"
 
 	"github.com/racoon3/racoon/spd"
@@ -47,25 +46,11 @@ type SessionInfo struct {
 	LocalNAT      bool         // this host is behind a NAT
 	RemoteNAT     bool         // the peer is
 	Fragmentation bool         // IKE fragmentation was negotiated (RFC 7383)
+	User          string       // who logged in through XAuth, or ""
+	Groups        []string     // of the user, as the UserAuthenticator says
 	// Addresses leased to the peer (gateway) or assigned by it (client), with
 	// the rest of the configuration payload.
 	Config *NetworkConfig
-}
-
-// NetworkConfig is what a gateway tells a client in the configuration payload
-// (RFC 7296 3.15) or in mode config.
-type NetworkConfig struct {
-	Addresses       []netip.Prefix // a /32 or /128 where no netmask was given
-	DNS             []netip.Addr
-	NBNS            []netip.Addr // WINS, IPv4
-	DHCP            []netip.Addr
-	Subnets         []netip.Prefix // what is reached through the gateway
-	Domains         []string       // INTERNAL_DNS_DOMAIN (RFC 8598): names to resolve inside
-	HomePrefix      []netip.Prefix // MIP6_HOME_PREFIX (RFC 5026)
-	Application     string         // APPLICATION_VERSION
-	Banner          string         // IKEv1 Unity
-	DefaultDomain   string         // IKEv1 Unity
-	LocalLANExclude []netip.Prefix // IKEv1 Unity
 }
 
 // SessionFailed: a session did not come up. Err explains: what was offered,

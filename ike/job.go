@@ -20,11 +20,14 @@ const (
 	JobQuery                      // read counters
 	JobMove                       // change the outer addresses of SAs
 	JobAcquireDone                // answer an acquire
+	JobUser                       // ask the UserAuthenticator about a user
+	JobPrompt                     // ask the user of this side; a person may take minutes
+	JobAccount                    // tell UserAccounting
 	jobKinds
 )
 
 var jobNames = [jobKinds]string{"key-exchange", "sign", "verify", "credential", "authorize", "narrow",
-	"address", "alloc-spi", "install", "remove", "query", "move", "acquire-done"}
+	"address", "alloc-spi", "install", "remove", "query", "move", "acquire-done", "user", "prompt", "account"}
 
 func (k JobKind) String() string {
 	if k < jobKinds {
