@@ -5,6 +5,7 @@ go 1.26.4
 require (
 	filippo.io/bigmod v0.1.0
 	github.com/c2sp/wycheproof v0.0.0-20260902155932-3fa63dd0344a
+	github.com/go-crypt/x v0.4.17
 	github.com/mdlayher/netlink v1.11.2
 	github.com/stretchr/testify v1.12.1
 	golang.org/x/crypto v0.58.0
