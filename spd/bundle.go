@@ -204,6 +204,8 @@ func (c *Capabilities) CheckOptions(o *Options) error {
 		return c.lacks("offload to %q", o.Offload)
 	case !c.SecurityLabels && o.SecurityCtx != "":
 		return c.lacks("security labels")
+	case !c.PerCPU && o.PerCPU != 0:
+		return c.lacks("Child SAs for single CPUs")
 	}
 	return nil
 }

@@ -119,7 +119,7 @@ type Capabilities struct {
 	TrapPolicy bool // ActionTrap raises AcquireEvents
 
 	// What of Options and policies it has.
-	Marks, InterfaceIDs, Offload, SecurityLabels bool
+	Marks, InterfaceIDs, Offload, SecurityLabels, PerCPU bool
 }
 
 // An Algorithm is a transform that a data plane can install.

@@ -133,7 +133,7 @@ func MemoryCapabilities() Capabilities {
 	c := Capabilities{
 		Name: "memory", ESN: true, Tunnel: true, Transport: true, UDPEncap: true, UDPEncap6: true, RawESP: true,
 		Bundles: true, IPComp: []uint8{2}, MaxReplay: 4096, Volume: true, TrapPolicy: true,
-		Marks: true, InterfaceIDs: true, Offload: true, SecurityLabels: true,
+		Marks: true, InterfaceIDs: true, Offload: true, SecurityLabels: true, PerCPU: true,
 	}
 	for i := range algorithms {
 		a := &algorithms[i]

@@ -471,7 +471,7 @@ func TestBundleValid(t *testing.T) {
 	}
 	caps := MemoryCapabilities()
 	caps.UDPEncap, caps.ESN, caps.MaxReplay = false, false, 64
-	caps.Marks, caps.InterfaceIDs, caps.Offload, caps.SecurityLabels = false, false, false, false
+	caps.Marks, caps.InterfaceIDs, caps.Offload, caps.SecurityLabels, caps.PerCPU = false, false, false, false, false
 	for want, change := range map[string]func(*Bundle){
 		"ESP in UDP":     func(b *Bundle) { b.UDPEncap = true },
 		"64-bit":         func(b *Bundle) { b.SAs[0].ESN = true },
@@ -480,6 +480,7 @@ func TestBundleValid(t *testing.T) {
 		"interface IDs":  func(b *Bundle) { b.Options.InterfaceID = 1 },
 		"offload":        func(b *Bundle) { b.Options.Offload = "eth0" },
 		"labels":         func(b *Bundle) { b.Options.SecurityCtx = "x" },
+		"single CPUs":    func(b *Bundle) { b.Options.PerCPU = 1 },
 		"ENCR_BLOWFISH ": func(b *Bundle) { b.SAs[0].Encryption = Transform{Type: TransformENCR, ID: 7} },
 	} {
 		b := child(1000, 1)
