@@ -23,7 +23,7 @@ type acquires struct {
 
 	ready  []Packet      // packets whose SA is there now
 	any    atomic.Bool   // ready is not empty
-	signal chan struct{} // has a token when ready is not empty
+	signal chan struct{} // has a token when ready is not empty, or that of larvals
 }
 
 type acquire struct {
@@ -129,27 +129,40 @@ func (a *acquires) done(id spd.AcquireID, err error) error {
 	return nil
 }
 
-// Ready returns a channel that has a token when packets which waited for an SA
-// can be sent: then call Release.
+// Ready returns a channel that has a token when packets which waited for an SA,
+// outbound or inbound, can be processed: then call Release.
 func (e *Engine) Ready() <-chan struct{} { return e.acquires.signal }
 
-// Release sends the packets that waited for an SA which is installed now, as
-// Outbound would have. A packet for which there is none after all is dropped.
-func (e *Engine) Release(b *Batch) {
-	a := &e.acquires
+// Release processes the packets that waited for an SA which is installed now,
+// as Outbound and Inbound would have, those of one SA in the order in which
+// they came. A packet for which there is none after all is dropped. It returns
+// how many of the packets that it adds to b.Packets came from the outer
+// network; their memory is b's alone, nobody uses it again.
+func (e *Engine) Release(b *Batch) (opened int) {
+	if early := e.larvals.take(); len(early) > 0 {
+		before := len(b.Packets)
+		e.Inbound(b, early...)
+		opened = len(b.Packets) - before
+	}
+	now := e.now()
+	for _, p := range e.acquires.take() {
+		e.send(b, p, now, false)
+	}
+	return opened
+}
+
+// take returns the packets whose SA is there now.
+func (a *acquires) take() []Packet {
 	if !a.any.Load() {
-		return
+		return nil
 	}
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	ready := a.ready
 	a.ready = nil
 	a.held -= len(ready)
 	a.any.Store(false)
-	a.mu.Unlock()
-	now := e.now()
-	for _, p := range ready {
-		e.send(b, p, now, false)
-	}
+	return ready
 }
 
 func (a *acquires) clear() {

@@ -84,7 +84,7 @@ func (e *Engine) AllocSPI(ctx context.Context, r spd.SPIRequest) (spd.SPI, error
 		return 0, err
 	}
 	now := e.now()
-	e.sweepLarval(now)
+	e.larvals.sweep(now)
 	for range 64 {
 		var b [4]byte
 		if _, err := io.ReadFull(e.cfg.Rand, b[:]); err != nil {
@@ -94,27 +94,11 @@ func (e *Engine) AllocSPI(ctx context.Context, r spd.SPIRequest) (spd.SPI, error
 		if spi < spd.FirstSPI || e.in.get(uint32(spi)) != nil {
 			continue
 		}
-		if until, ok := e.larval[spi]; ok && now < until {
-			continue
+		if e.larvals.reserve(spi, now, now+int64(ttl)) {
+			return spi, nil
 		}
-		e.larval[spi] = now + int64(ttl)
-		return spi, nil
 	}
 	return 0, spd.ErrSPIExhausted
-}
-
-// sweepLarval looks at some reservations, in Go's random order, and ends those
-// whose time is over: each call adds one and removes several.
-func (e *Engine) sweepLarval(now int64) {
-	n := 0
-	for spi, until := range e.larval {
-		if now >= until {
-			delete(e.larval, spi)
-		}
-		if n++; n == 8 {
-			return
-		}
-	}
 }
 
 // ReleaseSPI implements [spd.DataPlane].
@@ -124,10 +108,9 @@ func (e *Engine) ReleaseSPI(ctx context.Context, id spd.SAID) error {
 	if err := e.ready(ctx); err != nil {
 		return err
 	}
-	if _, ok := e.larval[id.SPI]; !ok {
+	if !e.larvals.release(id.SPI) {
 		return spd.ErrNotFound
 	}
-	delete(e.larval, id.SPI)
 	return nil
 }
 
@@ -162,7 +145,8 @@ func endpoints(b *spd.Bundle) spd.Endpoints {
 }
 
 // InstallInbound implements [spd.DataPlane]. The SPI need not come from
-// AllocSPI, but must be free: an SA in use is never replaced.
+// AllocSPI, but must be free: an SA in use is never replaced. Packets that came
+// while the SPI was reserved are ready for Release.
 func (e *Engine) InstallInbound(ctx context.Context, b *spd.Bundle) error {
 	s, err := e.check(b)
 	if err != nil {
@@ -184,11 +168,12 @@ func (e *Engine) InstallInbound(ctx context.Context, b *spd.Bundle) error {
 	if err := e.ready(ctx); err != nil {
 		return err
 	}
-	in.usage.init(b.Lifetime, e.now())
+	now := e.now()
+	in.usage.init(b.Lifetime, now)
 	if !e.in.put(uint32(s.SPI), in) {
 		return fmt.Errorf("esp: inbound SPI %08x: %w", uint32(s.SPI), spd.ErrExists)
 	}
-	delete(e.larval, s.SPI)
+	e.larvals.matured(s.SPI, now)
 	return nil
 }
 
@@ -252,8 +237,9 @@ func (e *Engine) findOutbound(id spd.SAID) *outbound {
 	return nil
 }
 
-// Remove implements [spd.DataPlane]. The keys are wiped as soon as no packet
-// uses them any more.
+// Remove implements [spd.DataPlane]. The counters are final: a packet that is on
+// its way through the SA is in them, or does not pass. The keys are wiped as
+// soon as no packet uses them any more.
 func (e *Engine) Remove(ctx context.Context, id spd.SAID) (spd.Counters, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -266,18 +252,16 @@ func (e *Engine) Remove(ctx context.Context, id spd.SAID) (spd.Counters, error) 
 			return spd.Counters{}, spd.ErrNotFound
 		}
 		e.in.remove(uint32(id.SPI), in)
-		in.usage.stop()
-		return in.usage.counters(), nil
+		return in.usage.final(), nil
 	}
 	out := e.findOutbound(id)
 	if out == nil {
 		return spd.Counters{}, spd.ErrNotFound
 	}
-	e.removeOutbound(out)
-	return out.usage.counters(), nil
+	return e.removeOutbound(out), nil
 }
 
-func (e *Engine) removeOutbound(out *outbound) {
+func (e *Engine) removeOutbound(out *outbound) spd.Counters {
 	without := func(o *outbound) bool { return o == out }
 	spi := out.sa.SPI()
 	if rest := slices.DeleteFunc(e.outbound[spi], without); len(rest) > 0 {
@@ -292,7 +276,7 @@ func (e *Engine) removeOutbound(out *outbound) {
 	} else {
 		e.out.remove(out.reqID, l)
 	}
-	out.usage.stop()
+	return out.usage.final() // packets that find it so look for another
 }
 
 // Query implements [spd.DataPlane].
@@ -393,8 +377,8 @@ func (e *Engine) Close() error {
 			e.removeOutbound(out)
 		}
 	}
-	e.in.clear(func(in *inbound) { in.usage.stop() })
-	clear(e.larval)
+	e.in.clear(func(in *inbound) { in.usage.final() })
+	e.larvals.clear()
 	e.acquires.clear()
 	e.events.close()
 	return nil

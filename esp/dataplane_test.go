@@ -88,6 +88,7 @@ func TestInstallErrors(t *testing.T) {
 		"TFCPadding":         func(b *spd.Bundle) { b.Options.TFCPadding = -1 },
 		"interface IDs":      func(b *spd.Bundle) { b.Options.InterfaceID = 1 },
 		"marks":              func(b *spd.Bundle) { b.Options.MarkIn.Mask = 1; b.Options.MarkOut.Mask = 1 },
+		"single CPUs":        func(b *spd.Bundle) { b.Options.PerCPU = 1 },
 	} {
 		b := p.bundle(g, h, 0x1000, 1, nil)
 		change(&b)

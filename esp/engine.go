@@ -28,6 +28,9 @@ type Config struct {
 	// negotiated, all together; 0 means 1024, negative none. A single acquire
 	// holds HoldPerAcquire of them, 0 meaning 16.
 	HoldPackets, HoldPerAcquire int
+	// HoldInbound is how many octets of inbound packets wait at most for SAs
+	// whose SPI is reserved (see Engine.Inbound); 0 means 1 MiB, negative none.
+	HoldInbound int
 	// AcquireTimeout is after how long an acquire that nobody answered is
 	// asked again, 0 meaning 60 seconds.
 	AcquireTimeout time.Duration
@@ -49,9 +52,9 @@ type Engine struct {
 	mu       sync.Mutex // the fields that only management touches
 	closed   bool
 	outbound map[spd.SPI][]*outbound
-	larval   map[spd.SPI]int64 // reserved SPIs and until when
 	pathMTU  map[netip.Addr]int
 
+	larvals  larvals
 	acquires acquires
 	events   events
 	unknown  limiter // of events about unknown SPIs
@@ -83,6 +86,9 @@ func New(cfg Config) *Engine {
 	if cfg.HoldPerAcquire == 0 {
 		cfg.HoldPerAcquire = 16
 	}
+	if cfg.HoldInbound == 0 {
+		cfg.HoldInbound = 1 << 20
+	}
 	if cfg.AcquireTimeout == 0 {
 		cfg.AcquireTimeout = time.Minute
 	}
@@ -90,11 +96,11 @@ func New(cfg Config) *Engine {
 		cfg:      cfg,
 		caps:     capabilities(),
 		outbound: make(map[spd.SPI][]*outbound),
-		larval:   make(map[spd.SPI]int64),
 		pathMTU:  make(map[netip.Addr]int),
 	}
 	e.events.ch = make(chan spd.Event, cfg.Events)
 	e.acquires.init(&e.cfg)
+	e.larvals.init(max(0, cfg.HoldInbound), e.acquires.signal)
 	return e
 }
 
@@ -108,7 +114,9 @@ type Stats struct {
 	Held       uint64 // held for an acquire (not a drop)
 	Malformed  uint64 // no IP packet, or no ESP packet
 	TooBig     uint64 // answered with an ICMP error, or not answerable
-	UnknownSPI uint64 // no SA has this SPI
+	UnknownSPI uint64 // no SA has this SPI, and none was promised it
+	Early      uint64 // held for an SA whose SPI is reserved (not a drop)
+	EarlyDrops uint64 // came on a reserved SPI, and too many for its SA to wait for, or in vain
 }
 
 type stats struct {
@@ -121,5 +129,6 @@ func (e *Engine) Stats() Stats {
 	return Stats{
 		Discarded: s.discarded.Load(), NoSA: s.noSA.Load(), Held: s.held.Load(),
 		Malformed: s.malformed.Load(), TooBig: s.tooBig.Load(), UnknownSPI: s.unknownSPI.Load(),
+		Early: e.larvals.held.Load(), EarlyDrops: e.larvals.drops.Load(),
 	}
 }

@@ -38,7 +38,12 @@ type inbound struct {
 // Inbound takes datagrams from the outer network to the inner one (RFC 4301
 // section 5.2); b.Packets collects what they held. ESP is accepted in UDP and
 // as protocol 50 on any SA (RFC 7296 section 2.23). The datagrams' buffers are
-// written to; b.Packets refer to them.
+// written to; b.Packets refer to them. Nothing else does when Inbound has
+// returned: the buffers are the caller's again when it is done with b.Packets.
+//
+// A packet whose SA is only being installed (AllocSPI has reserved its SPI,
+// InstallInbound has not been called) is copied and waits for a few seconds,
+// within bounds; what comes of it is for Release.
 func (e *Engine) Inbound(b *Batch, datagrams ...Datagram) {
 	now := e.now()
 	for i := range datagrams {
@@ -59,11 +64,9 @@ func (e *Engine) receive(b *Batch, d *Datagram, now int64) {
 	}
 	sa := e.in.get(spi)
 	if sa == nil {
-		e.stats.unknownSPI.Add(1)
-		if e.unknown.allow(now) {
-			e.events.emit(spd.PeerErrorEvent{SPI: spd.SPI(spi), Remote: d.Remote, Err: ErrUnknownSPI})
+		if sa = e.withoutSA(d, spi, now); sa == nil {
+			return
 		}
-		return
 	}
 	known := sa.path.Load()
 	if ok, reached := sa.usage.live(now); !ok {
@@ -92,7 +95,7 @@ func (e *Engine) receive(b *Batch, d *Datagram, now int64) {
 		e.watchMapping(sa, d, known)
 	}
 	if o.Next == protoDummy {
-		e.expired(known.id, &sa.usage, sa.usage.count(0, now), false)
+		e.passed(sa, known, 0, now)
 		return
 	}
 
@@ -120,8 +123,37 @@ func (e *Engine) receive(b *Batch, d *Datagram, now int64) {
 		sa.usage.otherDrops.Add(1)
 		return
 	}
-	e.expired(known.id, &sa.usage, sa.usage.count(p.Len(), now), false)
-	b.Packets = append(b.Packets, p)
+	if e.passed(sa, known, p.Len(), now) {
+		b.Packets = append(b.Packets, p)
+	}
+}
+
+// passed counts a packet that passed all checks, and reports whether the SA is
+// still there.
+func (e *Engine) passed(sa *inbound, known *path, n int, now int64) bool {
+	reached, ok := sa.usage.count(n, now)
+	if !ok {
+		e.stats.unknownSPI.Add(1)
+		return false
+	}
+	e.expired(known.id, &sa.usage, reached, false)
+	return true
+}
+
+// withoutSA does with a packet what can be done before there is an SA, or
+// returns the SA if it has come meanwhile.
+func (e *Engine) withoutSA(d *Datagram, spi uint32, now int64) *inbound {
+	if e.larvals.hold(d, spd.SPI(spi), now) {
+		return nil
+	}
+	if sa := e.in.get(spi); sa != nil {
+		return sa // it was put there before the reservation ended
+	}
+	e.stats.unknownSPI.Add(1)
+	if e.unknown.allow(now) {
+		e.events.emit(spd.PeerErrorEvent{SPI: spd.SPI(spi), Remote: d.Remote, Err: ErrUnknownSPI})
+	}
+	return nil
 }
 
 // watchMapping reports that the newest authentic packet came from elsewhere

@@ -120,9 +120,9 @@ func (e *Engine) protect(b *Batch, p Packet, f *flow, sa *outbound, now int64) {
 	to := sa.path.Load()
 	switch fragment, mtu := sa.fits(p, to); {
 	case mtu == 0:
-		e.seal(b, p, sa, to, now)
+		e.seal(b, p, f, sa, to, now)
 	case fragment:
-		fragmentIPv4(b, p, mtu, func(p Packet) { e.seal(b, p, sa, to, now) })
+		fragmentIPv4(b, p, mtu, func(p Packet) { e.seal(b, p, f, sa, to, now) })
 	default:
 		packetTooBig(b, p, f, mtu)
 		e.stats.tooBig.Add(1)
@@ -166,8 +166,17 @@ func orMore(limit, least int) int {
 }
 
 // seal encapsulates a packet that fits.
-func (e *Engine) seal(b *Batch, p Packet, sa *outbound, to *path, now int64) {
+func (e *Engine) seal(b *Batch, p Packet, f *flow, sa *outbound, to *path, now int64) {
 	size := p.Len()
+	reached, ok := sa.usage.count(size, now)
+	if !ok { // removed this moment; what replaces it is there
+		if sa = e.choose(sa.reqID, f); sa == nil {
+			e.stats.noSA.Add(1)
+			return
+		}
+		e.seal(b, p, f, sa, sa.path.Load(), now)
+		return
+	}
 	inner := tosOf(p.Bytes())
 	df := outerDF(p.Bytes(), sa.options.DF)
 	var next uint8
@@ -175,8 +184,8 @@ func (e *Engine) seal(b *Batch, p Packet, sa *outbound, to *path, now int64) {
 	if sa.mode == spd.ModeTunnel {
 		next, extra = tunnelPayload(p, sa.options.TFCPadding, to.mtu)
 	} else {
-		var ok bool
 		if p, next, ok = transportPayload(p); !ok {
+			sa.usage.uncount(size)
 			sa.usage.otherDrops.Add(1)
 			return
 		}
@@ -192,16 +201,18 @@ func (e *Engine) seal(b *Batch, p Packet, sa *outbound, to *path, now int64) {
 	}
 	start, end, err := sa.sa.Seal(p.Buf, p.Start, p.End, next)
 	if err != nil {
+		sa.usage.uncount(size)
 		sa.usage.otherDrops.Add(1)
 		if err == ErrExhausted {
-			e.expired(to.id, &sa.usage, sa.usage.stop(), true)
+			reached = max(reached, sa.usage.stop())
 		}
+		e.expired(to.id, &sa.usage, reached, err == ErrExhausted)
 		return
 	}
 	if sa.sa.seq.Load() >= sa.warnAt && sa.nearEnd.CompareAndSwap(false, true) {
 		e.expired(to.id, &sa.usage, softLimit, true)
 	}
-	e.expired(to.id, &sa.usage, sa.usage.count(size, now), false)
+	e.expired(to.id, &sa.usage, reached, false)
 	b.Datagrams = append(b.Datagrams, Datagram{
 		Packet: Packet{Buf: p.Buf, Start: start, End: end},
 		Local:  to.Local, Remote: to.Remote, UDPEncap: to.UDPEncap,

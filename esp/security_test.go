@@ -102,7 +102,7 @@ func TestC18_SPIs(t *testing.T) {
 		_, err := a.AllocSPI(ctx, request)
 		require.NoError(t, err)
 	}
-	require.Less(t, len(a.larval), 1200, "reservations that are over do not pile up")
+	require.Less(t, len(a.larvals.bySPI), 1200, "reservations that are over do not pile up")
 }
 
 // TestC19_ReplayWindowEdge: through the whole packet path, the window's edges.
@@ -460,4 +460,7 @@ func TestRemovalUnderTraffic(t *testing.T) {
 	require.NoError(t, err, "who had it in hands may finish")
 	ok, _ := in.usage.live(0)
 	require.False(t, ok)
+	_, ok = in.usage.count(1, 0)
+	require.False(t, ok, "but it is not delivered")
+	require.Zero(t, in.usage.counters())
 }

@@ -12,9 +12,10 @@ type usage struct {
 	life    spd.Lifetime
 	expires int64 // the hard time in Unix nanoseconds, 0 for none
 
-	packets, bytes atomic.Uint64
-	lastUsed       atomic.Int64
-	soft, stopped  atomic.Bool // soft limit reached; hard limit reached
+	packets       atomic.Uint64 // with the bit closed
+	bytes         atomic.Uint64
+	lastUsed      atomic.Int64
+	soft, stopped atomic.Bool // soft limit reached; hard limit reached
 
 	replayDrops, authDrops, selectorDrops, otherDrops atomic.Uint64
 }
@@ -55,12 +56,32 @@ func (u *usage) stop() limit {
 	return withinLimits
 }
 
+// closed is set in the count of packets when the SA is removed, so that the
+// last counters are final: who comes later finds it there.
+const closed = 1 << 63
+
 // count counts a packet of n octets that passed all checks, and returns which
 // limit it was the first to reach. The packet that reaches a hard limit still
-// passes, the next does not.
-func (u *usage) count(n int, now int64) limit {
-	p, b := u.packets.Add(1), u.bytes.Add(uint64(n))
+// passes, the next does not. It fails if the SA was removed, and the packet
+// with it.
+func (u *usage) count(n int, now int64) (l limit, ok bool) {
+	b := u.bytes.Add(uint64(n))
+	p := u.packets.Add(1)
+	if p >= closed {
+		u.uncount(n)
+		return withinLimits, false
+	}
 	u.lastUsed.Store(now)
+	return u.limit(p, b), true
+}
+
+// uncount takes a packet back that came to nothing after all.
+func (u *usage) uncount(n int) {
+	u.bytes.Add(-uint64(n))
+	u.packets.Add(^uint64(0))
+}
+
+func (u *usage) limit(p, b uint64) limit {
 	if reached(p, u.life.HardPackets) || reached(b, u.life.HardBytes) {
 		return u.stop()
 	}
@@ -72,9 +93,19 @@ func (u *usage) count(n int, now int64) limit {
 
 func reached(n, limit uint64) bool { return limit != 0 && n >= limit }
 
+// final ends the SA and returns its last counters. Only the octets may have
+// those of packets in them that were refused this very moment.
+func (u *usage) final() spd.Counters {
+	u.stop()
+	packets := u.packets.Or(closed)
+	c := u.counters()
+	c.Packets = packets &^ closed
+	return c
+}
+
 func (u *usage) counters() spd.Counters {
 	c := spd.Counters{
-		Packets: u.packets.Load(), Bytes: u.bytes.Load(),
+		Packets: u.packets.Load() &^ closed, Bytes: u.bytes.Load(),
 		ReplayDrops: u.replayDrops.Load(), AuthDrops: u.authDrops.Load(),
 		SelectorDrops: u.selectorDrops.Load(), OtherDrops: u.otherDrops.Load(),
 	}

@@ -151,23 +151,28 @@ func (p *pair) rekey(change func(*spd.Bundle)) {
 	p.gen++
 	for _, from := range []*host{p.a, p.b} {
 		to := p.other(from)
-		out := spd.Bundle{
-			SAs: []spd.SA{{
-				Protocol: spd.ProtoESP, SPI: from.spi(p, p.gen),
-				Encryption: spd.Transform{Type: spd.TransformENCR, ID: spd.EncrAESGCM16, KeyLen: 128},
-				EncrKey:    make([]byte, 20),
-			}},
-			ReqID: 1, Local: from.outer, Remote: to.outer, UDPEncap: true, LocalTS: from.nets, RemoteTS: to.nets,
-		}
-		rand.Read(out.SAs[0].EncrKey)
-		if change != nil {
-			change(&out)
-		}
-		in := out
-		in.Local, in.Remote, in.LocalTS, in.RemoteTS = out.Remote, out.Local, out.RemoteTS, out.LocalTS
+		out, in := bundles(from, to, from.spi(p, p.gen), change)
 		require.NoError(p.t, to.engine.InstallInbound(ctx, &in))
 		require.NoError(p.t, from.engine.InstallOutbound(ctx, &out))
 	}
+}
+
+func bundles(from, to *host, spi spd.SPI, change func(*spd.Bundle)) (out, in spd.Bundle) {
+	out = spd.Bundle{
+		SAs: []spd.SA{{
+			Protocol: spd.ProtoESP, SPI: spi,
+			Encryption: spd.Transform{Type: spd.TransformENCR, ID: spd.EncrAESGCM16, KeyLen: 128},
+			EncrKey:    make([]byte, 20),
+		}},
+		ReqID: 1, Local: from.outer, Remote: to.outer, UDPEncap: true, LocalTS: from.nets, RemoteTS: to.nets,
+	}
+	rand.Read(out.SAs[0].EncrKey)
+	if change != nil {
+		change(&out)
+	}
+	in = out
+	in.Local, in.Remote, in.LocalTS, in.RemoteTS = out.Remote, out.Local, out.RemoteTS, out.LocalTS
+	return out, in
 }
 
 func (h *host) spi(p *pair, gen spd.SPI) spd.SPI {

@@ -145,10 +145,11 @@ func (s *sender) flush() {
 	s.send()
 }
 
-// release sends what waited for an SA.
+// release sends and delivers what waited for an SA.
 func (s *sender) release() {
 	s.batch.Reset()
-	s.link.engine.Release(&s.batch)
+	opened := s.link.engine.Release(&s.batch)
+	s.link.stats.delivered.Add(uint64(opened))
 	s.send()
 }
 
@@ -163,7 +164,7 @@ func (s *sender) send() {
 		st.sendDrops.Add(uint64(n - sent))
 	}
 	st.bypassed.Add(uint64(len(s.batch.Bypass)))
-	if len(s.batch.Packets) > 0 { // ICMP errors
+	if len(s.batch.Packets) > 0 { // ICMP errors, and what waited for an SA
 		r := s.link.pool.Get().(*receiver)
 		r.deliver(s.batch.Packets)
 		s.link.pool.Put(r)

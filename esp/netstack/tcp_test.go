@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -202,4 +203,25 @@ func TestUDP(t *testing.T) {
 			require.Equal(t, m, buf[:k])
 		}
 	}
+}
+
+// TestEarlyPackets: what the peer sends before its SA is installed here is
+// answered when it is.
+func TestEarlyPackets(t *testing.T) {
+	p := newPair(t, options{})
+	spi, err := p.b.engine.AllocSPI(t.Context(), spd.SPIRequest{Protocol: spd.ProtoESP})
+	require.NoError(t, err)
+	out, in := bundles(p.a, p.b, spi, nil)
+	require.NoError(t, p.a.engine.InstallOutbound(t.Context(), &out))
+	answered := make(chan error, 1)
+	go func() {
+		_, err := p.a.Ping(t.Context(), addr2)
+		answered <- err
+	}()
+	for p.b.engine.Stats().Early == 0 {
+		runtime.Gosched()
+	}
+	require.NoError(t, p.b.engine.InstallInbound(t.Context(), &in))
+	require.NoError(t, <-answered)
+	require.EqualValues(t, 1, p.b.Stats().Delivered)
 }

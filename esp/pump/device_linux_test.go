@@ -183,7 +183,7 @@ func TestNoAllocations(t *testing.T) {
 		}
 		snd.batch.Reset()
 		p.engine.Outbound(&snd.batch, list...)
-		p.send(snd)
+		p.send(snd, 0)
 	}
 	pass() // pools fill
 	require.Zero(t, testing.AllocsPerRun(100, pass), "outbound")

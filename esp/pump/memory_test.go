@@ -132,7 +132,13 @@ func newParallelEnds(t testing.TB, cfg esp.Config, parallel int) (a, b *end) {
 
 // install makes an SA from one gateway to the other.
 func install(t testing.TB, from, to *end, spi spd.SPI) {
-	out := spd.Bundle{
+	out, in := bundles(from, to, spi)
+	require.NoError(t, to.engine.InstallInbound(t.Context(), &in))
+	require.NoError(t, from.engine.InstallOutbound(t.Context(), &out))
+}
+
+func bundles(from, to *end, spi spd.SPI) (out, in spd.Bundle) {
+	out = spd.Bundle{
 		SAs: []spd.SA{{
 			Protocol: spd.ProtoESP, SPI: spi, EncrKey: make([]byte, 20),
 			Encryption: spd.Transform{Type: spd.TransformENCR, ID: spd.EncrAESGCM16, KeyLen: 128},
@@ -140,10 +146,9 @@ func install(t testing.TB, from, to *end, spi spd.SPI) {
 		ReqID: 1, Local: from.udp.LocalAddr(), Remote: to.udp.LocalAddr(), UDPEncap: true,
 		LocalTS: []spd.TrafficSelector{from.net}, RemoteTS: []spd.TrafficSelector{to.net},
 	}
-	in := out
+	in = out
 	in.Local, in.Remote, in.LocalTS, in.RemoteTS = out.Remote, out.Local, out.RemoteTS, out.LocalTS
-	require.NoError(t, to.engine.InstallInbound(t.Context(), &in))
-	require.NoError(t, from.engine.InstallOutbound(t.Context(), &out))
+	return out, in
 }
 
 // udpPacket is a UDP packet without checksum that holds a number.

@@ -40,7 +40,7 @@ func (p *Pump) readDevice() {
 		p.engine.Outbound(&out.batch, list...)
 		p.sending.Lock()
 		p.protecting.Unlock()
-		p.send(out)
+		p.send(out, 0)
 		p.sending.Unlock()
 	}
 }
@@ -70,8 +70,9 @@ type sender struct {
 	sink  sink
 }
 
-// send sends what a batch has become.
-func (p *Pump) send(s *sender) {
+// send sends what a batch has become; so many of its packets were opened, and
+// not made here.
+func (p *Pump) send(s *sender, opened int) {
 	if n := len(s.batch.Datagrams); n > 0 {
 		w := p.writers.Load()
 		s.outer.UDP, s.outer.Raw = w.udp, w.raw
@@ -84,21 +85,21 @@ func (p *Pump) send(s *sender) {
 	if n := len(s.batch.Bypass); n > 0 {
 		p.stats.bypassed.Add(uint64(n))
 	}
-	if n := len(s.batch.Packets); n > 0 { // ICMP errors
+	if n := len(s.batch.Packets); n > 0 {
 		p.deliver(s.sink, s.batch.Packets)
-		p.stats.answered.Add(uint64(n))
+		p.stats.answered.Add(uint64(n - opened)) // ICMP errors
 	}
 }
 
-// releaseHeld sends packets that waited for an SA.
+// releaseHeld sends and delivers packets that waited for an SA.
 func (p *Pump) releaseHeld() {
 	out := &sender{sink: p.inner.newSink()}
 	for {
 		select {
 		case <-p.engine.Ready():
 			out.batch.Reset()
-			p.engine.Release(&out.batch)
-			p.send(out)
+			opened := p.engine.Release(&out.batch)
+			p.send(out, opened)
 		case <-p.quit:
 			return
 		}

@@ -104,6 +104,25 @@ func TestHeldPacketsAreSent(t *testing.T) {
 	require.Equal(t, udpPacket("10.1.0.1", "10.2.0.1", 100, 2), next(t, b.dev.fromPump))
 }
 
+// Packets that came before their SA was installed reach the device when it is.
+func TestEarlyPacketsAreDelivered(t *testing.T) {
+	a, b := newEnds(t, esp.Config{})
+	spi, err := b.engine.AllocSPI(t.Context(), spd.SPIRequest{Protocol: spd.ProtoESP})
+	require.NoError(t, err)
+	out, in := bundles(a, b, spi)
+	require.NoError(t, a.engine.InstallOutbound(t.Context(), &out))
+	a.dev.toPump <- udpPacket("10.1.0.1", "10.2.0.1", 100, 1)
+	a.dev.toPump <- udpPacket("10.1.0.1", "10.2.0.1", 100, 2)
+	for b.engine.Stats().Early < 2 {
+		runtime.Gosched()
+	}
+	require.NoError(t, b.engine.InstallInbound(t.Context(), &in))
+	require.Equal(t, udpPacket("10.1.0.1", "10.2.0.1", 100, 1), next(t, b.dev.fromPump))
+	require.Equal(t, udpPacket("10.1.0.1", "10.2.0.1", 100, 2), next(t, b.dev.fromPump))
+	require.NoError(t, b.pump.Close())
+	require.Equal(t, pump.Stats{Received: 2, ToDevice: 2}, b.pump.Stats())
+}
+
 // What policy does not protect does not leave.
 func TestUnprotectedIsDropped(t *testing.T) {
 	a, b := newEnds(t, esp.Config{})
