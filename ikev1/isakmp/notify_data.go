@@ -1,0 +1,5 @@
+package isakmp
+
+func (p *Notify) appendData(b []byte) []byte {
+	return appendHex(b, p.Data)
+}
