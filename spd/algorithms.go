@@ -16,7 +16,11 @@ type algorithm struct {
 	only     Protocol // 0 for all
 }
 
-var aesKeys = []uint16{128, 192, 256}
+var (
+	aesKeys      = []uint16{128, 192, 256}
+	blowfishKeys = []uint16{128, 192, 256, 448} // 448 is what no Key Length attribute means in IKEv1 (RFC 2409 appendix B)
+	castKeys     = []uint16{128}
+)
 
 // algorithms is in the order in which words are listed. A % in a word stands
 // for the key length. Weakness follows RFC 8247 (IKE) and RFC 8221 (ESP, AH):
@@ -39,8 +43,8 @@ var algorithms = []algorithm{
 	{typ: TransformENCR, id: 2, name: "ENCR_DES", weak: "56-bit keys"},
 	{typ: TransformENCR, id: 4, name: "ENCR_RC5"},
 	{typ: TransformENCR, id: 5, name: "ENCR_IDEA"},
-	{typ: TransformENCR, id: 6, name: "ENCR_CAST"},
-	{typ: TransformENCR, id: 7, name: "ENCR_BLOWFISH", weak: "64-bit blocks (RFC 8221 section 5)"},
+	{typ: TransformENCR, id: EncrCAST, name: "ENCR_CAST", word: "cast%", keyLens: castKeys, weak: "64-bit blocks (RFC 8221 section 5)", only: ProtoIKE},
+	{typ: TransformENCR, id: EncrBlowfish, name: "ENCR_BLOWFISH", word: "blowfish%", keyLens: blowfishKeys, weak: "64-bit blocks (RFC 8221 section 5)", only: ProtoIKE},
 	{typ: TransformENCR, id: 8, name: "ENCR_3IDEA"},
 	{typ: TransformENCR, id: 9, name: "ENCR_DES_IV32", weak: "56-bit keys"},
 	{typ: TransformENCR, id: 23, name: "ENCR_CAMELLIA_CBC"},

@@ -41,6 +41,8 @@ func (t TransformType) String() string {
 // Transform IDs".
 const (
 	Encr3DES             uint16 = 3  // RFC 2451
+	EncrCAST             uint16 = 6  // RFC 2451; for IKEv1
+	EncrBlowfish         uint16 = 7  // RFC 2451; for IKEv1
 	EncrNULL             uint16 = 11 // RFC 2410
 	EncrAESCBC           uint16 = 12 // RFC 3602
 	EncrAESCTR           uint16 = 13 // RFC 3686, RFC 5930
