@@ -47,7 +47,9 @@
 // UDP encapsulation is forced from charon's side. [StartLibreswan] and
 // [StartOpenIKED] have no data plane without a kernel that has IPsec: there SAs go
 // to a pretended kernel, and InstalledSAs shows their SPIs and keys, to compare
-// with the other side's. [StartWireGuardGo] is a yardstick for throughput.
+// with the other side's. [StartVPNC] runs the open Cisco VPN client, which has ESP
+// of its own, and [Namespace.IKEScan] asks as a scanner does. [StartWireGuardGo] is
+// a yardstick for throughput.
 //
 // What is worth knowing about them:
 //
@@ -61,6 +63,13 @@
 //   - [Charon.Initiate] and [Pluto.Initiate] fail when there is no Child SA at the
 //     end. OpenIKED starts by itself, 2 seconds after it is up, if Active; count its SAs.
 //   - OpenIKED's Child SAs through PF_KEY are AES-CBC with SHA-1 in practice.
+//   - strongSwan's userspace ESP makes both ends of IKEv1 believe in a NAT too. As an
+//     XAuth client it does not get on with libreswan as a gateway.
+//   - vpnc offers XAuth with a pre-shared key whatever it is asked for, sets up its
+//     interface before Quick Mode, wants 14 octets for each network of a
+//     split-include, and in hybrid authentication the certificate unasked.
+//   - ike-scan's key exchange values are random octets: half of them are not in the
+//     subgroup.
 //   - libreswan's route script is off: with Kernel, call [Site.RouteTo].
 //
 // # The kernel

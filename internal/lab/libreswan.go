@@ -41,6 +41,15 @@ type LibreswanConfig struct {
 	IKE, ESP string // proposals, such as aes_gcm128-sha2_256-dh31 and aes_gcm128
 	Encap    bool   // force UDP encapsulation
 
+	// For IKEv1. With XAuth and mode-config the gateway's Remote is %any and it
+	// gives addresses from Pool; Secrets of a client has a line such as
+	// @carol : XAUTH "password".
+	Aggressive   bool
+	XAuthUser    string            // we are this user
+	XAuthClients map[string]string // the peers are: users and passwords
+	Pool         string            // such as 10.3.0.1-10.3.0.200
+	PushConfig   bool              // mode-config: the gateway sets, otherwise the client asks
+
 	// Kernel uses the kernel's ESP: see InKernel. Otherwise no packet flows and
 	// [Pluto.InstalledSAs] shows what was negotiated.
 	Kernel bool
@@ -72,6 +81,9 @@ func StartLibreswan(t testing.TB, ns *Namespace, c LibreswanConfig) *Pluto {
 		secrets += "\n: PSK " + quote(c.PSK)
 	}
 	writeFile(t, filepath.Join(dir, "ipsec.secrets"), secrets+"\n", 0o600)
+	if c.XAuthClients != nil {
+		writeFile(t, filepath.Join(dir, "ipsec.d/passwd"), c.passwd(t), 0o600)
+	}
 	conf := filepath.Join(dir, "ipsec.conf")
 	writeFile(t, conf, c.ipsecConf(), 0o644)
 
@@ -147,7 +159,43 @@ func (c *LibreswanConfig) ipsecConf() string {
 	// the test's: Site.RouteTo.)
 	set("leftupdown", "%disabled")
 	set("auto", "ignore")
+	c.writeIKEv1(set)
 	lines(c.Conn)
+	return s.String()
+}
+
+// writeIKEv1 sets what only IKEv1 has.
+func (c *LibreswanConfig) writeIKEv1(set func(key, value string)) {
+	if c.Aggressive {
+		set("aggressive", "yes")
+	}
+	if c.XAuthUser == "" && c.XAuthClients == nil {
+		return
+	}
+	client, server := "left", "right"
+	if c.XAuthClients != nil {
+		client, server = server, client
+		set("xauthby", "file")
+		set("rightaddresspool", c.Pool)
+	}
+	set(client+"xauthclient", "yes")
+	set(server+"xauthserver", "yes")
+	set(client+"modecfgclient", "yes")
+	set(server+"modecfgserver", "yes")
+	set("leftxauthusername", c.XAuthUser)
+	set("modecfgpull", yesNo(!c.PushConfig))
+}
+
+// passwd is the file of XAuth users: crypt(3) hashes.
+func (c *LibreswanConfig) passwd(t testing.TB) string {
+	s := &strings.Builder{}
+	for user, password := range c.XAuthClients {
+		hash, err := exec.Command("openssl", "passwd", "-5", password).Output()
+		if err != nil {
+			t.Fatalf("lab: openssl passwd: %v", err)
+		}
+		fmt.Fprintf(s, "%s:%s:lab\n", user, strings.TrimSpace(string(hash)))
+	}
 	return s.String()
 }
 

@@ -90,3 +90,36 @@ func TestLibreswanKernelESP(t *testing.T) {
 	require.NoError(t, a.Initiate())
 	sa.MustPing(sa.Inner, sb.Inner)
 }
+
+// libreswan in both roles of IKEv1, with itself: strongSwan as an XAuth client
+// does not get on with it as a gateway.
+func TestLibreswanIKEv1(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		edit func(side string, c *lab.LibreswanConfig)
+	}{
+		{"Main PSK", func(_ string, c *lab.LibreswanConfig) { c.PSK = "lab-psk" }},
+		{"Aggressive PSK", func(_ string, c *lab.LibreswanConfig) { c.PSK, c.Aggressive = "lab-psk", true }},
+		{"XAuth PSK", func(side string, c *lab.LibreswanConfig) {
+			c.PSK = "lab-psk"
+			if side == "a" {
+				c.XAuthUser, c.Secrets, c.LocalNet = "carol", `@carol : XAUTH "carol's password"`, ""
+			} else {
+				c.XAuthClients, c.Pool, c.Remote, c.RemoteNet = map[string]string{"carol": "carol's password"}, "10.3.0.1-10.3.0.200", "", ""
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			_, _, a, b := plutoPair(t, func(side string, cfg *lab.LibreswanConfig) {
+				cfg.IKEv1, cfg.IKE, cfg.ESP = true, "aes128-sha2_256-modp2048", "aes128-sha2_256"
+				c.edit(side, cfg)
+			})
+			require.NoError(t, a.Initiate())
+			x := a.WaitInstalledSAs(2, 5*time.Second)
+			require.ElementsMatch(t, keys(x), keys(b.WaitInstalledSAs(2, 5*time.Second)))
+			a.RekeyChild()
+			b.RekeyIKE()
+		})
+	}
+}

@@ -17,10 +17,12 @@ type Need string
 
 // What a test can need. Each but UML includes root's rights.
 const (
-	Root        Need = "root"         // namespaces and TUN devices; the programs ip and ping
-	StrongSwan  Need = "strongSwan"   // charon with its userspace ESP, and swanctl
-	Libreswan   Need = "libreswan"    // pluto, unpacked by .ci/install-peers.sh, and a C compiler
-	OpenIKED    Need = "OpenIKED"     // iked and ikectl, and a C compiler
+	Root        Need = "root"       // namespaces and TUN devices; the programs ip and ping
+	StrongSwan  Need = "strongSwan" // charon with its userspace ESP, and swanctl
+	Libreswan   Need = "libreswan"  // pluto, unpacked by .ci/install-peers.sh, and a C compiler
+	OpenIKED    Need = "OpenIKED"   // iked and ikectl, and a C compiler
+	VPNC        Need = "vpnc"       // the Cisco client
+	IKEScanner  Need = "ike-scan"
 	WireGuardGo Need = "wireguard-go" // the go command, which builds it
 	Iperf3      Need = "iperf3"
 	UML         Need = "User Mode Linux" // for InKernel; on some processors also a C compiler
@@ -32,6 +34,8 @@ var programs = map[Need][]string{
 	StrongSwan:  {"/usr/lib/ipsec/charon", "swanctl", "/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so"},
 	Libreswan:   {"cc", "openssl", "certutil", "pk12util"}, // and pluto
 	OpenIKED:    {"cc", "iked", "ikectl"},
+	VPNC:        {"vpnc"},
+	IKEScanner:  {"ike-scan"},
 	WireGuardGo: {"go"},
 	Iperf3:      {"iperf3"},
 	UML:         {umlProgram, kernelDir, "modprobe", "ip"},

@@ -30,6 +30,11 @@ type StrongSwanConfig struct {
 	// with ESP: see InKernel.
 	Kernel bool
 
+	// CiscoUnity: it is a gateway or client of that kind, and sends that vendor ID.
+	// A gateway's children are the split-include networks; the other attributes
+	// are a pool's, by number: 28672 is the banner, 28674 the default domain.
+	CiscoUnity bool
+
 	// DemandCookies makes the daemon answer each IKE_SA_INIT with a COOKIE
 	// notify first, for 10 seconds after its start and after each
 	// [Charon.DemandCookies].
@@ -61,6 +66,15 @@ type StrongSwanConn struct {
 	Pools         string // pools to give addresses from
 
 	DPDDelay, RekeyTime, ReauthTime, OverTime time.Duration // RekeyTime < 0: never
+
+	// For IKEv1. Hybrid authentication is LocalAuth "pubkey" and RemoteAuth "xauth"
+	// at the gateway, and the reverse with XAuthUser at the client.
+	Aggressive   bool
+	XAuthUser    string // we are the user, with the password in EAP
+	XAuthClients bool   // the peers prove a user of EAP besides themselves
+	PushConfig   bool   // mode-config: the gateway sets, otherwise the client asks
+	SendCert     string // always: also unasked
+	DPDTimeout   time.Duration
 
 	Extra, LocalExtra, RemoteExtra string // more lines for the sections
 	More                           string // more subsections, such as remote-2 { ... }
@@ -196,6 +210,14 @@ func (c *StrongSwanConfig) writeConn(s *settings, conn StrongSwanConn) {
 	s.seconds("rekey_time", conn.RekeyTime)
 	s.seconds("reauth_time", conn.ReauthTime)
 	s.seconds("over_time", conn.OverTime)
+	if conn.Aggressive {
+		s.set("aggressive", "yes")
+	}
+	if conn.PushConfig {
+		s.set("pull", "no")
+	}
+	s.set("send_cert", conn.SendCert)
+	s.seconds("dpd_timeout", conn.DPDTimeout)
 	s.raw(conn.Extra)
 
 	s.open("local")
@@ -209,12 +231,23 @@ func (c *StrongSwanConfig) writeConn(s *settings, conn StrongSwanConn) {
 		s.set("certs", certFile(cert))
 	}
 	s.raw(conn.LocalExtra)
+	if conn.XAuthUser != "" && conn.LocalAuth != "xauth" {
+		s.close()
+		s.open("local-xauth")
+		s.set("auth", "xauth")
+	}
+	s.set("xauth_id", conn.XAuthUser)
 	s.close()
 	s.open("remote")
 	s.set("auth", or(conn.RemoteAuth, auth))
 	s.set("id", conn.RemoteID)
 	s.raw(conn.RemoteExtra)
 	s.close()
+	if conn.XAuthClients {
+		s.open("remote-xauth")
+		s.set("auth", "xauth")
+		s.close()
+	}
 	s.raw(conn.More)
 
 	children := conn.Children
@@ -258,6 +291,9 @@ func (c *StrongSwanConfig) strongswanConf(dir string) string {
 	}
 	s.set("load", strings.Join([]string{strongSwanPlugins, kernel, "socket-default vici updown eap-identity",
 		"eap-md5 eap-mschapv2 eap-gtc eap-tls xauth-generic unity counters attr", c.Plugins}, " "))
+	if c.CiscoUnity {
+		s.set("cisco_unity", "yes")
+	}
 	s.set("i_dont_care_about_security_and_use_aggressive_mode_psk", "yes")
 	s.raw("plugins {\n vici {\n socket = unix://" + filepath.Join(dir, "vici") + "\n }\n}")
 	s.raw(fmt.Sprintf("filelog {\n log {\n path = %s\n default = %d\n flush_line = yes\n time_format = %%H:%%M:%%S\n time_add_ms = yes\n }\n}",
