@@ -27,6 +27,26 @@ type Credential struct {
 	Signer crypto.Signer
 }
 
+// String says what the credential is, and nothing of its secrets.
+func (c Credential) String() string {
+	switch leaf := c.Leaf(); {
+	case leaf != nil:
+		return fmt.Sprintf("certificate %q", leaf.Subject)
+	case c.Signer != nil:
+		return fmt.Sprintf("raw key %T", c.Signer.Public())
+	}
+	return "pre-shared key " + c.PSK.String()
+}
+
+// Format implements [fmt.Formatter] for every verb: fmt would print what a
+// pointer inside another value points to octet by octet under a verb that does
+// not fit.
+func (c Credential) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.String()) }
+
+// MarshalText implements [encoding.TextMarshaler], so that JSON and slog do not
+// write out a private key either.
+func (c Credential) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
 // A CredentialSource finds the credential of local for talking to remote; it
 // runs in a job and may take its time. For a pre-shared key both sides' keys
 // are the same one. It returns an error that matches [ErrNoCredential] if

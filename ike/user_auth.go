@@ -119,6 +119,24 @@ func (a UserAnswers) Wipe() {
 	}
 }
 
+// String says which answers are there, and nothing of the secrets.
+func (a UserAnswers) String() string {
+	s := "user " + quoteUser(a.User)
+	if a.Domain != "" {
+		s += " of " + quoteUser(a.Domain)
+	}
+	if rest := a.Fields() &^ (FieldUser | FieldDomain); rest != 0 {
+		s += " with " + rest.String()
+	}
+	return s
+}
+
+// Format implements [fmt.Formatter] for every verb.
+func (a UserAnswers) Format(f fmt.State, _ rune) { fmt.Fprint(f, a.String()) }
+
+// MarshalText implements [encoding.TextMarshaler]; JSON and slog use it.
+func (a UserAnswers) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
 // Bounds of answers, in octets. RADIUS carries 253 of a name and 128 of a
 // password (RFC 2865 5.1, 5.2).
 const (
@@ -171,6 +189,17 @@ type UserRequest struct {
 	Challenge []byte // that the prompt was sent with
 	State     any    // of the prompt that is answered, see UserPrompt
 }
+
+// String says who logs in to what, and nothing of the secrets or the state.
+func (r UserRequest) String() string {
+	return fmt.Sprintf("%v login, round %d, of %v from %v to %s: %v", r.Kind, r.Round, r.RemoteID, r.Path.Remote, r.Peer, r.UserAnswers)
+}
+
+// Format implements [fmt.Formatter] for every verb.
+func (r UserRequest) Format(f fmt.State, _ rune) { fmt.Fprint(f, r.String()) }
+
+// MarshalText implements [encoding.TextMarshaler]; JSON and slog use it.
+func (r UserRequest) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
 // A UserAnswer is what an authenticator makes of a round: a [UserAccepted], a
 // [UserRejected] or a [UserPrompt].
