@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/ike"
-	"github.com/racoon3/racoon/ikev2"
 )
 
 // BenchmarkHandshake is a whole PSK handshake with X25519 and a Child SA
@@ -27,7 +26,7 @@ func BenchmarkHandshake(b *testing.B) {
 			cl, _, _ := benchListen(b)
 			proposals := []string{"aes128gcm16-prfsha256-x25519"}
 			gateway := benchServe(b, Config{DataPlane: newPlane(), Listen: gl, Limits: benchLimits, Peers: with(gatewayPeer(), func(p *Peer) {
-				p.RemoteID, p.Unique, p.Proposals, p.Children = "*", ikev2.UniqueNever, proposals, nil
+				p.RemoteID, p.Unique, p.Proposals, p.Children = "*", ike.UniqueNever, proposals, nil
 			})})
 			peers := make([]Peer, parallel)
 			for i := range peers {
@@ -76,7 +75,7 @@ func BenchmarkHandshake(b *testing.B) {
 	})
 }
 
-var benchLimits = ikev2.Limits{CookieThreshold: 1 << 20, HalfOpenPerIP: 1 << 20, HalfOpen: 1 << 20}
+var benchLimits = ike.Limits{CookieThreshold: 1 << 20, HalfOpenPerIP: 1 << 20, HalfOpen: 1 << 20}
 
 func benchListen(b *testing.B) (list []Listen, plain, natt netip.AddrPort) {
 	for i := range 2 {
@@ -129,7 +128,7 @@ func BenchmarkIdleSession(b *testing.B) {
 	cl, _, _ := benchListen(b)
 	gp, cp := newPlane(), newPlane()
 	gateway := benchServe(b, Config{DataPlane: gp, Listen: gl, Limits: benchLimits, Peers: with(gatewayPeer(), func(p *Peer) {
-		p.RemoteID, p.Unique, p.Children[0].Remote = "*", ikev2.UniqueNever, []string{"10.128.0.0/9"}
+		p.RemoteID, p.Unique, p.Children[0].Remote = "*", ike.UniqueNever, []string{"10.128.0.0/9"}
 	})})
 	peers := make([]Peer, b.N)
 	for i := range peers {

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/racoon3/racoon/ikev2"
+	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -32,17 +32,17 @@ func (c *compiler) childSAs(cfg *Peer, p *peer) error {
 			return inField(field, err)
 		}
 		p.children = append(p.children, pc)
-		p.v2.Children = append(p.v2.Children, pc.Child)
+		p.v2.Children = append(p.v2.Children, pc.ChildConfig)
 	}
 	return nil
 }
 
 func (c *compiler) childSA(cfg *Peer, p *peer, in *Child, name string) (*peerChild, error) {
-	out := &ikev2.Child{
+	out := &ike.ChildConfig{
 		Name: name, Mode: in.Mode, IPComp: in.IPComp, ReplayWindow: in.ReplayWindow, Options: in.Options, ReqID: in.ReqID,
 		Rekey: in.Rekey, Lifetime: in.Lifetime, Volume: in.Volume, Priority: in.Priority, NoPolicies: in.NoPolicies,
 	}
-	pc := &peerChild{Child: out, start: in.Start}
+	pc := &peerChild{ChildConfig: out, start: in.Start}
 	if pc.start == StartDefault {
 		pc.start = cfg.Start
 	}
@@ -152,7 +152,7 @@ func samePairs(local, remote []spd.TrafficSelector) bool {
 // priorityOf puts the policies of narrower selectors first. The numbers are
 // even, so that a trap fits behind the policy it waits for and before those of
 // the next wider selectors.
-func priorityOf(c *ikev2.Child) uint32 {
+func priorityOf(c *ike.ChildConfig) uint32 {
 	const base = 1000
 	width := func(list []spd.TrafficSelector) (w uint32) {
 		for _, ts := range list {

@@ -13,7 +13,6 @@ import (
 	"slices"
 
 	"github.com/racoon3/racoon/ike"
-	"github.com/racoon3/racoon/ikev2"
 	"github.com/racoon3/racoon/natt"
 	"github.com/racoon3/racoon/spd"
 )
@@ -57,7 +56,7 @@ type Config struct {
 	Rand io.Reader
 
 	// Limits bound what peers can make the Manager hold, over all workers.
-	Limits ikev2.Limits
+	Limits ike.Limits
 
 	// Workers is how many goroutines run the protocol, 1 to 128; 0 means one
 	// for each processor.
@@ -72,7 +71,7 @@ type Config struct {
 
 	// Trace, if set, is called with each decrypted message, by several
 	// goroutines. It must return quickly and keep nothing.
-	Trace func(t ikev2.TraceRecord)
+	Trace func(t ike.TraceRecord)
 }
 
 // Listen is one socket, or with a wildcard or empty address one for each

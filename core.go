@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/racoon3/racoon/ike"
-	"github.com/racoon3/racoon/ikev2"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -34,8 +33,8 @@ type core interface {
 	Forget(now time.Time, s ike.SessionID, reason ike.DownReason) error
 	SetPeer(now time.Time, s ike.SessionID, p *peer) error
 
-	Session(s ike.SessionID) (ikev2.SessionState, bool)
-	Stats() ikev2.Stats
+	Session(s ike.SessionID) (ike.SessionState, bool)
+	Stats() ike.CoreStats
 }
 
 // initiation is an order to begin a session.

@@ -37,7 +37,7 @@ func (c ikev2Core) SetPeer(now time.Time, s ike.SessionID, p *peer) error {
 // half-open SAs are counted for all together. A share is rounded up, and a
 // handshake's worker is its peer's choice of an SPI, so a single address may
 // find its limit a little early or late.
-func shareOf(l ikev2.Limits, workers int) ikev2.Limits {
+func shareOf(l ike.Limits, workers int) ike.Limits {
 	for _, v := range []*int{&l.Sessions, &l.HalfOpenPerIP} {
 		if *v > 0 {
 			*v = (*v + workers - 1) / workers

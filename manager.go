@@ -34,7 +34,7 @@ var (
 // goroutines at once.
 type Manager struct {
 	log    *slog.Logger
-	load   ikev2.Load
+	load   ike.Load
 	seed   maphash.Seed
 	random lockedRand
 

@@ -82,16 +82,16 @@ type Peer struct {
 	// RequestAddress asks the peer for an inner address and its network's
 	// configuration, as a client does. Request says in detail what for.
 	RequestAddress bool
-	Request        *ikev2.ConfigRequest
+	Request        *ike.ConfigRequest
 	// Assign gives inner addresses to peers that ask, as a gateway does; see
 	// [NewPool].
 	Assign ike.AddressAssigner
 
 	// Timing holds retransmission, liveness, lifetimes and keepalives; zero
 	// fields take their defaults.
-	Timing ikev2.Timing
+	Timing ike.Timing
 	// Unique says what happens when the same identity connects again.
-	Unique ikev2.UniquePolicy
+	Unique ike.UniquePolicy
 
 	ForceEncap      bool // ESP in UDP even without a NAT
 	NoNATT          bool // no NAT detection

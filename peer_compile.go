@@ -31,9 +31,9 @@ type peer struct {
 	notes    []string // what an operator should know
 }
 
-// peerChild is what the Manager keeps of a Child beyond its ikev2.Child.
+// peerChild is what the Manager keeps of a Child beyond its ike.ChildConfig.
 type peerChild struct {
-	*ikev2.Child
+	*ike.ChildConfig
 	start StartMode
 }
 
@@ -547,7 +547,7 @@ func (c *compiler) request(cfg *Peer, p *peer) error {
 	if !cfg.RequestAddress {
 		return nil
 	}
-	r := &ikev2.ConfigRequest{DNS: true, Domains: true}
+	r := &ike.ConfigRequest{DNS: true, Domains: true}
 	for _, ch := range p.children {
 		r.IPv4 = r.IPv4 || ch.RemoteDynamic || slices.ContainsFunc(ch.Remote, spd.TrafficSelector.Is4)
 		r.IPv6 = r.IPv6 || ch.RemoteDynamic || slices.ContainsFunc(ch.Remote, spd.TrafficSelector.Is6)

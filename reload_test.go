@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/ike"
-	"github.com/racoon3/racoon/ikev2"
 )
 
 func TestReload(t *testing.T) {
@@ -145,7 +144,7 @@ func TestReloadThenReauthenticate(t *testing.T) {
 		s, err := client.Initiate(t.Context(), "gw")
 		require.NoError(t, err)
 		c := client.asked
-		c.Peers = with(clientPeer(), func(p *Peer) { p.LocalID, p.MakeBeforeBreak, p.Unique = "bob@example.org", true, ikev2.UniqueNever })
+		c.Peers = with(clientPeer(), func(p *Peer) { p.LocalID, p.MakeBeforeBreak, p.Unique = "bob@example.org", true, ike.UniqueNever })
 		_, err = client.Reload(t.Context(), c)
 		require.NoError(t, err)
 		require.Equal(t, "alice@example.org", s.Info().LocalID.String())

@@ -253,7 +253,7 @@ type ChildStats struct {
 // Stats asks the protocol and the data plane for the session's counters. For
 // a session that has ended it returns the final ones.
 func (s *Session) Stats(ctx context.Context) (SessionStats, error) {
-	st, err := ask(ctx, s.m.workerOf(s.id), func(c core) (ikev2.SessionState, error) {
+	st, err := ask(ctx, s.m.workerOf(s.id), func(c core) (ike.SessionState, error) {
 		st, ok := c.Session(s.id)
 		if !ok {
 			return st, ErrSessionEnded

@@ -4,7 +4,7 @@ import (
 	"context"
 	"reflect"
 
-	"github.com/racoon3/racoon/ikev2"
+	"github.com/racoon3/racoon/ike"
 )
 
 // Stats are a Manager's counters.
@@ -25,7 +25,7 @@ type Stats struct {
 	EventsLost  uint64 // over all subscribers
 	Jobs        uint64 // handed to the pools
 	IKEReceived uint64 // IKE messages that reached a core
-	IKE         ikev2.Stats
+	IKE         ike.CoreStats
 }
 
 // Stats returns the counters. Those of the protocol cores are missing if ctx
@@ -51,7 +51,7 @@ func (m *Manager) Stats(ctx context.Context) Stats {
 		s.IKEReceived += w.stats.datagrams.Load()
 		s.QueueFull += w.stats.dropped.Load()
 		s.Jobs += w.stats.submitted.Load()
-		if c, err := ask(ctx, w, func(c core) (ikev2.Stats, error) { return c.Stats(), nil }); err == nil {
+		if c, err := ask(ctx, w, func(c core) (ike.CoreStats, error) { return c.Stats(), nil }); err == nil {
 			addStats(&s.IKE, &c)
 		}
 	}
@@ -59,7 +59,7 @@ func (m *Manager) Stats(ctx context.Context) Stats {
 }
 
 // addStats adds up the counters of two cores: all their fields are numbers.
-func addStats(sum, s *ikev2.Stats) {
+func addStats(sum, s *ike.CoreStats) {
 	a, b := reflect.ValueOf(sum).Elem(), reflect.ValueOf(s).Elem()
 	for i := range a.NumField() {
 		switch f := a.Field(i); {

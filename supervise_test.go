@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/ike"
-	"github.com/racoon3/racoon/ikev2"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -152,7 +151,7 @@ func TestStartAlwaysComesBack(t *testing.T) {
 		begin := time.Now()
 		client := b.start(clientAddr, Config{Peers: with(clientPeer(), func(p *Peer) {
 			p.Start = StartAlways
-			p.Timing = ikev2.Timing{RetransmitTries: 2, RetransmitBase: time.Second, Liveness: 10 * time.Second}
+			p.Timing = ike.Timing{RetransmitTries: 2, RetransmitBase: time.Second, Liveness: 10 * time.Second}
 		})})
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
@@ -223,7 +222,7 @@ func TestNameIsLookedUpForEachAttempt(t *testing.T) {
 			}),
 			Peers: with(clientPeer(), func(p *Peer) {
 				p.Remote, p.RemoteID, p.Start = "gw.example.org", "", StartAlways
-				p.Timing = ikev2.Timing{RetransmitTries: 1, RetransmitBase: time.Second}
+				p.Timing = ike.Timing{RetransmitTries: 1, RetransmitBase: time.Second}
 			}),
 		})
 		b.start(gatewayAddr, Config{Peers: []Peer{gatewayPeer()}})
@@ -324,7 +323,7 @@ func TestTraps(t *testing.T) {
 	bubble(t, func(t *testing.T, b *scene) {
 		client := b.start(clientAddr, Config{Peers: with(clientPeer(), func(p *Peer) {
 			p.Start = StartTrap
-			p.Timing = ikev2.Timing{RetransmitTries: 1, RetransmitBase: time.Second}
+			p.Timing = ike.Timing{RetransmitTries: 1, RetransmitBase: time.Second}
 			p.Children = append(p.Children, Child{Name: "other", Local: []string{"10.1.0.0/24"}, Remote: []string{"10.5.0.0/16"}})
 		})})
 		synctest.Wait()

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/racoon3/racoon/ike"
-	"github.com/racoon3/racoon/ikev2"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -112,7 +111,7 @@ func (r *registry) claim(q ike.AuthorizeRequest, p *peer) error {
 			}
 		}
 	}
-	keep := p.cfg.Unique == ikev2.UniqueKeep
+	keep := p.cfg.Unique == ike.UniqueKeep
 	if keep && !q.InitialContact {
 		for _, s := range r.byPair[pair] {
 			if s.path.Remote != q.Path.Remote { // else it reauthenticates
@@ -139,14 +138,14 @@ func (r *registry) unique(s *Session) {
 	c := r.claims[s.id]
 	delete(r.claims, s.id)
 	p := r.m.peers.Load().byName[s.peer]
-	if p == nil || p.cfg.Unique == ikev2.UniqueNever {
+	if p == nil || p.cfg.Unique == ike.UniqueNever {
 		return
 	}
 	for _, old := range r.byPair[pairOf(s.info)] {
 		switch {
 		case old.id == s.replaces:
 			// Goes when this one has all that it takes over.
-		case old.info.Initiator != s.info.Initiator && s.up.Sub(old.up) < crossing && p.cfg.Unique != ikev2.UniqueNo:
+		case old.info.Initiator != s.info.Initiator && s.up.Sub(old.up) < crossing && p.cfg.Unique != ike.UniqueNo:
 			// Both sides have begun a session at the same time, each perhaps as its
 			// first contact. They must come to the same choice, or both go.
 			loser := old
@@ -154,7 +153,7 @@ func (r *registry) unique(s *Session) {
 				loser = s
 			}
 			r.replace(loser, s, false)
-		case s.info.Initiator || p.cfg.Unique == ikev2.UniqueNo && !c.initialContact:
+		case s.info.Initiator || p.cfg.Unique == ike.UniqueNo && !c.initialContact:
 			// An identity that connects again is the responder's to judge.
 		case old.path.Remote == s.path.Remote && !c.initialContact:
 			time.AfterFunc(handover, func() { r.delete(old, ike.DownReplaced) })

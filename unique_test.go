@@ -11,16 +11,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/ike"
-	"github.com/racoon3/racoon/ikev2"
 )
 
 // manyClients connect one after the other with one identity from different
 // addresses, which spreads them over the gateway's workers.
-func manyClients(t *testing.T, b *scene, policy ikev2.UniquePolicy, n int) (gateway *host, clients []*host, errs []error) {
+func manyClients(t *testing.T, b *scene, policy ike.UniquePolicy, n int) (gateway *host, clients []*host, errs []error) {
 	gateway = b.start(gatewayAddr, Config{Workers: 4, Peers: with(gatewayPeer(), func(p *Peer) { p.Unique = policy })})
 	for i := range n {
 		c := b.start(fmt.Sprintf("192.0.2.%d", 10+i), Config{Peers: with(clientPeer(), func(p *Peer) {
-			p.Unique = ikev2.UniqueNever // sends no INITIAL_CONTACT
+			p.Unique = ike.UniqueNever // sends no INITIAL_CONTACT
 			if i%2 == 1 {
 				p.LocalID = "ALICE@example.org" // the same identity
 			}
@@ -36,7 +35,7 @@ func manyClients(t *testing.T, b *scene, policy ikev2.UniquePolicy, n int) (gate
 
 func TestUniqueReplace(t *testing.T) {
 	bubble(t, func(t *testing.T, b *scene) {
-		gateway, clients, errs := manyClients(t, b, ikev2.UniqueReplace, 8)
+		gateway, clients, errs := manyClients(t, b, ike.UniqueReplace, 8)
 		require.NoError(t, errors.Join(errs...))
 		workers := make(map[uint64]bool)
 		for _, ev := range gateway.events {
@@ -55,7 +54,7 @@ func TestUniqueReplace(t *testing.T) {
 
 func TestUniqueKeep(t *testing.T) {
 	bubble(t, func(t *testing.T, b *scene) {
-		gateway, clients, errs := manyClients(t, b, ikev2.UniqueKeep, 4)
+		gateway, clients, errs := manyClients(t, b, ike.UniqueKeep, 4)
 		require.NoError(t, errs[0])
 		for _, err := range errs[1:] {
 			require.ErrorContains(t, err, "AUTHENTICATION_FAILED")
@@ -76,7 +75,7 @@ func TestUniqueKeep(t *testing.T) {
 }
 
 func TestUniqueNeverAndNo(t *testing.T) {
-	for _, policy := range []ikev2.UniquePolicy{ikev2.UniqueNever, ikev2.UniqueNo} {
+	for _, policy := range []ike.UniquePolicy{ike.UniqueNever, ike.UniqueNo} {
 		bubble(t, func(t *testing.T, b *scene) {
 			gateway, clients, errs := manyClients(t, b, policy, 3)
 			require.NoError(t, errors.Join(errs...))
@@ -94,7 +93,7 @@ func TestUniqueNeverAndNo(t *testing.T) {
 					up++
 				}
 			}
-			if policy == ikev2.UniqueNever {
+			if policy == ike.UniqueNever {
 				require.Equal(t, 2, up, "liveness has found the dead one; INITIAL_CONTACT is ignored")
 			} else {
 				require.Equal(t, 1, up, "INITIAL_CONTACT ends the others")
@@ -109,7 +108,7 @@ func TestCrossingSessions(t *testing.T) {
 	for range 10 {
 		bubble(t, func(t *testing.T, b *scene) {
 			peerOf := func(name, self, other string) []Peer {
-				return []Peer{{Name: name, Remote: other, LocalID: self, RemoteID: other, PSK: testPSK, Unique: ikev2.UniqueReplace}}
+				return []Peer{{Name: name, Remote: other, LocalID: self, RemoteID: other, PSK: testPSK, Unique: ike.UniqueReplace}}
 			}
 			one := b.start(clientAddr, Config{Peers: peerOf("two", clientAddr, gatewayAddr)})
 			two := b.start(gatewayAddr, Config{Peers: peerOf("one", gatewayAddr, clientAddr)})

@@ -17,7 +17,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/ike"
-	"github.com/racoon3/racoon/ikev2"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -115,9 +114,9 @@ func (c *fakeCore) DeleteChild(time.Time, ike.SessionID, ike.ChildID) error { re
 func (c *fakeCore) Reauthenticate(time.Time, ike.SessionID) error           { return nil }
 func (c *fakeCore) CheckLiveness(time.Time, ike.SessionID) error            { return nil }
 func (c *fakeCore) SetPeer(time.Time, ike.SessionID, *peer) error           { return nil }
-func (c *fakeCore) Stats() ikev2.Stats                                      { return ikev2.Stats{} }
-func (c *fakeCore) Session(ike.SessionID) (ikev2.SessionState, bool) {
-	return ikev2.SessionState{}, false
+func (c *fakeCore) Stats() ike.CoreStats                                    { return ike.CoreStats{} }
+func (c *fakeCore) Session(ike.SessionID) (ike.SessionState, bool) {
+	return ike.SessionState{}, false
 }
 
 // withFakes runs a Manager of fake cores in virtual time.

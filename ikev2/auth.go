@@ -57,7 +57,7 @@ func (sa *ikeSA) prove(peer *Peer, remote ike.Identity, done func(now time.Time,
 	skP = skP.Clone()
 	local, hashes := peer.Local, s.signatureHashes
 	requested, cas := hs.certRequested, hs.certRequests
-	addr := s.localAddr()
+	addr := s.LocalAddr()
 	responder, rand := !sa.initiator, s.ep.cfg.Rand
 	s.Job(ike.JobSign, 0, func(ctx context.Context) (any, error) {
 		defer skP.Wipe()
@@ -170,7 +170,7 @@ func (sa *ikeSA) verify(now time.Time, peer *Peer, id *message.ID, m *message.Me
 			raw = c.Data
 		}
 	}
-	remote, local := peer.Remote, s.localID
+	remote, local := peer.Remote, s.LocalID
 	if local.IsZero() {
 		local = peer.Local.ID
 	}
@@ -233,8 +233,8 @@ func methodError(got message.AuthMethod, allowed []AuthMethod) error {
 func (sa *ikeSA) authorize(v verified, done func(now time.Time, err error)) {
 	s := sa.s
 	ask := s.ep.cfg.Authorize
-	r := ike.AuthorizeRequest{Session: s.id, Peer: s.peer.Name, Initiator: s.initiator, Path: s.path, LocalID: s.localID, RemoteID: s.remoteID,
-		Method: v.method, Certificates: v.chain, InitialContact: sa.hs.initialContact, Replaces: s.replaces, Proposal: sa.alg.proposal}
+	r := ike.AuthorizeRequest{Session: s.ID, Peer: s.peer.Name, Initiator: s.Initiator, Path: s.Path, LocalID: s.LocalID, RemoteID: s.RemoteID,
+		Method: v.method, Certificates: v.chain, InitialContact: sa.hs.initialContact, Replaces: s.Replaces, Proposal: sa.alg.proposal}
 	s.remoteMethod = v.method
 	s.Job(ike.JobAuthorize, 0, func(ctx context.Context) (any, error) {
 		if ask == nil {
@@ -243,7 +243,7 @@ func (sa *ikeSA) authorize(v verified, done func(now time.Time, err error)) {
 		return nil, ask(ctx, r)
 	}, func(now time.Time, _ any, err error) {
 		if err != nil {
-			err = &AuthError{ID: s.remoteID, Err: fmt.Errorf("not authorized: %w", err)}
+			err = &AuthError{ID: s.RemoteID, Err: fmt.Errorf("not authorized: %w", err)}
 		}
 		done(now, err)
 	}, nil)

@@ -14,14 +14,14 @@ import (
 // SA's SPIs.
 func (sa *ikeSA) startAuth(now time.Time) {
 	s := sa.s
-	sa.s.localID = s.peer.Local.ID
+	sa.s.LocalID = s.peer.Local.ID
 	remote, _ := s.peer.Remote.ID.IsExact()
 	sa.prove(s.peer, remote, func(now time.Time, p proof, err error) {
 		if err != nil {
 			s.fail(now, ike.DownFailed, &AuthError{ID: remote, Err: err})
 			return
 		}
-		s.localID = p.id
+		s.LocalID = p.id
 		if len(s.begin.Children) == 0 && sa.hs.childless {
 			sa.sendAuth(now, p, nil)
 			return
@@ -34,8 +34,8 @@ func (sa *ikeSA) startAuth(now time.Time) {
 			sa.hs.plan = append(sa.hs.plan, s.childExchanges(s.peer.child(name))...)
 		}
 		x := sa.hs.plan[0]
-		x.acquire, x.packet = s.acquire, s.begin.Packet
-		s.acquire = 0
+		x.acquire, x.packet = s.Acquire, s.begin.Packet
+		s.Acquire = 0
 		x.ni, x.nr = sa.hs.ni, sa.hs.nr
 		sa.hs.child = x
 		x.reserve(func(now time.Time, err error) {
@@ -75,10 +75,10 @@ func (sa *ikeSA) sendAuth(now time.Time, p proof, x *childExchange) {
 // (RFC 7296 2.4).
 func (sa *ikeSA) initialContact() bool {
 	s := sa.s
-	if s.peer.Unique == UniqueNever || s.replaces != 0 {
+	if s.peer.Unique == ike.UniqueNever || s.Replaces != 0 {
 		return false
 	}
-	return s.ep.perPeer[s.peer.Name] == 0
+	return s.ep.Established(s.peer.Name) == 0
 }
 
 // authResponse takes the IKE_AUTH response.
@@ -110,7 +110,7 @@ func (sa *ikeSA) authResponse(now time.Time, m *message.Message) {
 		sa.distrust(now, &AuthError{ID: id, Err: fmt.Errorf("the peer is %v, expected %v", id, s.peer.Remote.ID)})
 		return
 	}
-	s.remoteID = id
+	s.RemoteID = id
 	sa.verify(now, s.peer, idr, m, func(now time.Time, v verified, err error) {
 		if err != nil {
 			sa.distrust(now, err)
@@ -129,7 +129,7 @@ func (sa *ikeSA) authResponse(now time.Time, m *message.Message) {
 // authDetail helps to find out why the peer refused.
 func (s *session) authDetail(t message.NotifyType) string {
 	if t == message.NotifyAuthenticationFailed {
-		return fmt.Sprintf("we are %v with %v; the peer's log says why", s.localID, s.peer.Local.Method)
+		return fmt.Sprintf("we are %v with %v; the peer's log says why", s.LocalID, s.peer.Local.Method)
 	}
 	return ""
 }
@@ -141,9 +141,9 @@ func (sa *ikeSA) distrust(now time.Time, err error) {
 	if sa.hs.child != nil {
 		sa.hs.child.failed(now, err)
 	}
-	s.ending, s.endReason, s.endErr = true, ike.DownFailed, err
+	s.Ending, s.EndReason, s.EndErr = true, ike.DownFailed, err
 	sa.active = nil
-	sa.ep.setTimer(&sa.hard, now.Add(s.timing.DeleteWait))
+	sa.ep.SetTimer(&sa.hard, now.Add(s.Timing.DeleteWait))
 	sa.enqueue(now, &informational{
 		payloads: message.Payloads{
 			&message.Notify{Type: message.NotifyAuthenticationFailed},
@@ -158,12 +158,12 @@ func (sa *ikeSA) distrust(now time.Time, err error) {
 func (sa *ikeSA) completeInitiator(now time.Time, m *message.Message) {
 	s, x := sa.s, sa.hs.child
 	if s.peer.Request != nil {
-		s.config = configReply(m.CP())
+		s.Network = configReply(m.CP())
 	}
 	plan := sa.hs.plan
 	sa.establish(now)
 	replace := func(now time.Time) {
-		if old := s.replaces; old != 0 && s.current != nil {
+		if old := s.Replaces; old != 0 && s.current != nil {
 			s.current.enqueue(now, &replaceSession{old})
 		}
 	}

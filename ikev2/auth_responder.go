@@ -21,8 +21,8 @@ func (sa *ikeSA) serveAuth(now time.Time, m *message.Message) {
 		return
 	}
 	idi := m.IDi()
-	s.remoteID = ike.Identity{Type: ike.IDType(idi.Type), Data: string(idi.Data)}
-	if err := s.remoteID.Validate(); err != nil {
+	s.RemoteID = ike.Identity{Type: ike.IDType(idi.Type), Data: string(idi.Data)}
+	if err := s.RemoteID.Validate(); err != nil {
 		sa.refuseAuth(now, message.NotifyAuthenticationFailed, err)
 		return
 	}
@@ -35,18 +35,17 @@ func (sa *ikeSA) serveAuth(now time.Time, m *message.Message) {
 		sa.refuseAuth(now, message.NotifyAuthenticationFailed, err)
 		return
 	}
-	s.peer = peer
-	s.timing = peer.Timing.withDefaults()
-	s.localID = peer.Local.ID
+	s.setPeer(peer)
+	s.LocalID = peer.Local.ID
 	if peer.NoNATT {
-		s.natLocal, s.natRemote = false, false
+		s.NATLocal, s.NATRemote = false, false
 	}
 	if peer.FragmentSize < 0 {
 		s.fragmentation = false
 	}
 	if _, err := spd.CheckSelected(peer.Proposals, sa.alg.proposal); err != nil {
 		sa.refuseAuth(now, message.NotifyNoProposalChosen,
-			fmt.Errorf("the identity %v belongs to peer %q, which does not allow what was negotiated before it was known: %w", s.remoteID, peer.Name, err))
+			fmt.Errorf("the identity %v belongs to peer %q, which does not allow what was negotiated before it was known: %w", s.RemoteID, peer.Name, err))
 		return
 	}
 	sa.hs.initialContact = m.HasNotify(message.NotifyInitialContact)
@@ -75,19 +74,19 @@ func (sa *ikeSA) choosePeer(m *message.Message) (*Peer, error) {
 		id := ike.Identity{Type: ike.IDType(idr.Type), Data: string(idr.Data)}
 		local = &id
 	}
-	peer, err := s.ep.peers.choose(s.path, s.remoteID, local)
+	peer, err := s.ep.peers.index.Choose(s.Path, s.RemoteID, local)
 	if err != nil {
 		// Perhaps a distinguished name that was sent as a domain name.
-		remote := ike.RepairDN(s.remoteID)
+		remote := ike.RepairDN(s.RemoteID)
 		if local != nil {
 			own := ike.RepairDN(*local)
 			local = &own
 		}
-		if p, err := s.ep.peers.choose(s.path, remote, local); err == nil && p.Quirks.DNAsFQDN {
-			s.remoteID = remote
+		if p, err := s.ep.peers.index.Choose(s.Path, remote, local); err == nil && p.Quirks.DNAsFQDN {
+			s.RemoteID = remote
 			return p, nil
 		}
-		return nil, &AuthError{ID: s.remoteID, Err: err}
+		return nil, &AuthError{ID: s.RemoteID, Err: err}
 	}
 	return peer, nil
 }
@@ -115,8 +114,8 @@ func (sa *ikeSA) assign(now time.Time, m *message.Message) {
 			sa.answerAuth(now, m, fmt.Errorf("address request: %w", err))
 			return
 		}
-		s.config, _ = v.(*ike.NetworkConfig)
-		s.leased = &r
+		s.Network, _ = v.(*ike.NetworkConfig)
+		s.Leased = &r
 		sa.answerAuth(now, m, nil)
 	}, func(v any) {
 		if cfg, ok := v.(*ike.NetworkConfig); ok && cfg != nil {
@@ -131,12 +130,12 @@ func (sa *ikeSA) assign(now time.Time, m *message.Message) {
 // answerAuth proves the own identity, makes the Child SA and answers.
 func (sa *ikeSA) answerAuth(now time.Time, m *message.Message, noAddress error) {
 	s := sa.s
-	sa.prove(s.peer, s.remoteID, func(now time.Time, p proof, err error) {
+	sa.prove(s.peer, s.RemoteID, func(now time.Time, p proof, err error) {
 		if err != nil {
-			sa.refuseAuth(now, message.NotifyAuthenticationFailed, &AuthError{ID: s.remoteID, Err: err})
+			sa.refuseAuth(now, message.NotifyAuthenticationFailed, &AuthError{ID: s.RemoteID, Err: err})
 			return
 		}
-		s.localID = p.id
+		s.LocalID = p.id
 		payloads := message.Payloads{idPayload(p.id, true)}
 		payloads = append(payloads, p.certs...)
 		payloads = append(payloads, p.auth)
@@ -146,8 +145,8 @@ func (sa *ikeSA) answerAuth(now time.Time, m *message.Message, noAddress error) 
 			sa.respond(now, message.ExchangeIKEAuth, append(payloads, &message.Notify{Type: message.NotifyInternalAddressFailure})...)
 			return
 		}
-		if s.config != nil && s.leased != nil {
-			payloads = append(payloads, configAnswer(s.config, m.CP()))
+		if s.Network != nil && s.Leased != nil {
+			payloads = append(payloads, configAnswer(s.Network, m.CP()))
 		}
 		if m.SA() == nil && s.peer.Childless {
 			sa.establish(now)

@@ -16,9 +16,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/racoon3/racoon/ikev2/message"
 	"github.com/racoon3/racoon/internal/testpki"
-	"github.com/stretchr/testify/require"
 )
 
 // all are the hash functions that a peer with everything announces.

@@ -41,7 +41,7 @@ func benchPair(b *testing.B, edit func(p *Peer, own, other string)) ([]*Endpoint
 	}
 	ends := make([]*Endpoint, 2)
 	for i, peer := range []*Peer{pa, pb} {
-		peer.Unique = UniqueNever
+		peer.Unique = ike.UniqueNever
 		e, err := NewEndpoint(Config{Rand: rand.Reader, DataPlane: nullplane.New(), Tag: uint8(i)})
 		require.NoError(b, err)
 		ps, err := NewPeerSet([]*Peer{peer})

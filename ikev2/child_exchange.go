@@ -12,6 +12,7 @@ import (
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev2/message"
 	"github.com/racoon3/racoon/internal/child"
+	"github.com/racoon3/racoon/internal/core"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -19,7 +20,7 @@ import (
 // CREATE_CHILD_SA, in either role.
 type childExchange struct {
 	s   *session
-	cfg *Child
+	cfg *ike.ChildConfig
 	old *child.SA // the one it replaces, or nil
 
 	initiator bool
@@ -34,7 +35,7 @@ type childExchange struct {
 	pair     *spd.Selector // only this pair of the configured selectors
 	offered  []spd.Proposal
 	group    dh.ID // 0 without PFS
-	keyShare keyExchange
+	keyShare core.KeyExchange
 
 	mode          spd.Mode
 	proposal      spd.Proposal
@@ -53,21 +54,21 @@ type childExchange struct {
 	sa *child.SA // once installed
 }
 
-func (s *session) newChildExchange(cfg *Child) *childExchange {
+func (s *session) newChildExchange(cfg *ike.ChildConfig) *childExchange {
 	return &childExchange{s: s, cfg: cfg, initiator: true, mode: cfg.Mode, ipcomp: s.canIPComp(cfg)}
 }
 
 // childExchanges are the negotiations that a configured Child takes: one, or
 // one for each pair of selectors with a peer that takes one pair at a time.
-func (s *session) childExchanges(cfg *Child) []*childExchange {
+func (s *session) childExchanges(cfg *ike.ChildConfig) []*childExchange {
 	if !s.peer.Quirks.OnePairPerChild {
 		return []*childExchange{s.newChildExchange(cfg)}
 	}
 	return s.pairs(cfg)
 }
 
-func (s *session) pairs(cfg *Child) (all []*childExchange) {
-	local, remote := s.offeredSelectors(cfg)
+func (s *session) pairs(cfg *ike.ChildConfig) (all []*childExchange) {
+	local, remote := s.OfferedSelectors(cfg)
 	for _, l := range local {
 		for _, r := range remote {
 			if l.Is4() == r.Is4() {
@@ -87,14 +88,14 @@ func (x *childExchange) reserve(done func(now time.Time, err error)) {
 	if x.old != nil {
 		reqID = x.old.Info.ReqID
 	}
-	x.requests = []spd.SPIRequest{{Protocol: x.cfg.Proposals[0].Protocol, Local: s.localAddr(), Remote: s.remoteAddr(), ReqID: reqID,
-		Mark: x.cfg.Options.MarkIn, Acquire: x.acquire, TTL: s.timing.RetransmitMax * time.Duration(s.timing.RetransmitTries+1)}}
+	x.requests = []spd.SPIRequest{{Protocol: x.cfg.Proposals[0].Protocol, Local: s.LocalAddr(), Remote: s.RemoteAddr(), ReqID: reqID,
+		Mark: x.cfg.Options.MarkIn, Acquire: x.acquire, TTL: s.Timing.RetransmitMax * time.Duration(s.Timing.RetransmitTries+1)}}
 	if x.ipcomp {
 		r := x.requests[0]
 		r.Protocol = spd.ProtoIPComp
 		x.requests = append(x.requests, r)
 	}
-	s.children.Reserve(x.requests, func(now time.Time, spis []spd.SPI, err error) {
+	s.Children.Reserve(x.requests, func(now time.Time, spis []spd.SPI, err error) {
 		x.spis = spis
 		if len(spis) > 0 {
 			x.offerSPI = spis[0]
@@ -128,10 +129,10 @@ func (x *childExchange) offer(inAuth bool) message.Payloads {
 	if !inAuth {
 		out = append(out, &message.Nonce{Data: x.ni})
 		if x.group != dh.None {
-			out = append(out, &message.KE{Group: uint16(x.group), Data: x.keyShare.public})
+			out = append(out, &message.KE{Group: uint16(x.group), Data: x.keyShare.Public})
 		}
 	}
-	x.local, x.remote = s.offeredSelectors(x.cfg)
+	x.local, x.remote = s.OfferedSelectors(x.cfg)
 	if x.pair != nil {
 		x.local, x.remote = []spd.TrafficSelector{x.pair.Local}, []spd.TrafficSelector{x.pair.Remote}
 	}
@@ -161,15 +162,15 @@ func (x *childExchange) accept(now time.Time, m *message.Message, k *ikeKeys, do
 		x.install(now, k, nil, false, done)
 		return
 	}
-	private := x.keyShare.private
-	x.keyShare.private = nil
-	s.conclude(private, m.KE().Data, func(now time.Time, ke keyExchange, err error) {
-		defer ke.secret.Wipe()
+	private := x.keyShare.Private
+	x.keyShare.Private = nil
+	s.Conclude(private, m.KE().Data, func(now time.Time, ke core.KeyExchange, err error) {
+		defer ke.Secret.Wipe()
 		if err != nil {
 			done(now, fmt.Errorf("key exchange: %w", err))
 			return
 		}
-		x.install(now, k, ke.secret, false, done)
+		x.install(now, k, ke.Secret, false, done)
 	})
 }
 
@@ -234,7 +235,7 @@ func (x *childExchange) check(m *message.Message) error {
 // the originals for the checksums.
 func (x *childExchange) natSelectors(local, remote []spd.TrafficSelector) (l, r []spd.TrafficSelector) {
 	s := x.s
-	if x.mode != spd.ModeTransport || !s.natLocal && !s.natRemote {
+	if x.mode != spd.ModeTransport || !s.NATLocal && !s.NATRemote {
 		return local, remote
 	}
 	swap := func(set []spd.TrafficSelector, to netip.Addr, original *netip.Addr) []spd.TrafficSelector {
@@ -248,11 +249,11 @@ func (x *childExchange) natSelectors(local, remote []spd.TrafficSelector) (l, r 
 		return out
 	}
 	l, r = local, remote
-	if s.natLocal {
-		l = swap(local, s.localAddr(), &x.originalLocal)
+	if s.NATLocal {
+		l = swap(local, s.LocalAddr(), &x.originalLocal)
 	}
-	if s.natRemote {
-		r = swap(remote, s.remoteAddr(), &x.originalRemote)
+	if s.NATRemote {
+		r = swap(remote, s.RemoteAddr(), &x.originalRemote)
 	}
 	if !x.originalLocal.IsValid() && len(local) == 1 {
 		x.originalLocal = local[0].First
@@ -275,35 +276,29 @@ func (x *childExchange) install(now time.Time, k *ikeKeys, shared []byte, hold b
 	in.SPI, out.SPI = x.spis[0], x.peerSPI
 	in.Mode, out.Mode = x.mode, x.mode
 	in.ReplayWindow = x.cfg.ReplayWindow
-	info := ike.ChildInfo{ID: s.ep.newChildID(), Name: x.cfg.Name, Protocol: x.proposal.Protocol,
+	x.sa = s.AddChild(ike.ChildInfo{Name: x.cfg.Name, Protocol: x.proposal.Protocol,
 		ChildSPIs: ike.ChildSPIs{In: in.SPI, Out: out.SPI}, ReqID: x.cfg.ReqID, Mode: x.mode,
-		LocalTS: x.local, RemoteTS: x.remote, Proposal: x.proposal, UDPEncap: s.encap()}
-	if info.ReqID == 0 {
-		info.ReqID = s.ep.newReqID()
-	}
-	x.sa = s.children.Add(info, x.cfg.lifeOf(s.peer), x.initiator, x.old)
-	s.ep.childSAs++
-	s.ep.children[childKey{spi: in.SPI}] = s
-	s.ep.children[childKey{spi: out.SPI, remote: s.remoteAddr()}] = s
+		LocalTS: x.local, RemoteTS: x.remote, Proposal: x.proposal, UDPEncap: s.Encap()},
+		core.LifeOf(x.cfg, s.peer.Quirks.NoChildRekeyInitiation), x.initiator, x.old)
 	options := x.cfg.Options
 	if x.noTFC {
 		options.TFCPadding = 0
 	}
 	bundle := func(sa spd.SA, cpi spd.SPI) *spd.Bundle {
-		return &spd.Bundle{SAs: x.withIPComp(sa, cpi), ReqID: x.sa.Info.ReqID, Local: s.path.Local, Remote: s.path.Remote, UDPEncap: s.encap(),
-			Interface: s.path.Interface, LocalTS: x.local, RemoteTS: x.remote, OriginalLocal: x.originalLocal, OriginalRemote: x.originalRemote,
+		return &spd.Bundle{SAs: x.withIPComp(sa, cpi), ReqID: x.sa.Info.ReqID, Local: s.Path.Local, Remote: s.Path.Remote, UDPEncap: s.Encap(),
+			Interface: s.Path.Interface, LocalTS: x.local, RemoteTS: x.remote, OriginalLocal: x.originalLocal, OriginalRemote: x.originalRemote,
 			Lifetime: x.sa.Config.Volume, Options: options}
 	}
 	var cpi spd.SPI
 	if len(x.spis) > 1 {
 		cpi = x.spis[1]
 		if !x.ipcomp {
-			s.children.Release(x.requests[1:], x.spis[1:])
+			s.Children.Release(x.requests[1:], x.spis[1:])
 		}
 	}
 	x.spis = nil // installed or removed from here on, no longer reserved
 	x.sa.Info.IPComp = x.ipcomp
-	s.children.Install(now, x.sa, bundle(in, cpi), bundle(out, x.peerCPI), hold, func(now time.Time, err error) {
+	s.Children.Install(now, x.sa, bundle(in, cpi), bundle(out, x.peerCPI), hold, func(now time.Time, err error) {
 		if err != nil {
 			done(now, fmt.Errorf("installing the Child SA: %w", err))
 			return
@@ -312,7 +307,7 @@ func (x *childExchange) install(now time.Time, k *ikeKeys, shared []byte, hold b
 			s.Emit(ike.ChildUp{EventHeader: s.EventHeader(now), Child: x.sa.Info})
 		}
 		if x.acquire != 0 {
-			s.acquireDone(x.acquire, nil)
+			s.AcquireDone(x.acquire, nil)
 			x.acquire = 0
 		}
 		done(now, nil)
@@ -330,34 +325,15 @@ func (x *childExchange) withdraw(sa *ikeSA) {
 // data plane and the program are told.
 func (x *childExchange) failed(now time.Time, err error) {
 	s := x.s
-	s.children.Release(x.requests, x.spis)
+	s.Children.Release(x.requests, x.spis)
 	x.spis = nil
-	abandonKeyExchange(x.keyShare)
-	x.keyShare = keyExchange{}
-	s.acquireDone(x.acquire, err)
+	x.keyShare.Wipe()
+	x.keyShare = core.KeyExchange{}
+	s.AcquireDone(x.acquire, err)
 	x.acquire = 0
-	if x.old == nil && s.up && !s.dead {
+	if x.old == nil && s.Up && !s.Dead {
 		s.Emit(ike.ChildFailed{EventHeader: s.EventHeader(now), Name: x.cfg.Name, Initiator: x.initiator, Err: err})
 	}
-}
-
-// lifeOf returns what governs the life of the Child's SAs.
-func (c *Child) lifeOf(p *Peer) *child.Config {
-	l := &child.Config{Rekey: c.Rekey, Lifetime: c.Lifetime, Jitter: c.Jitter, Volume: c.Volume, NoPolicies: c.NoPolicies,
-		Priority: c.Priority, NoRekey: p.Quirks.NoChildRekeyInitiation || c.Rekey < 0}
-	if l.Rekey == 0 {
-		l.Rekey = time.Hour
-	}
-	if l.Lifetime == 0 && l.Rekey > 0 {
-		l.Lifetime = tenthMore(l.Rekey)
-	}
-	if l.Jitter == 0 {
-		l.Jitter = 0.1
-	}
-	if l.Volume.HardTime == 0 && l.Lifetime > 0 {
-		l.Volume.HardTime = tenthMore(l.Lifetime) // a backstop behind our own timer
-	}
-	return l
 }
 
 func spiBytes(spi spd.SPI) []byte { return binary.BigEndian.AppendUint32(nil, uint32(spi)) }
@@ -395,53 +371,6 @@ func selectors(ts *message.TS) ([]spd.TrafficSelector, bool) {
 		}
 	}
 	return set, len(set) > 0
-}
-
-// offeredSelectors are the configured selectors, with dynamic sides filled in.
-func (s *session) offeredSelectors(c *Child) (local, remote []spd.TrafficSelector) {
-	local, remote = slices.Clone(c.Local), slices.Clone(c.Remote)
-	if c.LocalDynamic {
-		local = append(local, s.ownSelectors()...)
-	}
-	if c.RemoteDynamic {
-		remote = append(remote, s.peerSelectors()...)
-	}
-	return local, remote
-}
-
-// ownSelectors is the own side of a dynamic selector: a client's leased
-// addresses, anything while it has asked for some, else the outer address.
-func (s *session) ownSelectors() (set []spd.TrafficSelector) {
-	if r := s.peer.Request; r != nil && s.initiator {
-		if s.config != nil && len(s.config.Addresses) > 0 {
-			for _, a := range s.config.Addresses {
-				set = append(set, spd.FromAddr(a.Addr()))
-			}
-			return set
-		}
-		if s.config == nil {
-			if r.IPv4 {
-				set = append(set, spd.AnyIPv4)
-			}
-			if r.IPv6 {
-				set = append(set, spd.AnyIPv6)
-			}
-			return set
-		}
-	}
-	return []spd.TrafficSelector{spd.FromAddr(s.localAddr())}
-}
-
-// peerSelectors is the peer's side: what it was leased, else its outer
-// address.
-func (s *session) peerSelectors() (set []spd.TrafficSelector) {
-	if s.leased != nil && s.config != nil {
-		for _, a := range s.config.Addresses {
-			set = append(set, spd.FromAddr(a.Addr()))
-		}
-		return set
-	}
-	return []spd.TrafficSelector{spd.FromAddr(s.remoteAddr())}
 }
 
 var errNoSelectors = errors.New("no common traffic")

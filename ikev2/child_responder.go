@@ -9,6 +9,7 @@ import (
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev2/message"
 	"github.com/racoon3/racoon/internal/child"
+	"github.com/racoon3/racoon/internal/core"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -27,7 +28,7 @@ func (sa *ikeSA) answerChild(now time.Time, m *message.Message, old *child.SA, a
 	inAuth := exchange == message.ExchangeIKEAuth
 	refuse := func(now time.Time, t message.NotifyType, data []byte, err error) {
 		if x.cfg != nil {
-			s.children.Release(x.requests, x.spis)
+			s.Children.Release(x.requests, x.spis)
 			x.spis = nil
 		}
 		if t != message.NotifyInvalidKEPayload { // only a detour
@@ -39,12 +40,12 @@ func (sa *ikeSA) answerChild(now time.Time, m *message.Message, old *child.SA, a
 		refuse(now, message.NotifyInvalidSyntax, nil, err)
 		return
 	}
-	limit := s.ep.cfg.Limits.Children
+	limit := s.ep.Limits.Children
 	if old != nil {
 		limit *= 2 // while it is replaced
 	}
-	if s.children.Len() >= limit {
-		s.ep.stats.Limited++
+	if s.Children.Len() >= limit {
+		s.ep.Count.Limited++
 		refuse(now, message.NotifyNoAdditionalSAs, nil, fmt.Errorf("limit of %d Child SAs is reached", limit))
 		return
 	}
@@ -123,7 +124,7 @@ func (x *childExchange) choose(m *message.Message, offered []spd.Proposal, tsi, 
 		}
 		y := childExchange{s: s, cfg: c, mode: mode}
 		local, remote := y.natSelectors(tsr, tsi)
-		ownL, ownR := s.offeredSelectors(c)
+		ownL, ownR := s.OfferedSelectors(c)
 		n, ok := spd.NarrowPair(remote, local, ownR, ownL)
 		if !ok {
 			if failure == nil {
@@ -165,20 +166,20 @@ var voluntaryGroups = []uint16{uint16(dh.Curve25519), uint16(dh.ECP256), uint16(
 func (x *childExchange) respond(now time.Time, sa *ikeSA, m *message.Message, tsi, tsr []spd.TrafficSelector, num uint8, group dh.ID, inAuth bool,
 	refuse func(time.Time, message.NotifyType, []byte, error), answer childAnswer) {
 	s := x.s
-	var share keyExchange
+	var share core.KeyExchange
 	install := func(now time.Time, err error) {
 		if err != nil {
 			refuse(now, message.NotifyTemporaryFailure, nil, fmt.Errorf("reserving an SPI: %w", err))
 			return
 		}
 		spis := x.spis
-		x.install(now, sa.keys, share.secret, x.old != nil, func(now time.Time, err error) {
-			share.secret.Wipe()
+		x.install(now, sa.keys, share.Secret, x.old != nil, func(now time.Time, err error) {
+			share.Secret.Wipe()
 			if err != nil {
 				refuse(now, message.NotifyTemporaryFailure, nil, err)
 				return
 			}
-			answer(now, x.answer(num, spis, share.public, inAuth), x.sa)
+			answer(now, x.answer(num, spis, share.Public, inAuth), x.sa)
 		})
 	}
 	exchange := func(now time.Time) {
@@ -186,7 +187,7 @@ func (x *childExchange) respond(now time.Time, sa *ikeSA, m *message.Message, ts
 			x.reserve(install)
 			return
 		}
-		s.respondTo(group, m.KE().Data, func(now time.Time, k keyExchange, err error) {
+		s.RespondTo(group, m.KE().Data, func(now time.Time, k core.KeyExchange, err error) {
 			if err != nil {
 				refuse(now, message.NotifyInvalidSyntax, nil, fmt.Errorf("key exchange: %w", err))
 				return
@@ -200,7 +201,7 @@ func (x *childExchange) respond(now time.Time, sa *ikeSA, m *message.Message, ts
 		exchange(now)
 		return
 	}
-	r := ike.NarrowRequest{Session: s.id, Peer: s.peer.Name, Child: x.cfg.Name, LocalID: s.localID, RemoteID: s.remoteID, Mode: x.mode,
+	r := ike.NarrowRequest{Session: s.ID, Peer: s.peer.Name, Child: x.cfg.Name, LocalID: s.LocalID, RemoteID: s.RemoteID, Mode: x.mode,
 		OfferedLocal: tsr, OfferedRemote: tsi, Local: x.local, Remote: x.remote}
 	type narrowed struct{ local, remote []spd.TrafficSelector }
 	s.Job(ike.JobNarrow, 0, func(ctx context.Context) (any, error) {

@@ -171,7 +171,7 @@ func TestChildRekey01_Regular(t *testing.T) {
 // childStates are the states of all Child SAs, oldest first.
 func (a *actor) childStates() (states []string) {
 	a.s.t.Helper()
-	st, _ := a.Session(a.session().id)
+	st, _ := a.Session(a.session().ID)
 	for _, c := range st.Children {
 		states = append(states, c.State)
 	}
@@ -365,7 +365,7 @@ func TestChildRekey08_ResponderLostSA(t *testing.T) {
 	plays(t, func(t *testing.T, p *play) {
 		p.traffic = false
 		s := p.B.session()
-		s.children.Remove(p.now, s.children.All()[0], ike.DownFailed, nil, false)
+		s.Children.Remove(p.now, s.Children.All()[0], ike.DownFailed, nil, false)
 		p.work()
 		p.A.rekeyChild()
 		p.A.sends("rekey-child")
@@ -407,7 +407,7 @@ func TestChildRekey09_IncorrectDelete(t *testing.T) {
 // delete.
 func (a *actor) incorrectDelete(old ike.ChildSPIs) {
 	s := a.session()
-	c := s.children.ByInbound(spd.ProtoESP, old.In)
+	c := s.Children.ByInbound(spd.ProtoESP, old.In)
 	c.State = child.Mature
 	s.StartDelete(a.s.now, c, ike.DownReplaced)
 	a.s.after(a.name + " deletes what is not its to delete")

@@ -38,7 +38,7 @@ func (p *play) rekeyedIKEOnce(oldA uint64) string {
 	require.Equal(p.t, p.oldB, p.B.child().ChildSPIs)
 	// The new IKE SA works, both ways.
 	for _, a := range []*actor{p.A, p.B} {
-		require.NoError(p.t, a.CheckLiveness(p.now, a.session().id))
+		require.NoError(p.t, a.CheckLiveness(p.now, a.session().ID))
 		p.work()
 		a.sends("liveness")
 		a.other.sends("liveness:ok")

@@ -18,7 +18,7 @@ func (e *Endpoint) established(id ike.SessionID) (*session, error) {
 	switch {
 	case s == nil:
 		return nil, ErrNoSession
-	case !s.up || s.ending || s.current == nil:
+	case !s.Up || s.Ending || s.current == nil:
 		return nil, ErrNotUp
 	}
 	return s, nil
@@ -78,7 +78,7 @@ func (e *Endpoint) childSA(id ike.SessionID, c ike.ChildID) (*session, *child.SA
 	if err != nil {
 		return nil, nil, err
 	}
-	a := s.children.ByID(c)
+	a := s.Children.ByID(c)
 	if a == nil {
 		return nil, nil, ErrNoChild
 	}
@@ -102,7 +102,7 @@ func (e *Endpoint) CheckLiveness(now time.Time, id ike.SessionID) error {
 	if err != nil {
 		return err
 	}
-	s.checkLiveness(now)
+	s.Probe(now)
 	return nil
 }
 
@@ -139,63 +139,30 @@ func (e *Endpoint) SetPeer(now time.Time, id ike.SessionID, p *Peer) error {
 	if err := p.check(); err != nil {
 		return fmt.Errorf("ikev2: peer %q: %w", p.Name, err)
 	}
-	s.peer, s.timing = p, p.Timing.withDefaults()
-	s.armLiveness(now)
+	s.setPeer(p)
+	s.ArmLiveness(now)
 	return nil
 }
 
-// SessionState is a snapshot of a session.
-type SessionState struct {
-	ID          ike.SessionID
-	Peer        string // "" while not known
-	Path        ike.Path
-	Up          bool
-	State       string // of the IKE SA
-	Info        ike.SessionInfo
-	Established time.Time
-	LastAlive   time.Time // last authenticated message, or packet seen by a liveness check
-	Exchanges   uint64    // requests and responses, over all IKE SAs of the session
-	Children    []ChildState
-}
-
-// ChildState is a snapshot of a Child SA. FormerIn and FormerOut are what its
-// predecessors have counted until they were rekeyed; what the present one has
-// counted, the data plane tells for InSA and OutSA.
-type ChildState struct {
-	ike.ChildInfo
-	State               string
-	FormerIn, FormerOut spd.Counters
-	InSA, OutSA         []spd.SAID
-}
-
 // Session returns a snapshot of a session.
-func (e *Endpoint) Session(id ike.SessionID) (SessionState, bool) {
+func (e *Endpoint) Session(id ike.SessionID) (ike.SessionState, bool) {
 	s := e.sessions[id]
 	if s == nil {
-		return SessionState{}, false
+		return ike.SessionState{}, false
 	}
-	st := SessionState{ID: s.id, Path: s.path, Up: s.up, Info: s.info(), Established: s.established, LastAlive: s.lastAlive, Exchanges: s.messageIDs}
-	if s.peer != nil {
-		st.Peer = s.peer.Name
-	}
+	st := s.State(s.info())
+	st.Exchanges = s.messageIDs
 	if sa := s.current; sa != nil {
 		st.State = sa.state.String()
 		st.Exchanges += uint64(sa.sendID) + uint64(sa.recvID)
-	}
-	for _, a := range s.children.All() {
-		c := ChildState{ChildInfo: a.Info, State: a.State.String()}
-		c.FormerIn, c.FormerOut = a.Counted()
-		in, out := a.SAIDs()
-		c.InSA, c.OutSA = slices.Clone(in), slices.Clone(out)
-		st.Children = append(st.Children, c)
 	}
 	return st, true
 }
 
 // Sessions yields snapshots of all sessions, half-open ones too, oldest first.
-func (e *Endpoint) Sessions() iter.Seq[SessionState] {
+func (e *Endpoint) Sessions() iter.Seq[ike.SessionState] {
 	ids := slices.Sorted(maps.Keys(e.sessions))
-	return func(yield func(SessionState) bool) {
+	return func(yield func(ike.SessionState) bool) {
 		for _, id := range ids {
 			if s, ok := e.Session(id); ok && !yield(s) {
 				return

@@ -8,7 +8,7 @@ import (
 )
 
 // configRequest asks for addresses and what goes with them (RFC 7296 3.15).
-func configRequest(r *ConfigRequest) *message.CP {
+func configRequest(r *ike.ConfigRequest) *message.CP {
 	cp := &message.CP{Type: message.ConfigRequest}
 	add := func(t message.ConfigAttributeType, v []byte) {
 		cp.Attributes = append(cp.Attributes, message.ConfigAttribute{Type: t, Value: v})
@@ -128,7 +128,7 @@ func printable(b []byte) string {
 
 // addressRequest is what a client's CFG_REQUEST asks the pool for.
 func addressRequest(s *session, cp *message.CP) ike.AddressRequest {
-	r := ike.AddressRequest{Session: s.id, Peer: s.peer.Name, RemoteID: s.remoteID, Remote: s.path.Remote}
+	r := ike.AddressRequest{Session: s.ID, Peer: s.peer.Name, RemoteID: s.RemoteID, Remote: s.Path.Remote}
 	for i := range cp.Attributes {
 		a := &cp.Attributes[i]
 		switch a.Type {

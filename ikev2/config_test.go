@@ -60,7 +60,7 @@ func addrs(s ...string) (p []netip.Addr) {
 }
 
 // roadWarrior makes A a client that asks for addresses and B its gateway.
-func roadWarrior(assign *testAssigner, r *ConfigRequest) sceneOption {
+func roadWarrior(assign *testAssigner, r *ike.ConfigRequest) sceneOption {
 	return func(a, b *Peer, _, _ *Config) {
 		a.Request, b.Assign = r, assign
 		a.Children[0].Local, a.Children[0].LocalDynamic = nil, true
@@ -83,7 +83,7 @@ func TestConfiguration(t *testing.T) {
 		HomePrefix: prefixes("2001:db8:3::/64"),
 	}
 	assign := &testAssigner{config: want}
-	s := newScene(t, roadWarrior(assign, &ConfigRequest{IPv4: true, IPv6: true, DNS: true, Domains: true, Want: addrs("10.1.0.1")}))
+	s := newScene(t, roadWarrior(assign, &ike.ConfigRequest{IPv4: true, IPv6: true, DNS: true, Domains: true, Want: addrs("10.1.0.1")}))
 	s.initiate().flush()
 	require.Len(t, assign.requests, 1)
 	r := assign.requests[0]
@@ -117,7 +117,7 @@ func TestConfiguration(t *testing.T) {
 // With a netmask the address is a prefix.
 func TestConfigurationNetmask(t *testing.T) {
 	assign := &testAssigner{config: &ike.NetworkConfig{Addresses: prefixes("10.1.0.1/24")}}
-	s := newScene(t, roadWarrior(assign, &ConfigRequest{IPv4: true}))
+	s := newScene(t, roadWarrior(assign, &ike.ConfigRequest{IPv4: true}))
 	s.initiate().flush()
 	require.Equal(t, prefixes("10.1.0.1/24"), find[ike.SessionUp](s.A.happened)[0].Info.Config.Addresses)
 	require.Equal(t, selectorSet("10.1.0.1/32"), s.A.child().LocalTS)
@@ -126,7 +126,7 @@ func TestConfigurationNetmask(t *testing.T) {
 // No address: the IKE SA comes up, the Child SA does not (RFC 7296 3.15.4).
 func TestConfigurationExhausted(t *testing.T) {
 	full := errors.New("the pool is exhausted")
-	s := newScene(t, roadWarrior(&testAssigner{err: full}, &ConfigRequest{IPv4: true}))
+	s := newScene(t, roadWarrior(&testAssigner{err: full}, &ike.ConfigRequest{IPv4: true}))
 	s.initiate().flush()
 	require.ErrorIs(t, find[ike.ChildFailed](s.B.happened)[0].Err, full)
 	require.ErrorContains(t, find[ike.ChildFailed](s.A.happened)[0].Err, message.NotifyInternalAddressFailure.String())
@@ -137,7 +137,7 @@ func TestConfigurationExhausted(t *testing.T) {
 // authentication of the responder fails afterwards.
 func TestConfigurationLeaseReturned(t *testing.T) {
 	assign := &testAssigner{}
-	s := newScene(t, roadWarrior(assign, &ConfigRequest{IPv4: true})).initiate()
+	s := newScene(t, roadWarrior(assign, &ike.ConfigRequest{IPv4: true})).initiate()
 	s.A.sends("init")
 	s.B.sends("init:ok")
 	s.B.slow[ike.JobAddress] = true
@@ -150,7 +150,7 @@ func TestConfigurationLeaseReturned(t *testing.T) {
 	s.work()
 	require.Zero(t, assign.leased)
 
-	s = newScene(t, roadWarrior(assign, &ConfigRequest{IPv4: true}), func(_, b *Peer, _, _ *Config) {
+	s = newScene(t, roadWarrior(assign, &ike.ConfigRequest{IPv4: true}), func(_, b *Peer, _, _ *Config) {
 		b.Local.Credential = ike.SharedKeys()
 	}).initiate()
 	s.flush()
@@ -161,7 +161,7 @@ func TestConfigurationLeaseReturned(t *testing.T) {
 
 // A gateway without pools gives none; a client that asks gets on without.
 func TestConfigurationNotAssigned(t *testing.T) {
-	s := newScene(t, func(a, _ *Peer, _, _ *Config) { a.Request = &ConfigRequest{IPv4: true} })
+	s := newScene(t, func(a, _ *Peer, _, _ *Config) { a.Request = &ike.ConfigRequest{IPv4: true} })
 	s.initiate().flush()
 	s.converged(1)
 	require.Empty(t, find[ike.SessionUp](s.A.happened)[0].Info.Config.Addresses)

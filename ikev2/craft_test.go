@@ -28,7 +28,7 @@ func (a *actor) protectOn(sa *ikeSA, exchange message.ExchangeType, id uint32, r
 	a.s.t.Helper()
 	p, err := sa.seal(sa.header(exchange, response, id), payloads, 0)
 	require.NoError(a.s.t, err)
-	return ike.Transmit{Path: sa.s.path, Packet: p[0]}
+	return ike.Transmit{Path: sa.s.Path, Packet: p[0]}
 }
 
 // fragment makes one protected fragment, or, as number 1 of 1, a message whose
@@ -52,7 +52,7 @@ func (a *actor) fragment(exchange message.ExchangeType, id uint32, number, total
 		body[len(body)-c.ICVSize()-1] = 0
 		require.NoError(a.s.t, c.Seal(body, p[start:start+c.IVSize()], p[:start], nil))
 	}
-	return ike.Transmit{Path: sa.s.path, Packet: p}
+	return ike.Transmit{Path: sa.s.Path, Packet: p}
 }
 
 // anySA is the actor's IKE SA, established or not.

@@ -11,6 +11,7 @@ import (
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev2/message"
 	"github.com/racoon3/racoon/internal/child"
+	"github.com/racoon3/racoon/internal/core"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -63,7 +64,7 @@ func (t *createChild) start(now time.Time, sa *ikeSA) {
 	t.sent, t.answered = false, false
 	if x.old != nil && x.old.State == child.InboundOnly {
 		// Our answer that made it may be lost, and the peer not know it yet.
-		s.children.RetryRekey(now, x.old, s.ep.jitter(retryDelay, 0.5))
+		s.Children.RetryRekey(now, x.old, s.ep.Jitter(retryDelay, 0.5))
 		sa.finish(now)
 		return
 	}
@@ -103,7 +104,7 @@ func (t *createChild) start(now time.Time, sa *ikeSA) {
 		next(now)
 		return
 	}
-	s.generate(x.group, func(now time.Time, k keyExchange, err error) {
+	s.Generate(x.group, func(now time.Time, k core.KeyExchange, err error) {
 		if err != nil {
 			t.fail(now, sa, fmt.Errorf("key exchange: %w", err))
 			return
@@ -211,12 +212,12 @@ func (t *createChild) succeed(now time.Time, sa *ikeSA) {
 	case old.Unwanted:
 		// We have been told to delete it meanwhile, whatever its keys.
 		x.withdraw(sa)
-		s.children.Discard(now, x.sa)
+		s.Children.Discard(now, x.sa)
 	default:
 		if t.rival != nil && t.rival.State != child.Gone {
-			s.children.Replace(now, t.rival, x.sa) // the peer will delete its redundant SA
+			s.Children.Replace(now, t.rival, x.sa) // the peer will delete its redundant SA
 		}
-		s.children.Replace(now, old, x.sa)
+		s.Children.Replace(now, old, x.sa)
 		s.Emit(ike.ChildRekeyed{EventHeader: s.EventHeader(now), Child: x.sa.Info, Old: old.Info.ChildSPIs, Initiator: true})
 		s.StartDelete(now, old, ike.DownReplaced)
 	}
@@ -232,7 +233,7 @@ func (t *createChild) adoptRival(now time.Time, s *session) {
 		next = next.Successor // replaced meanwhile
 	}
 	if next.State != child.Gone {
-		s.children.Replace(now, old, next)
+		s.Children.Replace(now, old, next)
 		s.Emit(ike.ChildRekeyed{EventHeader: s.EventHeader(now), Child: next.Info, Old: old.Info.ChildSPIs})
 	}
 }
@@ -245,10 +246,10 @@ func (t *createChild) refused(now time.Time, sa *ikeSA, n *message.Notify) {
 		group, bad := n.InvalidKEGroup()
 		if bad == nil && dh.ID(group) != x.group && slices.Contains(spd.KEGroups(x.cfg.Proposals), group) && t.restarts < maxRestarts {
 			t.restarts++
-			s.children.Release(x.requests, x.spis)
+			s.Children.Release(x.requests, x.spis)
 			x.spis = nil
-			abandonKeyExchange(x.keyShare)
-			x.keyShare, x.group = keyExchange{}, dh.ID(group)
+			x.keyShare.Wipe()
+			x.keyShare, x.group = core.KeyExchange{}, dh.ID(group)
 			t.start(now, sa)
 			return
 		}
@@ -264,18 +265,18 @@ func (t *createChild) refused(now time.Time, sa *ikeSA, n *message.Notify) {
 	switch {
 	case n.Type == message.NotifyTemporaryFailure && old != nil && old.State < child.Replaced:
 		x.failed(now, err)
-		s.children.RetryRekey(now, old, s.ep.jitter(retryDelay, 0.5))
+		s.Children.RetryRekey(now, old, s.ep.Jitter(retryDelay, 0.5))
 	case n.Type == message.NotifyTemporaryFailure && old == nil && t.restarts < maxRestarts:
-		s.children.Release(x.requests, x.spis)
-		abandonKeyExchange(x.keyShare)
-		x.spis, x.keyShare = nil, keyExchange{}
+		s.Children.Release(x.requests, x.spis)
+		x.keyShare.Wipe()
+		x.spis, x.keyShare = nil, core.KeyExchange{}
 		s.later(now, retryDelay, &createChild{x: x, restarts: t.restarts + 1})
 	case n.Type == message.NotifyChildSANotFound && old != nil && old.State != child.Gone:
 		// The peer has lost it: so do we, silently (RFC 7296 2.25), and ask for
 		// a new one.
 		x.failed(now, err)
 		cfg := x.cfg
-		s.children.Remove(now, old, ike.DownRemote, err, false)
+		s.Children.Remove(now, old, ike.DownRemote, err, false)
 		sa.queue = append(sa.queue, &createChild{x: s.newChildExchange(cfg)})
 	case n.Type == message.NotifySinglePairRequired && old == nil && x.pair == nil:
 		x.failed(now, err)
@@ -306,13 +307,13 @@ func (t *createChild) fail(now time.Time, sa *ikeSA, err error) {
 	if old := x.old; old != nil {
 		old.Rekeying = false
 		if t.deleted {
-			s.children.Lost(now, old, ike.DownRemote, nil)
+			s.Children.Lost(now, old, ike.DownRemote, nil)
 		}
 		if t.rivalStands() {
 			t.adoptRival(now, s)
 		} else if old.State < child.Replaced {
 			s.Emit(ike.RekeyFailed{EventHeader: s.EventHeader(now), Child: old.Info.ID, Name: x.cfg.Name, Err: err})
-			s.children.RetryRekey(now, old, s.ep.jitter(retryDelay, 0.5))
+			s.Children.RetryRekey(now, old, s.ep.Jitter(retryDelay, 0.5))
 		}
 	}
 	sa.finish(now)
@@ -327,10 +328,10 @@ func (t *createChild) abort(now time.Time, sa *ikeSA, err error) {
 		old.Rekeying = false
 		s := t.x.s
 		if t.deleted {
-			s.children.Lost(now, old, ike.DownRemote, nil)
+			s.Children.Lost(now, old, ike.DownRemote, nil)
 		}
-		if !s.dead {
-			s.children.RetryRekey(now, old, s.ep.jitter(retryDelay, 0.5))
+		if !s.Dead {
+			s.Children.RetryRekey(now, old, s.ep.Jitter(retryDelay, 0.5))
 		}
 	}
 }
@@ -339,13 +340,13 @@ func (t *createChild) abort(now time.Time, sa *ikeSA, err error) {
 func (s *session) later(now time.Time, after time.Duration, t task) {
 	timer := new(child.Timer)
 	timer.Owner = func(now time.Time) {
-		if s.dead || s.current == nil {
+		if s.Dead || s.current == nil {
 			t.abort(now, nil, errGone)
 			return
 		}
 		s.current.enqueue(now, t)
 	}
-	s.ep.setTimer(timer, now.Add(after))
+	s.ep.SetTimer(timer, now.Add(after))
 }
 
 // serveCreateChild takes a CREATE_CHILD_SA request: a new Child SA, a rekey of
@@ -364,7 +365,7 @@ func (sa *ikeSA) serveCreateChild(now time.Time, m *message.Message) {
 		refuse(&message.Notify{Type: message.NotifyInvalidSyntax}, errors.New("no nonce"))
 		return
 	}
-	if sa.state != stateEstablished || s.ending || sa.rekeyingIKE() {
+	if sa.state != stateEstablished || s.Ending || sa.rekeyingIKE() {
 		// RFC 7296 2.25.2: the IKE SA is on its way out.
 		sa.respond(now, x, &message.Notify{Type: message.NotifyTemporaryFailure})
 		return
@@ -376,7 +377,7 @@ func (sa *ikeSA) serveCreateChild(now time.Time, m *message.Message) {
 			refuse(&message.Notify{Type: message.NotifyInvalidSyntax}, fmt.Errorf("REKEY_SA for protocol %v with an SPI of %d octets", n.Protocol, len(n.SPI)))
 			return
 		}
-		old = s.children.ByOutbound(n.Protocol, spi)
+		old = s.Children.ByOutbound(n.Protocol, spi)
 		switch {
 		case old == nil && sa.creating():
 			// It may be the one that we have asked for: the answer is on its way.
@@ -394,7 +395,7 @@ func (sa *ikeSA) serveCreateChild(now time.Time, m *message.Message) {
 	sa.answerChild(now, m, old, func(now time.Time, payloads message.Payloads, made *child.SA) {
 		if made != nil && old != nil && (old.State >= child.Replaced || sa.replaced(old)) {
 			// Our own rekey, or a Delete, was finished while we worked on this.
-			s.children.Discard(now, made)
+			s.Children.Discard(now, made)
 			sa.respond(now, x, &message.Notify{Type: message.NotifyTemporaryFailure})
 			return
 		}
@@ -415,13 +416,13 @@ func (sa *ikeSA) served(now time.Time, m *message.Message, old, made *child.SA, 
 		t.rivalNonce = lowest(slices.Clone(m.Nonce().Data), answer.Nonce().Data)
 		return
 	}
-	s.children.Replace(now, old, made)
+	s.Children.Replace(now, old, made)
 	s.Emit(ike.ChildRekeyed{EventHeader: s.EventHeader(now), Child: made.Info, Old: old.Info.ChildSPIs})
 }
 
 // StartRekey implements child.Host.
 func (s *session) StartRekey(now time.Time, a *child.SA) {
-	if s.current == nil || s.ending {
+	if s.current == nil || s.Ending {
 		return
 	}
 	cfg := s.peer.child(a.Info.Name)

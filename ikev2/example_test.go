@@ -22,7 +22,7 @@ func newEndpoint(own, other string, local, remote string) (*ikev2.Endpoint, *ike
 		Local:     ikev2.LocalAuth{ID: id, Method: ikev2.AuthPSK, Credential: key},
 		Remote:    ikev2.RemoteAuth{ID: peerID, Methods: []ikev2.AuthMethod{ikev2.AuthPSK}, Credential: key},
 		Proposals: spd.DefaultIKEProposals(),
-		Children: []*ikev2.Child{{
+		Children: []*ike.ChildConfig{{
 			Name:      "net",
 			Local:     []spd.TrafficSelector{spd.MustParseTrafficSelector(local)},
 			Remote:    []spd.TrafficSelector{spd.MustParseTrafficSelector(remote)},

@@ -34,7 +34,7 @@ type reassembly struct {
 func (sa *ikeSA) addFragment(h message.Header, enc *message.RawPayload, text []byte) (first message.PayloadType, whole []byte, complete bool) {
 	number, total := binary.BigEndian.Uint16(enc.Body), binary.BigEndian.Uint16(enc.Body[2:])
 	if number == 0 || number > total || total > maxFragments {
-		sa.ep.stats.Malformed++
+		sa.ep.Count.Malformed++
 		return 0, nil, false
 	}
 	if total == 1 {
@@ -57,7 +57,7 @@ func (sa *ikeSA) addFragment(h message.Header, enc *message.RawPayload, text []b
 		limit = maxUnauthenticated
 	}
 	if r.size += len(text); r.size > limit {
-		sa.ep.stats.Limited++
+		sa.ep.Count.Limited++
 		*slot = nil
 		return 0, nil, false
 	}

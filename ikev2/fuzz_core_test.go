@@ -75,13 +75,13 @@ func FuzzCore(f *testing.F) {
 			}
 			return b
 		}
-		session := func(e *Endpoint) (SessionState, bool) {
+		session := func(e *Endpoint) (ike.SessionState, bool) {
 			for s := range e.Sessions() {
 				if s.Up {
 					return s, true
 				}
 			}
-			return SessionState{}, false
+			return ike.SessionState{}, false
 		}
 		for len(steps) > 0 {
 			op := next() % 20
@@ -93,7 +93,7 @@ func FuzzCore(f *testing.F) {
 					path = reverse(path)
 				}
 				if len(e.sessions) < 4 {
-					_, err := e.Initiate(p.now, Initiation{Peer: e.peers.peers[0], Path: path})
+					_, err := e.Initiate(p.now, Initiation{Peer: e.peers.index.All()[0], Path: path})
 					require.NoError(t, err)
 				}
 			case 2, 3, 4, 5, 6, 7:
@@ -167,7 +167,7 @@ func FuzzCore(f *testing.F) {
 			p.drain()
 			for _, e := range p.ends {
 				require.LessOrEqual(t, len(e.sas), 64)
-				require.LessOrEqual(t, len(e.jobs), 256)
+				require.LessOrEqual(t, e.Held().Jobs, 256)
 			}
 		}
 		for to, e := range p.ends {
@@ -182,12 +182,12 @@ func FuzzCore(f *testing.F) {
 		for i, e := range p.ends {
 			require.Empty(t, e.sas)
 			require.Empty(t, e.sessions)
-			require.Empty(t, e.children)
+			require.Empty(t, e.Held().SAs)
 			require.Empty(t, e.initial)
-			require.Empty(t, e.perIP)
-			require.Empty(t, e.jobs)
-			require.Zero(t, e.halfOpen)
-			require.Zero(t, e.timers.Len())
+			require.Zero(t, e.Held().Addresses)
+			require.Zero(t, e.Held().Jobs)
+			require.Zero(t, e.HalfOpen())
+			require.Zero(t, e.Held().Timers)
 			require.Empty(t, []*spd.Memory{p.pa, p.pb}[i].Leaks())
 		}
 	})

@@ -1,14 +1,10 @@
 package ikev2
 
 import (
-	"context"
 	"crypto/sha256"
-	"time"
 
 	"github.com/racoon3/racoon/dh"
-	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev2/message"
-	"github.com/racoon3/racoon/internal/secret"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -55,87 +51,7 @@ const nonceLen = 32
 
 func (e *Endpoint) newNonce() ([]byte, error) {
 	b := make([]byte, nonceLen)
-	return b, e.random(b)
-}
-
-// keyExchange is the result of a key-exchange job.
-type keyExchange struct {
-	private dh.PrivateKey
-	public  []byte
-	secret  secret.Bytes
-}
-
-// abandonKeyExchange wipes a result that nobody waits for.
-func abandonKeyExchange(v any) {
-	if k, ok := v.(keyExchange); ok {
-		k.secret.Wipe()
-		if k.private != nil {
-			k.private.Wipe()
-		}
-	}
-}
-
-// generate makes an initiator's key.
-func (s *session) generate(group dh.ID, done func(now time.Time, k keyExchange, err error)) {
-	g, ok := dh.ByID(group)
-	if !ok {
-		panic("ikev2: proposal with an unknown group passed the check") // checkAlgorithms excludes it
-	}
-	seed := make(secret.Bytes, g.SeedSize())
-	seedErr := s.ep.random(seed)
-	s.Job(ike.JobKeyExchange, 0, func(context.Context) (any, error) {
-		defer seed.Wipe()
-		if seedErr != nil {
-			return nil, seedErr
-		}
-		p, err := g.Generate(seed)
-		if err != nil {
-			return nil, err
-		}
-		return keyExchange{private: p, public: p.Public()}, nil
-	}, keyExchangeDone(done), abandonKeyExchange)
-}
-
-// respondTo answers an initiator's public value.
-func (s *session) respondTo(group dh.ID, peer []byte, done func(now time.Time, k keyExchange, err error)) {
-	g, ok := dh.ByID(group)
-	if !ok {
-		panic("ikev2: proposal with an unknown group passed the check") // checkAlgorithms excludes it
-	}
-	seed := make(secret.Bytes, g.SeedSize())
-	seedErr := s.ep.random(seed)
-	peer = append([]byte(nil), peer...)
-	s.Job(ike.JobKeyExchange, 0, func(context.Context) (any, error) {
-		defer seed.Wipe()
-		if seedErr != nil {
-			return nil, seedErr
-		}
-		public, shared, err := g.Respond(seed, peer)
-		if err != nil {
-			return nil, err
-		}
-		return keyExchange{public: public, secret: shared}, nil
-	}, keyExchangeDone(done), abandonKeyExchange)
-}
-
-// conclude derives the initiator's shared secret.
-func (s *session) conclude(private dh.PrivateKey, peer []byte, done func(now time.Time, k keyExchange, err error)) {
-	peer = append([]byte(nil), peer...)
-	s.Job(ike.JobKeyExchange, 0, func(context.Context) (any, error) {
-		defer private.Wipe()
-		shared, err := private.Finish(peer)
-		if err != nil {
-			return nil, err
-		}
-		return keyExchange{secret: shared}, nil
-	}, keyExchangeDone(done), abandonKeyExchange)
-}
-
-func keyExchangeDone(done func(now time.Time, k keyExchange, err error)) func(time.Time, any, error) {
-	return func(now time.Time, v any, err error) {
-		k, _ := v.(keyExchange)
-		done(now, k, err)
-	}
+	return b, e.Random(b)
 }
 
 // wireProposals gives proposals their wire form, numbered from 1 (RFC 7296

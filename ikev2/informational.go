@@ -34,7 +34,7 @@ func (t *informational) start(now time.Time, sa *ikeSA) {
 func (t *informational) response(now time.Time, sa *ikeSA, m *message.Message) {
 	s := sa.s
 	if t.deletes != nil {
-		s.children.Remove(now, t.deletes, t.reason, nil, true)
+		s.Children.Remove(now, t.deletes, t.reason, nil, true)
 	}
 	if t.deletesIKE {
 		sa.kill(now, errGone)
@@ -46,7 +46,7 @@ func (t *informational) response(now time.Time, sa *ikeSA, m *message.Message) {
 
 func (t *informational) abort(now time.Time, sa *ikeSA, err error) {
 	if t.deletes != nil && sa != nil {
-		sa.s.children.Remove(now, t.deletes, t.reason, err, false)
+		sa.s.Children.Remove(now, t.deletes, t.reason, err, false)
 	}
 }
 
@@ -61,8 +61,8 @@ func (s *session) StartDelete(now time.Time, a *child.SA, reason ike.DownReason)
 	if a.State >= child.Deleting {
 		return
 	}
-	if s.current == nil || s.ending {
-		s.children.Remove(now, a, reason, nil, false)
+	if s.current == nil || s.Ending {
+		s.Children.Remove(now, a, reason, nil, false)
 		return
 	}
 	a.State = child.Deleting
@@ -120,7 +120,7 @@ func (sa *ikeSA) serveDelete(now time.Time, d *message.Delete) *message.Delete {
 	s := sa.s
 	answer := &message.Delete{Protocol: d.Protocol, SPISize: 4}
 	for spi := range d.ESPSPIs() {
-		a := s.children.ByOutbound(d.Protocol, spi)
+		a := s.Children.ByOutbound(d.Protocol, spi)
 		if a == nil {
 			if t, ok := sa.active.(*createChild); ok && t.sent && len(t.strangers) < 8 {
 				t.strangers = append(t.strangers, spi)
@@ -137,18 +137,18 @@ func (sa *ikeSA) serveDelete(now time.Time, d *message.Delete) *message.Delete {
 		}
 		if t := sa.rekeys(a); t != nil && t.sent && next == nil {
 			t.deleted = true
-			s.children.Discard(now, a)
+			s.Children.Discard(now, a)
 			continue
 		}
 		if next != nil && next.State != child.Gone {
 			if a.Successor == nil {
-				s.children.Replace(now, a, next)
+				s.Children.Replace(now, a, next)
 			}
-			s.children.Activate(now, next)
-			s.children.Remove(now, a, ike.DownReplaced, nil, true)
+			s.Children.Activate(now, next)
+			s.Children.Remove(now, a, ike.DownReplaced, nil, true)
 			continue
 		}
-		s.children.Remove(now, a, ike.DownRemote, nil, false)
+		s.Children.Remove(now, a, ike.DownRemote, nil, false)
 	}
 	if len(answer.SPIs) == 0 {
 		return nil
@@ -163,8 +163,8 @@ func (sa *ikeSA) deletedByPeer(now time.Time, m *message.Message) {
 		t.adoptRival(now, sa)
 	}
 	if s.current == sa {
-		if s.ending {
-			s.end(now, s.endReason, s.endErr)
+		if s.Ending {
+			s.end(now, s.EndReason, s.EndErr)
 			return
 		}
 		var err error

@@ -8,6 +8,7 @@ import (
 	"github.com/racoon3/racoon/dh"
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev2/message"
+	"github.com/racoon3/racoon/internal/core"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -56,12 +57,12 @@ func (e *Endpoint) Initiate(now time.Time, in Initiation) (ike.SessionID, error)
 	if len(in.Children) == 0 && !in.Peer.Childless {
 		return 0, fmt.Errorf("ikev2: peer %q has no Children; set Childless to come up without one", in.Peer.Name)
 	}
-	if m := e.cfg.Limits.Sessions; m > 0 && len(e.sessions) >= m {
-		e.stats.Limited++
+	if m := e.Limits.Sessions; m > 0 && len(e.sessions) >= m {
+		e.Count.Limited++
 		return 0, fmt.Errorf("ikev2: limit of %d sessions is reached", m)
 	}
 	s := e.newSession(in.Peer, in.Path, true)
-	s.begin, s.acquire, s.replaces = &in, in.Acquire, in.Replaces
+	s.begin, s.Acquire, s.Replaces = &in, in.Acquire, in.Replaces
 	sa, err := e.newSA(s, true)
 	if err != nil {
 		s.end(now, ike.DownFailed, err)
@@ -70,7 +71,7 @@ func (e *Endpoint) Initiate(now time.Time, in Initiation) (ike.SessionID, error)
 	s.current = sa
 	sa.hs = &handshake{group: dh.ID(spd.KEGroups(in.Peer.Proposals)[0])}
 	sa.enqueue(now, &handshakeTask{})
-	return s.id, nil
+	return s.ID, nil
 }
 
 // handshakeTask is the initiator's IKE_SA_INIT and IKE_AUTH.
@@ -80,7 +81,7 @@ type handshakeTask struct{}
 func (t *handshakeTask) start(now time.Time, sa *ikeSA) {
 	hs, s := sa.hs, sa.s
 	hs.wipe()
-	s.generate(hs.group, func(now time.Time, k keyExchange, err error) {
+	s.Generate(hs.group, func(now time.Time, k core.KeyExchange, err error) {
 		if err == nil && hs.ni == nil {
 			hs.ni, err = s.ep.newNonce()
 		}
@@ -88,7 +89,7 @@ func (t *handshakeTask) start(now time.Time, sa *ikeSA) {
 			s.fail(now, ike.DownFailed, fmt.Errorf("key exchange: %w", err))
 			return
 		}
-		hs.private = k.private
+		hs.private = k.Private
 		sa.sendInit(now)
 	})
 }
@@ -138,21 +139,21 @@ const maxRestarts = 6
 func (e *Endpoint) initResponse(now time.Time, path ike.Path, h message.Header, b []byte) {
 	sa := e.sas[h.SPIi]
 	if sa == nil || !sa.initiator || h.FromInitiator() || sa.state != stateInit || sa.req == nil || h.MessageID != 0 ||
-		path.Remote != sa.s.path.Remote {
-		e.stats.Unexpected++
+		path.Remote != sa.s.Path.Remote {
+		e.Count.Unexpected++
 		return
 	}
 	b = slices.Clone(b)
 	m, err := message.Parse(b)
 	if err != nil {
-		e.stats.Malformed++
+		e.Count.Malformed++
 		return
 	}
 	s, hs := sa.s, sa.hs
 	s.trace(now, false, m.Header, m.Payloads)
 	if n := m.Notify(message.NotifyCookie); n != nil && m.SA() == nil {
 		if len(n.Data) == 0 || len(n.Data) > 64 || !sa.restart(now, "COOKIE") {
-			e.stats.Malformed++
+			e.Count.Malformed++
 			return
 		}
 		hs.cookie = slices.Clone(n.Data)
@@ -167,12 +168,12 @@ func (e *Endpoint) initResponse(now time.Time, path ike.Path, h message.Header, 
 	if n := m.ErrorNotify(); n != nil {
 		hs.refused = &NotifyError{Exchange: h.Exchange, Type: n.Type, Detail: s.askedFor(n.Type)}
 		// Anybody could have sent it. A true answer may still come.
-		e.setTimer(&sa.retransmit, now.Add(s.timing.RetransmitBase))
+		e.SetTimer(&sa.retransmit, now.Add(s.Timing.RetransmitBase))
 		return
 	}
 	if err := sa.acceptInit(now, path, m, b); err != nil {
 		hs.refused = protocolError(h.Exchange, "response: %w", err)
-		e.setTimer(&sa.retransmit, now.Add(s.timing.RetransmitBase))
+		e.SetTimer(&sa.retransmit, now.Add(s.Timing.RetransmitBase))
 	}
 }
 
@@ -195,7 +196,7 @@ func (sa *ikeSA) restart(now time.Time, why string) bool {
 }
 
 func (sa *ikeSA) dropRequest() {
-	sa.ep.stopTimer(&sa.retransmit)
+	sa.ep.StopTimer(&sa.retransmit)
 	sa.req = nil
 }
 
@@ -207,7 +208,7 @@ func (sa *ikeSA) otherGroup(now time.Time, n *message.Notify) {
 	offered := spd.KEGroups(s.peer.Proposals)
 	if err != nil || !slices.Contains(offered, group) || dh.ID(group) == hs.group {
 		hs.refused = protocolError(message.ExchangeIKESAInit, "peer wants key exchange %v; we offer %v and sent %v", dh.ID(group), groupNames(offered), hs.group)
-		sa.ep.setTimer(&sa.retransmit, now.Add(s.timing.RetransmitBase))
+		sa.ep.SetTimer(&sa.retransmit, now.Add(s.Timing.RetransmitBase))
 		return
 	}
 	if !sa.restart(now, "another group") {
@@ -252,15 +253,15 @@ func (sa *ikeSA) acceptInit(now time.Time, path ike.Path, m *message.Message, ra
 	sa.alg, sa.remote = alg, m.Header.SPIr
 	hs.messageR, hs.nr = raw, m.Nonce().Data
 	sa.peerAnnounces(path, m)
-	if s.encap() && s.begin.NATTPath.Local.IsValid() {
-		s.path = s.begin.NATTPath
+	if s.Encap() && s.begin.NATTPath.Local.IsValid() {
+		s.Path = s.begin.NATTPath
 	}
 	private := hs.private
 	hs.private = nil
-	s.conclude(private, ke.Data, func(now time.Time, k keyExchange, err error) {
-		defer k.secret.Wipe()
+	s.Conclude(private, ke.Data, func(now time.Time, k core.KeyExchange, err error) {
+		defer k.Secret.Wipe()
 		if err == nil {
-			err = sa.deriveInitial(k.secret)
+			err = sa.deriveInitial(k.Secret)
 		}
 		if err != nil {
 			s.fail(now, ike.DownFailed, fmt.Errorf("key exchange: %w", err))

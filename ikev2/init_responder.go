@@ -10,6 +10,7 @@ import (
 	"github.com/racoon3/racoon/dh"
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev2/message"
+	"github.com/racoon3/racoon/internal/core"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -17,7 +18,7 @@ import (
 // accepted, nothing is kept and at most one datagram answers.
 func (e *Endpoint) initRequest(now time.Time, path ike.Path, h message.Header, b []byte) {
 	if h.SPIi == 0 || h.SPIr != 0 || h.MessageID != 0 || !h.FromInitiator() {
-		e.stats.Malformed++
+		e.Count.Malformed++
 		return
 	}
 	key := initKey{h.SPIi, path.Remote}
@@ -25,21 +26,19 @@ func (e *Endpoint) initRequest(now time.Time, path ike.Path, h message.Header, b
 		sa.repeatInit(b)
 		return
 	}
-	ip := path.Remote.Addr().Unmap()
-	if int(e.cfg.Load.halfOpen.Load()) >= e.cfg.Limits.HalfOpen || e.perIP[ip] >= e.cfg.Limits.HalfOpenPerIP {
-		e.stats.Limited++
+	if !e.Admits(path.Remote) {
 		return
 	}
 	m, err := message.Parse(b)
 	if err != nil {
-		e.stats.Malformed++
+		e.Count.Malformed++
 		if errors.Is(err, message.ErrUnsupportedCritical) {
 			e.refuseInit(path, h, err)
 		}
 		return
 	}
 	if err := m.Require(message.PayloadSA, message.PayloadKE, message.PayloadNonce); err != nil {
-		e.stats.Malformed++
+		e.Count.Malformed++
 		e.refuseInit(path, h, err)
 		return
 	}
@@ -50,8 +49,8 @@ func (e *Endpoint) initRequest(now time.Time, path ike.Path, h message.Header, b
 	offered := offeredProposals(m.SA())
 	failed := func(t message.NotifyType, err error) {
 		e.replyClear(path, responseTo(h), &message.Notify{Type: t})
-		e.stats.Failed++
-		e.emit(ike.SessionFailed{EventHeader: ike.EventHeader{Time: now, Path: path},
+		e.Count.Failed++
+		e.Emit(ike.SessionFailed{EventHeader: ike.EventHeader{Time: now, Path: path},
 			Err: &RefusedError{Exchange: h.Exchange, Type: t, Err: err}})
 	}
 	if len(peers) == 0 {
@@ -75,7 +74,7 @@ func (e *Endpoint) initRequest(now time.Time, path ike.Path, h message.Header, b
 	}
 	g, ok := dh.ByID(dh.ID(alg.group))
 	if !ok || len(ke.Data) != g.InitiatorSize() {
-		e.stats.Malformed++
+		e.Count.Malformed++
 		e.replyClear(path, responseTo(h), &message.Notify{Type: message.NotifyInvalidSyntax})
 		return
 	}
@@ -100,7 +99,7 @@ func (e *Endpoint) refuseInit(path ike.Path, h message.Header, err error) {
 // cookieOK demands a cookie when many SAs are half-open (RFC 7296 2.6), and
 // reports whether the request may go on.
 func (e *Endpoint) cookieOK(now time.Time, path ike.Path, m *message.Message) bool {
-	if limit := e.cfg.Limits.CookieThreshold; limit >= 0 && int(e.cfg.Load.halfOpen.Load()) < limit {
+	if limit := e.Limits.CookieThreshold; limit >= 0 && e.Load.HalfOpen() < limit {
 		return true
 	}
 	if err := e.cookies.refresh(now, e.cfg.Rand); err != nil {
@@ -111,9 +110,9 @@ func (e *Endpoint) cookieOK(now time.Time, path ike.Path, m *message.Message) bo
 		if e.cookies.check(n.Data, path, m.Header.SPIi, nonce) {
 			return true
 		}
-		e.stats.CookiesBad++
+		e.Count.CookiesBad++
 	}
-	e.stats.CookiesSent++
+	e.Count.CookiesSent++
 	e.replyClear(path, responseTo(m.Header), &message.Notify{Type: message.NotifyCookie, Data: e.cookies.make(path, m.Header.SPIi, nonce)})
 	return false
 }
@@ -123,18 +122,18 @@ func (e *Endpoint) cookieOK(now time.Time, path ike.Path, m *message.Message) bo
 func (sa *ikeSA) repeatInit(b []byte) {
 	hs := sa.hs
 	if hs == nil || hs.messageR == nil || sha256.Sum256(b) != hs.fingerprint {
-		sa.ep.stats.Unexpected++
+		sa.ep.Count.Unexpected++
 		return
 	}
-	sa.ep.stats.Repeated++
-	sa.ep.transmit(sa.s.path, hs.messageR)
+	sa.ep.Count.Repeated++
+	sa.ep.Transmit(sa.s.Path, hs.messageR)
 }
 
 // acceptInitRequest makes a half-open SA and answers when the key exchange is
 // done.
 func (e *Endpoint) acceptInitRequest(now time.Time, key initKey, path ike.Path, m *message.Message, raw []byte, alg *algorithms, num uint8, peers []*Peer) {
 	s := e.newSession(nil, path, false)
-	s.timing = peers[0].Timing.withDefaults()
+	s.Timing = peers[0].times()
 	sa, err := e.newSA(s, false)
 	if err != nil {
 		s.end(now, ike.DownFailed, err)
@@ -147,27 +146,25 @@ func (e *Endpoint) acceptInitRequest(now time.Time, key initKey, path ike.Path, 
 	hs := sa.hs
 	hs.ni = slices.Clone(m.Nonce().Data)
 	e.initial[key] = sa
-	e.halfOpen++
-	e.perIP[path.Remote.Addr().Unmap()]++
-	e.cfg.Load.halfOpen.Add(1)
-	e.setTimer(&sa.hard, now.Add(s.timing.HalfOpen))
+	e.OpenHalf(path.Remote)
+	e.SetTimer(&sa.hard, now.Add(s.Timing.HalfOpen))
 	sa.peerAnnounces(path, m)
-	s.respondTo(dh.ID(alg.group), m.KE().Data, func(now time.Time, k keyExchange, err error) {
-		defer k.secret.Wipe()
+	s.RespondTo(dh.ID(alg.group), m.KE().Data, func(now time.Time, k core.KeyExchange, err error) {
+		defer k.Secret.Wipe()
 		if err == nil {
 			hs.nr, err = e.newNonce()
 		}
 		if err == nil {
-			err = sa.deriveInitial(k.secret)
+			err = sa.deriveInitial(k.Secret)
 		}
 		if err != nil {
 			if errors.Is(err, dh.ErrInvalidPublicValue) {
-				e.replyClear(s.path, responseTo(sa.header(message.ExchangeIKESAInit, true, 0)), &message.Notify{Type: message.NotifyInvalidSyntax})
+				e.replyClear(s.Path, responseTo(sa.header(message.ExchangeIKESAInit, true, 0)), &message.Notify{Type: message.NotifyInvalidSyntax})
 			}
 			s.fail(now, ike.DownFailed, fmt.Errorf("key exchange: %w", err))
 			return
 		}
-		sa.answerInit(now, num, k.public)
+		sa.answerInit(now, num, k.Public)
 	})
 }
 
@@ -198,7 +195,7 @@ func (sa *ikeSA) answerInit(now time.Time, num uint8, public []byte) {
 	hs.messageR = b
 	sa.recvID = 1
 	s.trace(now, true, m.Header, m.Payloads)
-	sa.ep.transmit(s.path, b)
+	sa.ep.Transmit(s.Path, b)
 }
 
 // forgetInitial takes the SA out of the half-open accounts.
@@ -208,10 +205,5 @@ func (sa *ikeSA) forgetInitial() {
 		return
 	}
 	delete(e.initial, hs.key)
-	e.halfOpen--
-	e.cfg.Load.halfOpen.Add(-1)
-	ip := hs.key.remote.Addr().Unmap()
-	if e.perIP[ip]--; e.perIP[ip] == 0 {
-		delete(e.perIP, ip)
-	}
+	e.CloseHalf(hs.key.remote)
 }

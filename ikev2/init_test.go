@@ -66,7 +66,7 @@ func TestCookie(t *testing.T) {
 	first := s.A.out[0]
 	s.A.sends("init")
 	require.Empty(t, s.B.sessions)
-	require.Zero(t, s.B.halfOpen)
+	require.Zero(t, s.B.HalfOpen())
 	s.B.sends("unknown")
 	second := s.A.out[0]
 	m1, m2 := inClear(t, first), inClear(t, second)
@@ -229,7 +229,7 @@ func TestRepeatedInit(t *testing.T) {
 // The times of retransmission: base, factor, largest, tries.
 func TestRetransmission(t *testing.T) {
 	s := newScene(t, func(a, _ *Peer, _, _ *Config) {
-		a.Timing = Timing{RetransmitBase: 2 * time.Second, RetransmitFactor: 2, RetransmitMax: 10 * time.Second, RetransmitTries: 5, RetransmitJitter: -1}
+		a.Timing = ike.Timing{RetransmitBase: 2 * time.Second, RetransmitFactor: 2, RetransmitMax: 10 * time.Second, RetransmitTries: 5, RetransmitJitter: -1}
 	}).initiate()
 	begin := s.now
 	var at []time.Duration

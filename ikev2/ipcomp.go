@@ -3,6 +3,7 @@ package ikev2
 import (
 	"slices"
 
+	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev2/message"
 	"github.com/racoon3/racoon/spd"
 )
@@ -12,7 +13,7 @@ const ipcompDeflate = 2
 
 // canIPComp reports whether compression is configured and the data plane has
 // it.
-func (s *session) canIPComp(c *Child) bool {
+func (s *session) canIPComp(c *ike.ChildConfig) bool {
 	return c.IPComp && slices.Contains(s.ep.cfg.DataPlane.Capabilities().IPComp, ipcompDeflate)
 }
 

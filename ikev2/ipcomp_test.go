@@ -47,7 +47,7 @@ func TestIPComp(t *testing.T) {
 func TestAH(t *testing.T) {
 	p := pskPair(t)
 	for _, e := range []*Endpoint{p.a, p.b} {
-		e.peers.peers[0].Children[0].Proposals = []spd.Proposal{spd.MustParseProposal(spd.ProtoAH, "sha256-noesn")}
+		e.peers.index.All()[0].Children[0].Proposals = []spd.Proposal{spd.MustParseProposal(spd.ProtoAH, "sha256-noesn")}
 	}
 	id := p.initiate()
 	s, _ := p.a.Session(id)

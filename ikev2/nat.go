@@ -18,13 +18,13 @@ func (sa *ikeSA) natNotifies(p *Peer) message.Payloads {
 	}
 	b := sa.spis()
 	spii, spir := be64(b[:8]), be64(b[8:])
-	source := sa.s.path.Local
+	source := sa.s.Path.Local
 	if p != nil && p.ForceEncap {
 		source = netip.AddrPortFrom(netip.AddrFrom4([4]byte{}), 0)
 	}
 	return message.Payloads{
 		&message.Notify{Type: message.NotifyNATDetectionSourceIP, Data: natt.AppendHash(nil, natt.SHA1, spii, spir, source)},
-		&message.Notify{Type: message.NotifyNATDetectionDestinationIP, Data: natt.AppendHash(nil, natt.SHA1, spii, spir, sa.s.path.Remote)},
+		&message.Notify{Type: message.NotifyNATDetectionDestinationIP, Data: natt.AppendHash(nil, natt.SHA1, spii, spir, sa.s.Path.Remote)},
 	}
 }
 
@@ -55,7 +55,7 @@ func (sa *ikeSA) peerAnnounces(path ike.Path, m *message.Message) {
 		return
 	}
 	r := d.Result()
-	s.natLocal, s.natRemote = r.LocalNAT, r.RemoteNAT
+	s.NATLocal, s.NATRemote = r.LocalNAT, r.RemoteNAT
 }
 
 // signatureHashData is what SIGNATURE_HASH_ALGORITHMS carries (RFC 7427 4).

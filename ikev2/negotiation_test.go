@@ -114,7 +114,7 @@ func TestSeveralChildren(t *testing.T) {
 		require.Equal(t, name, up[i].Child.Name)
 	}
 	// Each has its own life.
-	st, _ := s.A.Session(s.A.session().id)
+	st, _ := s.A.Session(s.A.session().ID)
 	require.NoError(t, s.A.DeleteChild(s.now, st.ID, st.Children[1].ID))
 	s.pass(10 * time.Second)
 	s.converged(2)
@@ -132,7 +132,7 @@ func TestOnePairPerChild(t *testing.T) {
 	s.initiate().flush()
 	s.converged(4)
 	pairs := map[string]bool{}
-	st, _ := s.A.Session(s.A.session().id)
+	st, _ := s.A.Session(s.A.session().ID)
 	for _, c := range st.Children {
 		require.Len(t, c.LocalTS, 1)
 		require.Len(t, c.RemoteTS, 1)
@@ -254,7 +254,7 @@ func TestChildless(t *testing.T) {
 	require.NoError(t, err)
 	s.flush()
 	s.converged(0)
-	require.NoError(t, s.A.CreateChild(s.now, s.A.session().id, "net", 0, nil))
+	require.NoError(t, s.A.CreateChild(s.now, s.A.session().ID, "net", 0, nil))
 	s.flush()
 	s.converged(1)
 
@@ -323,13 +323,13 @@ func (s *scene) initiateBehindNAT() *scene {
 func TestNATDetected(t *testing.T) {
 	s := natScene(t).initiateBehindNAT()
 	a, b := s.A.session(), s.B.session()
-	require.True(t, a.natLocal)
-	require.False(t, a.natRemote)
-	require.True(t, b.natRemote)
-	require.False(t, b.natLocal)
-	require.Equal(t, s.nat.insideT, a.path.Local)
-	require.Equal(t, s.nat.outsideT, b.path.Remote)
-	require.EqualValues(t, 4500, b.path.Local.Port())
+	require.True(t, a.NATLocal)
+	require.False(t, a.NATRemote)
+	require.True(t, b.NATRemote)
+	require.False(t, b.NATLocal)
+	require.Equal(t, s.nat.insideT, a.Path.Local)
+	require.Equal(t, s.nat.outsideT, b.Path.Remote)
+	require.EqualValues(t, 4500, b.Path.Local.Port())
 	require.True(t, s.A.child().UDPEncap)
 	require.True(t, s.B.child().UDPEncap)
 	require.Empty(t, spd.CompareMemory(s.A.plane, s.B.plane))
@@ -346,15 +346,15 @@ func TestNATRebinding(t *testing.T) {
 	s.forgetEvents()
 	old := s.nat.outsideT
 	s.nat.outsideT = netip.MustParseAddrPort("192.0.2.7:7777")
-	require.NoError(t, s.A.CheckLiveness(s.now, s.A.session().id))
+	require.NoError(t, s.A.CheckLiveness(s.now, s.A.session().ID))
 	s.work()
 	tx := s.A.out[0]
 	forged := append([]byte(nil), tx.Packet...)
 	forged[len(forged)-1] ^= 1
 	s.B.HandleDatagram(s.now, ike.Path{Local: netip.AddrPortFrom(addrB.Addr(), 4500), Remote: netip.MustParseAddrPort("203.0.113.1:666")}, forged)
-	require.Equal(t, old, s.B.session().path.Remote)
+	require.Equal(t, old, s.B.session().Path.Remote)
 	s.flush()
-	require.Equal(t, s.nat.outsideT, s.B.session().path.Remote)
+	require.Equal(t, s.nat.outsideT, s.B.session().Path.Remote)
 	moved := find[ike.SessionMoved](s.B.happened)
 	require.Len(t, moved, 1)
 	require.Equal(t, old, moved[0].Old.Remote)
@@ -365,7 +365,7 @@ func TestNATRebinding(t *testing.T) {
 	// The repetition of an old request from elsewhere moves nothing.
 	s.B.HandleDatagram(s.now, ike.Path{Local: netip.AddrPortFrom(addrB.Addr(), 4500), Remote: netip.MustParseAddrPort("203.0.113.1:666")}, tx.Packet)
 	s.work()
-	require.Equal(t, s.nat.outsideT, s.B.session().path.Remote)
+	require.Equal(t, s.nat.outsideT, s.B.session().Path.Remote)
 	for _, tx := range s.B.out {
 		require.Equal(t, s.nat.outsideT, tx.Path.Remote, "no answer to a stranger")
 	}
@@ -396,7 +396,7 @@ func TestTransportModeBehindNAT(t *testing.T) {
 	s.pass(10 * time.Second)
 	require.Equal(t, selectorSet("10.1.1.1/32"), s.A.child().LocalTS)
 	require.Equal(t, selectorSet("192.0.2.1/32"), s.B.child().RemoteTS)
-	st, _ := s.A.Session(s.A.session().id)
+	st, _ := s.A.Session(s.A.session().ID)
 	require.Len(t, st.Children, 1)
 	require.Empty(t, find[ike.Warning](s.A.happened))
 	require.Empty(t, find[ike.Warning](s.B.happened))
@@ -445,7 +445,7 @@ func TestInstallationFails(t *testing.T) {
 			require.ErrorContains(t, find[ike.ChildFailed](s.A.happened)[0].Err, message.NotifyTemporaryFailure.String())
 			s.pass(time.Minute)
 			s.converged(0)
-			require.NoError(t, s.A.CreateChild(s.now, s.A.session().id, "net", 0, nil))
+			require.NoError(t, s.A.CreateChild(s.now, s.A.session().ID, "net", 0, nil))
 			s.flush()
 			s.converged(1)
 

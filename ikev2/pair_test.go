@@ -148,7 +148,7 @@ func pskPeer(name, local, remote string) *Peer {
 		Local:     LocalAuth{ID: id(local), Method: AuthPSK, Credential: cred},
 		Remote:    RemoteAuth{ID: ike.ExactIdentity(id(remote)), Methods: []AuthMethod{AuthPSK}, Credential: cred},
 		Proposals: []spd.Proposal{spd.MustParseProposal(spd.ProtoIKE, "aes128gcm16-prfsha256-x25519-ecp256")},
-		Children: []*Child{{
+		Children: []*ike.ChildConfig{{
 			Name:      "net",
 			Local:     []spd.TrafficSelector{spd.MustParseTrafficSelector("10.1.0.0/16")},
 			Remote:    []spd.TrafficSelector{spd.MustParseTrafficSelector("10.2.0.0/16")},
@@ -164,7 +164,7 @@ func pskPair(t *testing.T) *pair {
 }
 
 func (p *pair) initiate() ike.SessionID {
-	id, err := p.a.Initiate(p.now, Initiation{Peer: p.a.peers.peers[0], Path: pathAB()})
+	id, err := p.a.Initiate(p.now, Initiation{Peer: p.a.peers.index.All()[0], Path: pathAB()})
 	require.NoError(p.t, err)
 	p.run()
 	return id
@@ -211,9 +211,9 @@ func TestRekeyAndDelete(t *testing.T) {
 	for _, e := range []*Endpoint{p.a, p.b} {
 		require.Empty(t, e.sessions)
 		require.Empty(t, e.sas)
-		require.Empty(t, e.children)
-		require.Empty(t, e.jobs)
-		require.Zero(t, e.timers.Len())
+		require.Empty(t, e.Held().SAs)
+		require.Zero(t, e.Held().Jobs)
+		require.Zero(t, e.Held().Timers)
 	}
 	require.Len(t, find[ike.SessionDown](p.evA), 1)
 	require.Equal(t, ike.DownRemote, find[ike.SessionDown](p.evA)[0].Reason)

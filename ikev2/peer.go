@@ -2,7 +2,6 @@ package ikev2
 
 import (
 	"net/netip"
-	"time"
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/spd"
@@ -44,18 +43,18 @@ type Peer struct {
 	RemoteAddrs []netip.Prefix
 	LocalAddrs  []netip.Prefix
 
-	Proposals []spd.Proposal // IKE SA proposals in order of preference; at least one
-	Children  []*Child       // Child SAs that may be negotiated
+	Proposals []spd.Proposal     // IKE SA proposals in order of preference; at least one
+	Children  []*ike.ChildConfig // Child SAs that may be negotiated
 
-	Timing Timing
+	Timing ike.Timing
 
 	// Request asks the peer for a network configuration (client); nil asks
 	// for nothing.
-	Request *ConfigRequest
+	Request *ike.ConfigRequest
 	// Assign answers a peer's request (gateway); nil assigns nothing.
 	Assign ike.AddressAssigner
 
-	Unique UniquePolicy
+	Unique ike.UniquePolicy
 
 	// ForceEncap pretends that there is a NAT, so that ESP travels in UDP.
 	ForceEncap bool
@@ -71,6 +70,17 @@ type Peer struct {
 	MakeBeforeBreak bool
 	// Quirks tolerate known defects of peers.
 	Quirks Quirks
+
+	timing *ike.Timing // with defaults, once it is in a set
+}
+
+// times are the peer's times with their defaults.
+func (p *Peer) times() *ike.Timing {
+	if p.timing != nil {
+		return p.timing
+	}
+	t := p.Timing.WithDefaults()
+	return &t
 }
 
 // LocalAuth is the own side's authentication.
@@ -114,74 +124,4 @@ type Quirks struct {
 	// RekeyGroupFirst puts this group first when rekeying the IKE SA; 0 is
 	// none.
 	RekeyGroupFirst uint16
-}
-
-// UniquePolicy says what happens when an identity connects again while it has
-// a session.
-type UniquePolicy uint8
-
-// Unique policies.
-const (
-	UniqueReplace UniquePolicy = iota // the new session replaces the old one
-	UniqueKeep                        // the new session is refused
-	UniqueNever                       // several sessions, INITIAL_CONTACT is ignored
-	UniqueNo                          // several sessions, unless INITIAL_CONTACT is sent
-)
-
-// Timing holds the times of a peer. A zero field takes its default; a
-// negative one turns the function off where that makes sense.
-type Timing struct {
-	RetransmitBase   time.Duration // first retransmission, default 1 s
-	RetransmitFactor float64       // growth per try, default 1.8
-	RetransmitMax    time.Duration // largest interval, default 30 s
-	RetransmitTries  int           // retransmissions before giving up, default 6 (about 100 s)
-	RetransmitJitter float64       // fraction of the interval, default 0.1
-
-	Liveness   time.Duration // idle time before a liveness check, default 30 s; negative: off
-	HalfOpen   time.Duration // largest age of an unauthenticated responder SA, default 30 s
-	Rekey      time.Duration // IKE SA rekey (soft), default 4 h; negative: never
-	Reauth     time.Duration // reauthentication, default 0: never
-	Lifetime   time.Duration // hard lifetime of an IKE SA without rekey, default Rekey + 10 %
-	Jitter     float64       // fraction of the rekey and reauth times that is random, default 0.1
-	Keepalive  time.Duration // NAT keepalive when behind a NAT, default 20 s; negative: off
-	DeleteWait time.Duration // how long a deleted SA waits for its answer, default one RetransmitMax
-}
-
-// A Child is the configuration of a Child SA.
-type Child struct {
-	Name string
-
-	// Local and Remote are the traffic selectors. With Dynamic set the side's
-	// address is filled in when the session is up: the address leased by or
-	// to the peer, else the outer address.
-	Local, Remote               []spd.TrafficSelector
-	LocalDynamic, RemoteDynamic bool
-
-	Proposals []spd.Proposal // ESP or AH; a KE transform means PFS
-	Mode      spd.Mode
-	IPComp    bool // offer and accept IPComp (DEFLATE)
-
-	ReplayWindow int // packets; 0 is the data plane's default
-	Options      spd.Options
-	ReqID        uint32 // 0: chosen by the core
-
-	Rekey    time.Duration // soft lifetime, default 1 h; negative: never
-	Lifetime time.Duration // hard lifetime, default Rekey + 10 %
-	Jitter   float64       // default 0.1
-	Volume   spd.Lifetime  // volume limits; HardTime is filled in
-
-	// Priority of the policies, lower is looked up first; 0 is derived from
-	// the selectors.
-	Priority uint32
-	// NoPolicies leaves policies to somebody else (route-based operation).
-	NoPolicies bool
-}
-
-// ConfigRequest is what a client asks of its gateway (RFC 7296 3.15).
-type ConfigRequest struct {
-	IPv4, IPv6 bool         // an address of the family
-	Want       []netip.Addr // preferred addresses
-	DNS        bool
-	Domains    bool   // INTERNAL_DNS_DOMAIN (RFC 8598)
-	Version    string // APPLICATION_VERSION to send, empty for none
 }

@@ -2,58 +2,40 @@ package ikev2
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/internal/core"
 	"github.com/racoon3/racoon/spd"
 )
 
 // A PeerSet is an immutable, indexed set of configured peers, shared by all
 // endpoints of a program.
 type PeerSet struct {
-	peers  []*Peer
-	byName map[string]*Peer
-	byAddr map[netip.Addr][]*Peer // peers with single addresses only
-	byNet  []*Peer                // peers with prefixes
-	any    []*Peer                // peers that may come from anywhere
-	byID   map[ike.Identity][]*Peer
-	// anyProposals is the union of the proposals of any.
+	index core.Index[*Peer]
+	// anyProposals is the union of the proposals of those that may come from
+	// anywhere.
 	anyProposals []spd.Proposal
 }
 
 // NewPeerSet checks and indexes peers. The error names the peer and the field.
 func NewPeerSet(peers []*Peer) (*PeerSet, error) {
-	ps := &PeerSet{
-		peers:  slices.Clone(peers),
-		byName: make(map[string]*Peer, len(peers)),
-		byAddr: make(map[netip.Addr][]*Peer),
-		byID:   make(map[ike.Identity][]*Peer),
-	}
 	for i, p := range peers {
+		if p.timing == nil {
+			t := p.Timing.WithDefaults()
+			p.timing = &t
+		}
 		if err := p.check(); err != nil {
 			return nil, fmt.Errorf("ikev2: peer %d %q: %w", i, p.Name, err)
 		}
-		if ps.byName[p.Name] != nil {
-			return nil, fmt.Errorf("ikev2: two peers have the name %q", p.Name)
-		}
-		ps.byName[p.Name] = p
-		if id, exact := p.Remote.ID.IsExact(); exact {
-			ps.byID[id] = append(ps.byID[id], p)
-		}
-		switch {
-		case len(p.RemoteAddrs) == 0:
-			ps.any = append(ps.any, p)
-		case slices.ContainsFunc(p.RemoteAddrs, func(n netip.Prefix) bool { return !n.IsSingleIP() }):
-			ps.byNet = append(ps.byNet, p)
-		default:
-			for _, n := range p.RemoteAddrs {
-				ps.byAddr[n.Addr()] = append(ps.byAddr[n.Addr()], p)
-			}
-		}
 	}
-	ps.anyProposals = unionProposals(ps.any)
-	return ps, nil
+	x, err := core.NewIndex(peers, func(p *Peer) core.Facts {
+		return core.Facts{Name: p.Name, RemoteAddrs: p.RemoteAddrs, LocalAddrs: p.LocalAddrs, LocalID: p.Local.ID, RemoteID: p.Remote.ID}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ikev2: %w", err)
+	}
+	return &PeerSet{index: x, anyProposals: unionProposals(x.Any())}, nil
 }
 
 func (p *Peer) check() error {
@@ -91,33 +73,17 @@ func (p *Peer) check() error {
 		if err := checkAlgorithms(pr); err != nil {
 			return fmt.Errorf("Proposals[%d]: %w", i, err)
 		}
-		if err := checkGroups(pr); err != nil {
+		if err := core.CheckGroups(pr); err != nil {
 			return fmt.Errorf("Proposals[%d]: %w", i, err)
 		}
 	}
-	if err := p.Timing.check(); err != nil {
+	if err := p.Timing.Validate(); err != nil {
 		return err
 	}
 	if err := p.checkAuth(); err != nil {
 		return err
 	}
-	names := make(map[string]bool)
-	for i, c := range p.Children {
-		if c.Name == "" || names[c.Name] {
-			return fmt.Errorf("Children[%d].Name %q is empty or used twice", i, c.Name)
-		}
-		names[c.Name] = true
-		if len(c.Proposals) == 0 {
-			return fmt.Errorf("Children[%d] %q: Proposals is empty; spd.DefaultESPProposals gives today's good ones", i, c.Name)
-		}
-		if len(c.Local) == 0 && !c.LocalDynamic || len(c.Remote) == 0 && !c.RemoteDynamic {
-			return fmt.Errorf("Children[%d] %q: Local and Remote need at least one traffic selector each, or Dynamic", i, c.Name)
-		}
-		if err := c.check(); err != nil {
-			return fmt.Errorf("Children[%d] %q: %w", i, c.Name, err)
-		}
-	}
-	return nil
+	return core.CheckChildren(p.Children)
 }
 
 // checkAuth checks what the authentication rests on.
@@ -137,7 +103,7 @@ func (p *Peer) checkAuth() error {
 }
 
 // child returns the configured Child of that name.
-func (p *Peer) child(name string) *Child {
+func (p *Peer) child(name string) *ike.ChildConfig {
 	for _, c := range p.Children {
 		if c.Name == name {
 			return c
@@ -147,82 +113,19 @@ func (p *Peer) child(name string) *Child {
 }
 
 // Peer returns the peer of that name, or nil.
-func (ps *PeerSet) Peer(name string) *Peer { return ps.byName[name] }
+func (ps *PeerSet) Peer(name string) *Peer { return ps.index.ByName(name) }
 
 // Len returns the number of peers.
-func (ps *PeerSet) Len() int { return len(ps.peers) }
+func (ps *PeerSet) Len() int { return len(ps.index.All()) }
 
-// candidates returns the peers that a path may belong to, those with the
-// narrower addresses first, and the union of their proposals.
+// candidates returns the peers that a path may belong to, and the union of
+// their proposals.
 func (ps *PeerSet) candidates(path ike.Path) ([]*Peer, []spd.Proposal) {
-	remote := path.Remote.Addr().Unmap()
-	var found []*Peer
-	for _, p := range ps.byAddr[remote] {
-		if p.servedOn(path) {
-			found = append(found, p)
-		}
-	}
-	for _, p := range ps.byNet {
-		if containsAddr(p.RemoteAddrs, remote) && p.servedOn(path) {
-			found = append(found, p)
-		}
-	}
-	if len(found) == 0 && !slices.ContainsFunc(ps.any, func(p *Peer) bool { return len(p.LocalAddrs) > 0 }) {
-		return ps.any, ps.anyProposals
-	}
-	for _, p := range ps.any {
-		if p.servedOn(path) {
-			found = append(found, p)
-		}
+	found, any := ps.index.Candidates(path)
+	if any {
+		return found, ps.anyProposals
 	}
 	return found, unionProposals(found)
-}
-
-func (p *Peer) servedOn(path ike.Path) bool {
-	return len(p.LocalAddrs) == 0 || containsAddr(p.LocalAddrs, path.Local.Addr().Unmap())
-}
-
-func containsAddr(nets []netip.Prefix, a netip.Addr) bool {
-	return slices.ContainsFunc(nets, func(n netip.Prefix) bool { return n.Contains(a) })
-}
-
-// choose returns the peer that an initiator with this identity is, among those
-// possible by its address: exact identities before patterns, narrower patterns
-// first, then the order of configuration. The error says why each failed.
-func (ps *PeerSet) choose(path ike.Path, remote ike.Identity, local *ike.Identity) (*Peer, error) {
-	possible, _ := ps.candidates(path)
-	if len(possible) == 0 {
-		return nil, fmt.Errorf("no peer is configured for the address %v", path.Remote.Addr())
-	}
-	ours := func(p *Peer) bool {
-		return local == nil || p.Local.ID.IsZero() || p.Local.ID.Equal(*local)
-	}
-	for _, p := range ps.byID[remote] {
-		if ours(p) && slices.Contains(possible, p) {
-			return p, nil
-		}
-	}
-	var best *Peer
-	idMatched := false
-	for _, p := range possible {
-		if !p.Remote.ID.Match(remote) {
-			continue
-		}
-		idMatched = true
-		if ours(p) && (best == nil || p.Remote.ID.Specificity() > best.Remote.ID.Specificity()) {
-			best = p
-		}
-	}
-	switch {
-	case best != nil:
-		return best, nil
-	case idMatched:
-		return nil, fmt.Errorf("peer identity %v is configured, but not with the own identity %v that it asks for", remote, local)
-	case len(possible) == 1:
-		return nil, fmt.Errorf("peer identity %v does not match %v of peer %q, the only one for address %v",
-			remote, possible[0].Remote.ID, possible[0].Name, path.Remote.Addr())
-	}
-	return nil, fmt.Errorf("peer identity %v matches none of the %d peers possible at address %v", remote, len(possible), path.Remote.Addr())
 }
 
 func unionProposals(peers []*Peer) []spd.Proposal {

@@ -75,7 +75,7 @@ func (sa *ikeSA) seal(h message.Header, payloads message.Payloads, size int) ([]
 // datagramOverhead is what an IKE message's datagram has besides it: IP
 // without options, UDP, and the non-ESP marker.
 func (s *session) datagramOverhead() int {
-	if s.remoteAddr().Is4() {
+	if s.RemoteAddr().Is4() {
 		return 20 + 8 + 4
 	}
 	return 40 + 8 + 4
@@ -104,7 +104,7 @@ func (sa *ikeSA) nextIV(c *suite.Cipher, iv []byte) error {
 		binary.BigEndian.PutUint64(iv, sa.keys.sealedIV)
 		return nil
 	}
-	return sa.ep.random(iv)
+	return sa.ep.Random(iv)
 }
 
 // open checks and decrypts an SK or SKF payload in a copy of the datagram and

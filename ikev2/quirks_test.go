@@ -86,7 +86,7 @@ func TestQuirkApple(t *testing.T) {
 				a.Local.AlwaysSendCert = true
 			}).atPKITime()
 			var sent bool
-			s.B.cfg.Trace = func(tr TraceRecord) {
+			s.B.cfg.Trace = func(tr ike.TraceRecord) {
 				s.B.name1(tr)
 				m, err := message.Parse(tr.Message)
 				if err == nil && tr.Outbound && m.Header.Exchange == message.ExchangeIKEAuth {
@@ -147,7 +147,7 @@ func TestQuirkAndroid(t *testing.T) {
 			ikeProposal("chacha20poly1305-aes256gcm16-aes256gcm12-aes128gcm16-prfsha512-prfsha384-prfsha256-modp4096-x25519-modp3072-modp2048"),
 		}
 		b.Proposals = []spd.Proposal{ikeProposal("aes256gcm16-prfsha384-x25519-ecp384")}
-		a.Request = &ConfigRequest{IPv4: true, IPv6: true, DNS: true}
+		a.Request = &ike.ConfigRequest{IPv4: true, IPv6: true, DNS: true}
 	}).initiate()
 	require.EqualValues(t, spd.KEMODP4096, inClear(t, s.A.out[0]).KE().Group)
 	s.A.sends("init")

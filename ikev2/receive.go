@@ -12,10 +12,10 @@ import (
 // is only borrowed. What is wrong with a datagram is counted in Stats, and
 // never ends anything: it is not authenticated.
 func (e *Endpoint) HandleDatagram(now time.Time, path ike.Path, b []byte) {
-	e.stats.Received++
+	e.Count.Received++
 	h, err := message.ParseHeader(b)
 	if err != nil {
-		e.stats.Malformed++
+		e.Count.Malformed++
 		if errors.Is(err, message.ErrMajorVersion) && h.Version.Major() > 2 && !h.IsResponse() {
 			e.refuseVersion(path, h)
 		}
@@ -35,7 +35,7 @@ func (e *Endpoint) HandleDatagram(now time.Time, path ike.Path, b []byte) {
 	}
 	sa := e.sas[local]
 	if sa == nil || sa.remote != remote || sa.initiator == h.FromInitiator() {
-		e.stats.UnknownSPI++
+		e.Count.UnknownSPI++
 		return
 	}
 	sa.receive(now, path, h, b)
@@ -55,7 +55,7 @@ func (e *Endpoint) refuseVersion(path ike.Path, h message.Header) {
 func (e *Endpoint) replyClear(path ike.Path, h message.Header, payloads ...message.Payload) {
 	m := message.Message{Header: h, Payloads: payloads}
 	if b, err := m.AppendBinary(nil); err == nil {
-		e.transmit(path, b)
+		e.Transmit(path, b)
 	}
 }
 
@@ -64,24 +64,24 @@ func (sa *ikeSA) receive(now time.Time, path ike.Path, h message.Header, b []byt
 	e := sa.ep
 	chain, err := message.ParseChain(h.NextPayload, b[message.HeaderLen:])
 	if err != nil {
-		e.stats.Malformed++
+		e.Count.Malformed++
 		return
 	}
 	enc := chain.Encrypted()
 	if enc == nil || len(chain) != 1 || sa.keys == nil {
 		// Nothing in clear changes anything once there could be keys, and
 		// payloads beside SK would escape the peer's intention.
-		e.stats.Unprotected++
+		e.Count.Unprotected++
 		return
 	}
 	expected := sa.expected(h)
 	if !expected && !sa.repeats(h) {
-		e.stats.Unexpected++
+		e.Count.Unexpected++
 		return
 	}
 	text, err := sa.open(b, enc)
 	if err != nil {
-		e.stats.BadIntegrity++
+		e.Count.BadIntegrity++
 		return
 	}
 	if !expected {
@@ -107,7 +107,7 @@ func (sa *ikeSA) receive(now time.Time, path ike.Path, h message.Header, b []byt
 			return
 		}
 		if sa.req.exchange != h.Exchange {
-			e.stats.Unexpected++
+			e.Count.Unexpected++
 			return
 		}
 		sa.answered(now, m)
@@ -140,8 +140,8 @@ func (sa *ikeSA) repeat(enc *message.RawPayload) {
 	if enc.Type == message.PayloadSKF && (enc.Body[0] != 0 || enc.Body[1] != 1) {
 		return
 	}
-	sa.ep.stats.Repeated++
-	sa.ep.transmit(sa.s.path, sa.reply...)
+	sa.ep.Count.Repeated++
+	sa.ep.Transmit(sa.s.Path, sa.reply...)
 }
 
 // refuseSyntax answers a request that is authentic but makes no sense. A
@@ -169,7 +169,7 @@ func (sa *ikeSA) serve(now time.Time, m *message.Message) {
 		// RFC 7296 2.21.2: nothing else before authentication. The message ID
 		// is not used up.
 		sa.serving = false
-		sa.ep.stats.Unexpected++
+		sa.ep.Count.Unexpected++
 	case x == message.ExchangeCreateChildSA:
 		sa.serveCreateChild(now, m)
 	case x == message.ExchangeInformational:

@@ -11,6 +11,7 @@ import (
 	"github.com/racoon3/racoon/dh"
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev2/message"
+	"github.com/racoon3/racoon/internal/core"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -20,7 +21,7 @@ type rekeyIKE struct {
 	next     *ikeSA // the new SA, once our SPI is chosen
 	ni       []byte
 	group    dh.ID
-	keyShare keyExchange
+	keyShare core.KeyExchange
 	restarts int
 	sent     bool // the request has left: the peer may have acted on it
 	answered bool // the peer has agreed: it holds the new SA
@@ -52,7 +53,7 @@ func (s *session) rekeyProposals() []spd.Proposal {
 }
 
 func (s *session) rekeyIKE(now time.Time) {
-	if s.current == nil || s.ending || s.current.rekeyingIKE() {
+	if s.current == nil || s.Ending || s.current.rekeyingIKE() {
 		return
 	}
 	s.current.enqueue(now, &rekeyIKE{})
@@ -81,9 +82,9 @@ func (t *rekeyIKE) start(now time.Time, sa *ikeSA) {
 			t.group = dh.ID(g)
 		}
 	}
-	s.generate(t.group, func(now time.Time, k keyExchange, err error) {
+	s.Generate(t.group, func(now time.Time, k core.KeyExchange, err error) {
 		if sa.active != task(t) {
-			abandonKeyExchange(k)
+			k.Wipe()
 			return
 		}
 		if err != nil {
@@ -93,7 +94,7 @@ func (t *rekeyIKE) start(now time.Time, sa *ikeSA) {
 		t.keyShare, t.sent = k, true
 		spi := binary.BigEndian.AppendUint64(nil, uint64(t.next.local))
 		sa.request(now, message.ExchangeCreateChildSA,
-			wireProposals(s.rekeyProposals(), spi), &message.Nonce{Data: t.ni}, &message.KE{Group: uint16(t.group), Data: k.public})
+			wireProposals(s.rekeyProposals(), spi), &message.Nonce{Data: t.ni}, &message.KE{Group: uint16(t.group), Data: k.Public})
 	})
 }
 
@@ -108,16 +109,16 @@ func (t *rekeyIKE) response(now time.Time, sa *ikeSA, m *message.Message) {
 		return
 	}
 	nr := m.Nonce().Data
-	private := t.keyShare.private
-	t.keyShare, t.answered = keyExchange{}, true
-	s.conclude(private, m.KE().Data, func(now time.Time, k keyExchange, err error) {
-		defer k.secret.Wipe()
+	private := t.keyShare.Private
+	t.keyShare, t.answered = core.KeyExchange{}, true
+	s.Conclude(private, m.KE().Data, func(now time.Time, k core.KeyExchange, err error) {
+		defer k.Secret.Wipe()
 		if t.next == nil || sa.state == stateDead {
 			t.drop(now)
 			return
 		}
 		if err == nil {
-			err = t.next.deriveRekeyed(sa.keys, t.ni, nr, k.secret)
+			err = t.next.deriveRekeyed(sa.keys, t.ni, nr, k.Secret)
 		}
 		switch {
 		case sa.active != task(t) && err != nil:
@@ -199,7 +200,7 @@ func (t *rekeyIKE) rivalStands() bool { return t.rival != nil && t.rival.state =
 func (t *rekeyIKE) deleteRedundant(now time.Time, sa *ikeSA) {
 	next := t.next
 	t.next = nil
-	sa.ep.setTimer(&next.hard, now.Add(sa.s.timing.DeleteWait))
+	sa.ep.SetTimer(&next.hard, now.Add(sa.s.Timing.DeleteWait))
 	sa.s.sendDelete(now, next)
 }
 
@@ -235,14 +236,14 @@ func (sa *ikeSA) handOver(now time.Time, next *ikeSA, initiator bool) {
 	}
 	next.state = stateEstablished
 	next.startLifetime(now)
-	if s.ending { // asked for while the rekey was under way: the Delete waits in the queue
+	if s.Ending { // asked for while the rekey was under way: the Delete waits in the queue
 		next.state = stateDeleting
-		e.stopTimer(&next.soft)
-		e.setTimer(&next.hard, now.Add(s.timing.DeleteWait))
+		e.StopTimer(&next.soft)
+		e.SetTimer(&next.hard, now.Add(s.Timing.DeleteWait))
 	}
 	next.queue = append(next.queue, sa.queue...)
 	sa.queue = nil
-	e.emit(ike.SessionRekeyed{EventHeader: s.EventHeader(now), Initiator: initiator,
+	e.Emit(ike.SessionRekeyed{EventHeader: s.EventHeader(now), Initiator: initiator,
 		LocalSPI: uint64(next.local), RemoteSPI: uint64(next.remote), Proposal: next.alg.proposal.Clone()})
 	next.next(now)
 }
@@ -250,8 +251,8 @@ func (sa *ikeSA) handOver(now time.Time, next *ikeSA, initiator bool) {
 // retire leaves an SA to the peer's Delete.
 func (sa *ikeSA) retire(now time.Time) {
 	sa.state = stateRekeyed
-	sa.ep.stopTimer(&sa.soft)
-	sa.ep.setTimer(&sa.hard, now.Add(retiredLife))
+	sa.ep.StopTimer(&sa.soft)
+	sa.ep.SetTimer(&sa.hard, now.Add(retiredLife))
 }
 
 // retiredLife is how long an SA waits that the peer should delete: longer than
@@ -266,8 +267,8 @@ func (t *rekeyIKE) refused(now time.Time, sa *ikeSA, n *message.Notify) {
 		group, bad := n.InvalidKEGroup()
 		if bad == nil && dh.ID(group) != t.group && slices.Contains(spd.KEGroups(s.peer.Proposals), group) && t.restarts < maxRestarts {
 			t.restarts++
-			abandonKeyExchange(t.keyShare)
-			t.keyShare, t.group = keyExchange{}, dh.ID(group)
+			t.keyShare.Wipe()
+			t.keyShare, t.group = core.KeyExchange{}, dh.ID(group)
 			t.start(now, sa)
 			return
 		}
@@ -289,15 +290,15 @@ func (t *rekeyIKE) fail(now time.Time, sa *ikeSA, err error) {
 		s.Emit(ike.RekeyFailed{EventHeader: s.EventHeader(now), Err: err})
 	}
 	if sa.state == stateEstablished {
-		sa.ep.setTimer(&sa.soft, now.Add(sa.ep.jitter(retryDelay, 0.5)))
+		sa.ep.SetTimer(&sa.soft, now.Add(sa.ep.Jitter(retryDelay, 0.5)))
 	}
 	sa.finish(now)
 }
 
 // drop forgets our half-made SA.
 func (t *rekeyIKE) drop(now time.Time) {
-	abandonKeyExchange(t.keyShare)
-	t.keyShare = keyExchange{}
+	t.keyShare.Wipe()
+	t.keyShare = core.KeyExchange{}
 	if t.next != nil {
 		t.next.kill(now, errGone)
 		t.next = nil
@@ -311,16 +312,16 @@ func (sa *ikeSA) serveRekeyIKE(now time.Time, m *message.Message) {
 	s, e, x := sa.s, sa.ep, m.Header.Exchange
 	refuse := func(now time.Time, n *message.Notify, err error) {
 		if err != nil {
-			s.warn(now, &RefusedError{Exchange: x, Type: n.Type, Err: err})
+			s.Warn(now, &RefusedError{Exchange: x, Type: n.Type, Err: err})
 		}
 		sa.respond(now, x, n)
 	}
 	if len(s.sas) > maxSAs {
-		e.stats.Limited++ // a peer that rekeys again and again and deletes nothing
+		e.Count.Limited++ // a peer that rekeys again and again and deletes nothing
 		refuse(now, &message.Notify{Type: message.NotifyTemporaryFailure}, nil)
 		return
 	}
-	if sa.state != stateEstablished || s.ending || sa.busyWithChild() {
+	if sa.state != stateEstablished || s.Ending || sa.busyWithChild() {
 		refuse(now, &message.Notify{Type: message.NotifyTemporaryFailure}, nil)
 		return
 	}
@@ -348,8 +349,8 @@ func (sa *ikeSA) serveRekeyIKE(now time.Time, m *message.Message) {
 		return
 	}
 	sa.yielding = true
-	s.respondTo(dh.ID(alg.group), ke.Data, func(now time.Time, k keyExchange, err error) {
-		defer k.secret.Wipe()
+	s.RespondTo(dh.ID(alg.group), ke.Data, func(now time.Time, k core.KeyExchange, err error) {
+		defer k.Secret.Wipe()
 		defer sa.next(now)
 		sa.yielding = false
 		if sa.state != stateEstablished {
@@ -369,7 +370,7 @@ func (sa *ikeSA) serveRekeyIKE(now time.Time, m *message.Message) {
 		}
 		if err == nil {
 			next.alg, next.remote = alg, message.SPI(be64(offer.SPI))
-			err = next.deriveRekeyed(sa.keys, ni, nr, k.secret)
+			err = next.deriveRekeyed(sa.keys, ni, nr, k.Secret)
 		}
 		if err != nil {
 			if next != nil {
@@ -381,13 +382,13 @@ func (sa *ikeSA) serveRekeyIKE(now time.Time, m *message.Message) {
 		next.state = stateEstablished
 		spi := binary.BigEndian.AppendUint64(nil, uint64(next.local))
 		sa.respond(now, x, &message.SA{Proposals: []message.Proposal{wireProposal(alg.proposal, offer.Num, spi)}},
-			&message.Nonce{Data: nr}, &message.KE{Group: alg.group, Data: k.public})
+			&message.Nonce{Data: nr}, &message.KE{Group: alg.group, Data: k.Public})
 		if t, ok := sa.active.(*rekeyIKE); ok && t.sent {
 			if t.rival != nil {
 				t.rival.kill(now, errReplaced)
 			}
 			t.rival, t.rivalNonce, next.contends = next, lowest(ni, nr), sa
-			sa.ep.setTimer(&next.hard, now.Add(retiredLife))
+			sa.ep.SetTimer(&next.hard, now.Add(retiredLife))
 			return
 		}
 		if t, ok := sa.active.(*rekeyIKE); ok { // not sent yet: the peer was first

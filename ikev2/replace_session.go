@@ -14,9 +14,9 @@ type replaceSession struct{ old ike.SessionID }
 
 func (t *replaceSession) start(now time.Time, sa *ikeSA) {
 	s := sa.s
-	if old := s.ep.sessions[t.old]; old != nil && old.up && (s.children.Len() > 0 || old.children.Len() == 0) {
-		old.successor = s.id
-		old.children.StopSending(now) // the peer forgets them when the Delete arrives
+	if old := s.ep.sessions[t.old]; old != nil && old.Up && (s.Children.Len() > 0 || old.Children.Len() == 0) {
+		old.Successor = s.ID
+		old.Children.StopSending(now) // the peer forgets them when the Delete arrives
 		old.delete(now, ike.DownReauth, nil)
 	}
 	sa.finish(now)

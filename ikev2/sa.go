@@ -134,7 +134,7 @@ func (sa *ikeSA) kill(now time.Time, err error) {
 	delete(e.sas, sa.local)
 	sa.forgetInitial()
 	for _, t := range []*child.Timer{&sa.retransmit, &sa.soft, &sa.hard} {
-		e.stopTimer(t)
+		e.StopTimer(t)
 	}
 	sa.keys.wipe()
 	sa.dropHandshake(now, err)

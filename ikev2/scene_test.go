@@ -126,7 +126,7 @@ func (s *scene) actor(name string, addr netip.AddrPort, tag uint8, peer *Peer, c
 	}
 	cfg.Tag = tag
 	user := cfg.Trace
-	cfg.Trace = func(t TraceRecord) {
+	cfg.Trace = func(t ike.TraceRecord) {
 		if user != nil {
 			user(t)
 		}
@@ -142,7 +142,7 @@ func (s *scene) actor(name string, addr netip.AddrPort, tag uint8, peer *Peer, c
 }
 
 // name1 notes what a message is.
-func (a *actor) name1(t TraceRecord) {
+func (a *actor) name1(t ike.TraceRecord) {
 	m, err := message.Parse(t.Message)
 	if err != nil {
 		return
@@ -423,9 +423,9 @@ func (a *actor) session() *session {
 }
 
 // child is the actor's youngest living Child SA.
-func (a *actor) child() ChildState {
+func (a *actor) child() ike.ChildState {
 	a.s.t.Helper()
-	st, ok := a.Session(a.session().id)
+	st, ok := a.Session(a.session().ID)
 	require.True(a.s.t, ok)
 	for _, c := range slices.Backward(st.Children) {
 		if c.State == "mature" || c.State == "inbound-only" {
@@ -433,7 +433,7 @@ func (a *actor) child() ChildState {
 		}
 	}
 	require.FailNow(a.s.t, "no Child SA", "%s has %+v", a.name, st.Children)
-	return ChildState{}
+	return ike.ChildState{}
 }
 
 // Commands, with the first octet of the nonces that the actor draws from now
@@ -446,25 +446,25 @@ func (a *actor) draws(first byte) *actor {
 
 func (a *actor) rekeyChild() {
 	a.s.t.Helper()
-	require.NoError(a.s.t, a.RekeyChild(a.s.now, a.session().id, a.child().ID))
+	require.NoError(a.s.t, a.RekeyChild(a.s.now, a.session().ID, a.child().ID))
 	a.s.after(a.name + " rekeys the Child SA")
 }
 
 func (a *actor) rekeyIKE() {
 	a.s.t.Helper()
-	require.NoError(a.s.t, a.RekeyIKE(a.s.now, a.session().id))
+	require.NoError(a.s.t, a.RekeyIKE(a.s.now, a.session().ID))
 	a.s.after(a.name + " rekeys the IKE SA")
 }
 
 func (a *actor) deleteChild() {
 	a.s.t.Helper()
-	require.NoError(a.s.t, a.DeleteChild(a.s.now, a.session().id, a.child().ID))
+	require.NoError(a.s.t, a.DeleteChild(a.s.now, a.session().ID, a.child().ID))
 	a.s.after(a.name + " deletes the Child SA")
 }
 
 func (a *actor) deleteIKE() {
 	a.s.t.Helper()
-	require.NoError(a.s.t, a.Delete(a.s.now, a.session().id, ike.DownLocal))
+	require.NoError(a.s.t, a.Delete(a.s.now, a.session().ID, ike.DownLocal))
 	a.s.after(a.name + " deletes the IKE SA")
 }
 
@@ -482,13 +482,13 @@ func (s *scene) converged(children int) {
 		require.Len(s.t, se.sas, 1, "%s\n%s", a.name, story)
 		require.Nil(s.t, se.current.active, "%s\n%s", a.name, story)
 		require.Empty(s.t, se.current.queue, "%s\n%s", a.name, story)
-		require.Equal(s.t, children, se.children.Len(), "Child SAs of %s\n%s", a.name, story)
-		require.Equal(s.t, children, a.childSAs, "%s\n%s", a.name, story)
-		require.Len(s.t, a.Endpoint.children, 2*children, "%s\n%s", a.name, story)
+		require.Equal(s.t, children, se.Children.Len(), "Child SAs of %s\n%s", a.name, story)
+		require.Equal(s.t, children, a.Held().ChildSAs, "%s\n%s", a.name, story)
+		require.Len(s.t, a.Held().SAs, 2*children, "%s\n%s", a.name, story)
 		require.Len(s.t, a.plane.SAs(), 2*children, "%s\n%s", a.name, story)
 		require.Empty(s.t, a.plane.Larval(), "SPIs reserved by %s\n%s", a.name, story)
-		require.Empty(s.t, a.jobs, "%s\n%s", a.name, story)
-		for _, c := range se.children.All() {
+		require.Zero(s.t, a.Held().Jobs, "%s\n%s", a.name, story)
+		for _, c := range se.Children.All() {
 			require.False(s.t, c.Rekeying, "%s\n%s", a.name, story)
 			require.Equal(s.t, "mature", c.State.String(), "%s\n%s", a.name, story)
 		}
@@ -512,12 +512,12 @@ func (s *scene) gone() {
 	for _, a := range []*actor{s.A, s.B} {
 		require.Empty(s.t, a.sessions, "%s\n%s", a.name, story)
 		require.Empty(s.t, a.sas, "%s\n%s", a.name, story)
-		require.Empty(s.t, a.children, "%s\n%s", a.name, story)
-		require.Empty(s.t, a.jobs, "%s\n%s", a.name, story)
-		require.Zero(s.t, a.timers.Len(), "%s\n%s", a.name, story)
-		require.Zero(s.t, a.halfOpen, "%s\n%s", a.name, story)
+		require.Empty(s.t, a.Held().SAs, "%s\n%s", a.name, story)
+		require.Zero(s.t, a.Held().Jobs, "%s\n%s", a.name, story)
+		require.Zero(s.t, a.Held().Timers, "%s\n%s", a.name, story)
+		require.Zero(s.t, a.HalfOpen(), "%s\n%s", a.name, story)
 		require.Empty(s.t, a.initial, "%s\n%s", a.name, story)
-		require.Empty(s.t, a.perIP, "%s\n%s", a.name, story)
+		require.Zero(s.t, a.Held().Addresses, "%s\n%s", a.name, story)
 		require.Empty(s.t, a.plane.Leaks(), "%s\n%s", a.name, story)
 	}
 }

@@ -40,10 +40,10 @@ func (s *scene) stateless(about ...any) {
 	require.Empty(s.t, s.B.sessions, about...)
 	require.Empty(s.t, s.B.sas, about...)
 	require.Empty(s.t, s.B.initial, about...)
-	require.Empty(s.t, s.B.perIP, about...)
-	require.Zero(s.t, s.B.halfOpen, about...)
-	require.Zero(s.t, s.B.timers.Len(), about...)
-	require.Empty(s.t, s.B.jobs, about...)
+	require.Zero(s.t, s.B.Held().Addresses, about...)
+	require.Zero(s.t, s.B.HalfOpen(), about...)
+	require.Zero(s.t, s.B.Held().Timers, about...)
+	require.Zero(s.t, s.B.Held().Jobs, about...)
 }
 
 func encode(t testing.TB, m *message.Message) []byte {
@@ -156,7 +156,7 @@ func TestA05_MissingPayloads(t *testing.T) {
 		case message.PayloadSA, message.PayloadTSi, message.PayloadTSr:
 			require.NotNil(t, a.AUTH(), "the IKE SA stands")
 			require.NotNil(t, a.ErrorNotify(), "the Child SA does not")
-			require.Zero(t, s.B.childSAs)
+			require.Zero(t, s.B.Held().ChildSAs)
 			continue
 		default:
 			continue
@@ -171,12 +171,12 @@ func TestA05_MissingPayloads(t *testing.T) {
 	payloads = s.A.anySA().req.payloads
 	s.A.out = nil
 	for i, p := range payloads {
-		before := s.B.childSAs
+		before := s.B.Held().ChildSAs
 		a := s.A.asks(message.ExchangeCreateChildSA, slices.Delete(slices.Clone(payloads), i, i+1)...)
 		require.NotNil(t, a)
 		if p.PayloadType() != message.PayloadNotify { // without REKEY_SA it is another Child SA
 			require.NotNil(t, a.ErrorNotify(), "without %v", p)
-			require.Equal(t, before, s.B.childSAs)
+			require.Equal(t, before, s.B.Held().ChildSAs)
 		}
 	}
 	require.NotNil(t, s.A.asks(message.ExchangeInformational))
@@ -334,7 +334,7 @@ func TestA10_PublicValues(t *testing.T) {
 				require.Empty(t, s.B.sessions)
 				require.Empty(t, s.B.plane.Leaks())
 				s.pass(time.Minute)
-				require.Zero(t, s.B.halfOpen)
+				require.Zero(t, s.B.HalfOpen())
 
 				if len(v) == 0 {
 					return // cannot even be read: as if lost
@@ -401,7 +401,7 @@ func anyAddr(i int) netip.AddrPort {
 
 func TestA16_Flood(t *testing.T) {
 	limits := func(_, _ *Peer, _, cb *Config) {
-		cb.Limits = Limits{HalfOpen: 100, CookieThreshold: 50, HalfOpenPerIP: 5}
+		cb.Limits = ike.Limits{HalfOpen: 100, CookieThreshold: 50, HalfOpenPerIP: 5}
 	}
 	// From one address.
 	s := newScene(t, limits)
@@ -428,7 +428,7 @@ func TestA16_Flood(t *testing.T) {
 		path := ike.Path{Local: addrB, Remote: anyAddr(i)}
 		m.Payloads = m.Payloads[len(m.Payloads)-4:]
 		m.Payloads = saInitOf(other).Payloads
-		if s.B.halfOpen >= 50 {
+		if s.B.HalfOpen() >= 50 {
 			nonce := m.Nonce().Data
 			m.Payloads = append(message.Payloads{&message.Notify{Type: message.NotifyCookie, Data: s.B.cookies.make(path, m.Header.SPIi, nonce)}}, m.Payloads...)
 		}
@@ -436,7 +436,7 @@ func TestA16_Flood(t *testing.T) {
 		s.work()
 		s.B.out = nil
 	}
-	require.Equal(t, 100, s.B.halfOpen)
+	require.Equal(t, 100, s.B.HalfOpen())
 	require.Len(t, s.B.sessions, 101)
 	s.A.rekeyChild()
 	s.A.sends("rekey-child")
@@ -577,7 +577,7 @@ func TestA21_UnprotectedMessages(t *testing.T) {
 				for _, a := range []*actor{s.A, s.B} {
 					sa := a.anySA()
 					m := message.Message{Header: sa.header(x, response, sa.sendID), Payloads: p}
-					require.Nil(t, a.injects(ike.Transmit{Path: sa.s.path, Packet: encode(t, &m)}), name)
+					require.Nil(t, a.injects(ike.Transmit{Path: sa.s.Path, Packet: encode(t, &m)}), name)
 				}
 			}
 		}
@@ -903,7 +903,7 @@ func TestA32_NATDetection(t *testing.T) {
 		require.Len(t, s.datagram(encode(t, m)), 1, name)
 		for _, se := range s.B.sessions {
 			if name != "wrong length" && name != "only one" { // either is tolerable
-				require.Equal(t, c.nat, se.encap(), name)
+				require.Equal(t, c.nat, se.Encap(), name)
 			}
 		}
 	}
@@ -914,6 +914,6 @@ func TestA32_NATDetection(t *testing.T) {
 	}
 	require.Len(t, s.datagram(encode(t, m)), 1)
 	for _, se := range s.B.sessions {
-		require.False(t, se.encap())
+		require.False(t, se.Encap())
 	}
 }

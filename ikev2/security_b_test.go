@@ -201,7 +201,7 @@ func TestB08_OnlyAuthEstablishes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t)
 			var full message.Payloads
-			s.B.cfg.Trace = func(tr TraceRecord) {
+			s.B.cfg.Trace = func(tr ike.TraceRecord) {
 				s.B.name1(tr)
 				if m, err := message.Parse(tr.Message); err == nil && tr.Outbound && m.Header.Exchange == message.ExchangeIKEAuth {
 					full = m.Payloads

@@ -41,7 +41,7 @@ func TestC01_RetransmittedRequests(t *testing.T) {
 		again := s.B.take("rekey-child:ok")
 		require.Equal(t, answer.Packet, again.Packet, "octet by octet")
 	}
-	require.Equal(t, 2, s.B.childSAs, "one new SA")
+	require.Equal(t, 2, s.B.Held().ChildSAs, "one new SA")
 	require.EqualValues(t, 3, s.B.Stats().Repeated)
 	// Another content under the same ID gets the old answer.
 	sa := s.A.anySA()
@@ -75,7 +75,7 @@ func TestC02_MessageIDs(t *testing.T) {
 	answer := s.B.take("rekey-child:ok")
 	s.B.hand(answer, "rekey-child:ok")
 	s.B.hand(answer, "rekey-child:ok")
-	require.Equal(t, 2, s.A.childSAs)
+	require.Equal(t, 2, s.A.Held().ChildSAs)
 	// A response to another exchange than was asked.
 	s.flush()
 	s.A.rekeyChild()
@@ -127,7 +127,7 @@ func TestC03_CorruptedMessages(t *testing.T) {
 	body := p[start+c.IVSize():]
 	body[0] = 200
 	require.NoError(t, c.Seal(body, p[start:start+c.IVSize()], p[:start], nil))
-	require.Nil(t, s.A.injects(ike.Transmit{Path: sa.s.path, Packet: p}))
+	require.Nil(t, s.A.injects(ike.Transmit{Path: sa.s.Path, Packet: p}))
 	s.atRest()
 }
 
@@ -157,12 +157,12 @@ func TestC05_RekeyOfNonsense(t *testing.T) {
 		if c.want == message.NotifyChildSANotFound {
 			require.Equal(t, c.n.SPI, a.Payloads[0].(*message.Notify).SPI, "RFC 7296 3.10.1")
 		}
-		require.Equal(t, 1, s.B.childSAs, name)
+		require.Equal(t, 1, s.B.Held().ChildSAs, name)
 	}
 	// Twice the same: the second is refused while the first is not finished.
 	require.NotNil(t, s.A.asks(message.ExchangeCreateChildSA, good...).SA())
 	require.Equal(t, message.NotifyTemporaryFailure, onlyNotify(s.A.asks(message.ExchangeCreateChildSA, good...)))
-	require.Equal(t, 2, s.B.childSAs)
+	require.Equal(t, 2, s.B.Held().ChildSAs)
 }
 
 // A storm of rekeys of one Child SA while ours is on its way.
@@ -176,7 +176,7 @@ func TestC05_RekeyStormInCollision(t *testing.T) {
 		good[1].(*message.SA).Proposals[0].SPI = []byte{7, 7, 7, byte(i)}
 		require.NotNil(t, s.A.asks(message.ExchangeCreateChildSA, good...))
 	}
-	require.LessOrEqual(t, s.B.childSAs, 4, "old, and what stands in for it")
+	require.LessOrEqual(t, s.B.Held().ChildSAs, 4, "old, and what stands in for it")
 }
 
 func TestC06_TrafficSelectors(t *testing.T) {
@@ -216,7 +216,7 @@ func TestC06_TrafficSelectors(t *testing.T) {
 			}
 			a := s.A.injects(s.A.protect(message.ExchangeIKEAuth, 1, false, payloads...))
 			require.NotNil(t, a)
-			require.Zero(t, s.B.childSAs)
+			require.Zero(t, s.B.Held().ChildSAs)
 			require.Empty(t, s.B.plane.SAs())
 			n := a.ErrorNotify()
 			require.NotNil(t, n)
@@ -241,7 +241,7 @@ func TestC06_TrafficSelectors(t *testing.T) {
 		reaction := s.B.injects(s.B.protect(message.ExchangeCreateChildSA, s.A.nextID(), true,
 			&message.SA{Proposals: []message.Proposal{wireProposal(x.offered[0], 1, []byte{0xbb, 1, 2, 3})}}, &message.Nonce{Data: make([]byte, 32)},
 			wireSelectors(x.local, false), wireSelectors(selectorSet(answer...), true)))
-		require.Equal(t, 1, s.A.childSAs, "%v", answer)
+		require.Equal(t, 1, s.A.Held().ChildSAs, "%v", answer)
 		require.NotEmpty(t, find[ike.RekeyFailed](s.A.happened))
 		require.NotNil(t, reaction)
 		require.Equal(t, "delete-child", requestKind(reaction), "what the peer made is deleted there")
@@ -286,7 +286,7 @@ func TestC08_Deletes(t *testing.T) {
 			a := s.A.asks(message.ExchangeInformational, c.payloads(spiBytes(s.A.child().In))...)
 			require.NotNil(t, a)
 			require.Equal(t, c.session, len(s.B.sessions) == 1)
-			require.Equal(t, c.child, s.B.childSAs == 1)
+			require.Equal(t, c.child, s.B.Held().ChildSAs == 1)
 			if !c.child {
 				require.Len(t, find[ike.ChildDown](s.B.happened), 1)
 				require.Empty(t, s.B.plane.Leaks())
@@ -447,7 +447,7 @@ func TestC17_Storms(t *testing.T) {
 		}
 	}
 	require.Equal(t, 91, refused)
-	require.Equal(t, 10, s.B.childSAs)
+	require.Equal(t, 10, s.B.Held().ChildSAs)
 
 	// Rekeys of the IKE SA that are never finished.
 	s = newScene(t).establish()
@@ -508,7 +508,7 @@ func TestC18_SPIs(t *testing.T) {
 		a := s.A.asks(message.ExchangeCreateChildSA, payloads...)
 		require.NotNil(t, a)
 		require.NotNil(t, a.ErrorNotify(), "SPI %x", spi)
-		require.Equal(t, 1, s.B.childSAs)
+		require.Equal(t, 1, s.B.Held().ChildSAs)
 		require.Empty(t, s.B.plane.Larval())
 	}
 	// IKE SPIs: 0, and of a wrong size.

@@ -72,7 +72,7 @@ func TestReauthenticationBreakBeforeMake(t *testing.T) {
 // Make before break: a second session stands before the first one goes.
 func TestReauthenticationMakeBeforeBreak(t *testing.T) {
 	s := newScene(t, func(a, _ *Peer, _, _ *Config) { a.Timing.Reauth, a.MakeBeforeBreak = time.Hour, true }).establish()
-	old := s.A.session().id
+	old := s.A.session().ID
 	s.traffic = true
 	s.pass(61 * time.Minute)
 	need := find[ike.ReauthNeeded](s.A.happened)
@@ -87,7 +87,7 @@ func TestReauthenticationMakeBeforeBreak(t *testing.T) {
 	require.Equal(t, old, down[0].Session)
 	require.Equal(t, ike.DownReauth, down[0].Reason)
 	require.Equal(t, id, down[0].Successor)
-	require.Equal(t, id, s.A.session().id)
+	require.Equal(t, id, s.A.session().ID)
 	s.pass(2 * time.Minute)
 	require.Len(t, s.B.sessions, 1)
 	require.Empty(t, spd.CompareMemory(s.A.plane, s.B.plane))
@@ -220,7 +220,7 @@ func TestAcquire(t *testing.T) {
 		require.NoError(t, err)
 		s.flush()
 		acq := trap(s.A)
-		require.NoError(t, s.A.CreateChild(s.now, s.A.session().id, "net", acq.ID, &acq.Packet))
+		require.NoError(t, s.A.CreateChild(s.now, s.A.session().ID, "net", acq.ID, &acq.Packet))
 		s.flush()
 		require.Zero(t, s.A.plane.PendingAcquires())
 		s.flow()
@@ -231,7 +231,7 @@ func TestAcquire(t *testing.T) {
 		require.NoError(t, err)
 		s.flush()
 		acq := trap(s.A)
-		require.NoError(t, s.A.CreateChild(s.now, s.A.session().id, "net", acq.ID, &acq.Packet))
+		require.NoError(t, s.A.CreateChild(s.now, s.A.session().ID, "net", acq.ID, &acq.Packet))
 		s.work()
 		s.A.out = nil
 		s.B.deleteIKE()
@@ -247,7 +247,7 @@ func TestAcquire(t *testing.T) {
 		s.flush()
 		acq := trap(s.A)
 		s.B.rekeyIKE()
-		require.NoError(t, s.A.CreateChild(s.now, s.A.session().id, "net", acq.ID, &acq.Packet))
+		require.NoError(t, s.A.CreateChild(s.now, s.A.session().ID, "net", acq.ID, &acq.Packet))
 		s.work()
 		s.A.sends("create-child")
 		s.B.sends("create-child:TEMPORARY_FAILURE")

@@ -9,9 +9,10 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/racoon3/racoon/ikev2/message"
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/racoon3/racoon/ikev2/message"
 )
 
 // signatureScheme is a family of signatures of RFC 7427.

@@ -11,26 +11,27 @@ import (
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/internal/child"
+	"github.com/racoon3/racoon/internal/core"
 	"github.com/racoon3/racoon/internal/simnet"
 	"github.com/racoon3/racoon/spd"
 )
 
 // quiet says what an endpoint is still busy with, or nothing.
 func (s *sim) quiet(n *simNode) string {
-	if len(n.jobs) > 0 {
-		return fmt.Sprintf("%d jobs", len(n.jobs))
+	if n.Held().Jobs > 0 {
+		return fmt.Sprintf("%d jobs", n.Held().Jobs)
 	}
 	for _, sa := range n.sas {
 		switch {
 		case passive(sa):
-		case sa.state != stateEstablished || sa.s.dead || sa.s.ending:
+		case sa.state != stateEstablished || sa.s.Dead || sa.s.Ending:
 			return fmt.Sprintf("IKE SA %v is %s", sa.local, stateOf(sa))
 		case sa.active != nil || len(sa.queue) > 0 || sa.req != nil || sa.serving:
 			return fmt.Sprintf("IKE SA %v: %s, %d waiting, serving %v", sa.local, stateOf(sa), len(sa.queue), sa.serving)
 		}
 	}
 	for _, x := range n.sessions {
-		for _, c := range x.children.All() {
+		for _, c := range x.Children.All() {
 			if c.State != child.Mature || c.Rekeying {
 				return fmt.Sprintf("Child SA %08x is %v, rekeying %v", c.Info.In, c.State, c.Rekeying)
 			}
@@ -41,7 +42,7 @@ func (s *sim) quiet(n *simNode) string {
 
 // passive reports whether an SA is there only to repeat its last answer.
 func passive(sa *ikeSA) bool {
-	return sa.state == stateDeleting && sa.active == nil && sa.req == nil && len(sa.queue) == 0 && (sa.s.dead || sa.s.current != sa)
+	return sa.state == stateDeleting && sa.active == nil && sa.req == nil && len(sa.queue) == 0 && (sa.s.Dead || sa.s.current != sa)
 }
 
 // checkUp: who says that a session is up has authenticated the peer. Then the
@@ -89,7 +90,7 @@ func (s *sim) checkAgreement() {
 		}
 		spis := func(x *session, swap bool) string {
 			var l []string
-			for _, c := range x.children.All() {
+			for _, c := range x.Children.All() {
 				in, out := c.Info.In, c.Info.Out
 				if swap {
 					in, out = out, in
@@ -119,31 +120,31 @@ func (s *sim) checkAccounts(n *simNode) {
 			timers++
 		}
 	}
-	spis := map[childKey]bool{}
+	spis := map[core.SAKey]bool{}
 	for _, sa := range n.sas {
 		count(&sa.retransmit)
 		count(&sa.soft)
 		count(&sa.hard)
-		if !passive(sa) && (sa.s.dead || n.sessions[sa.s.id] != sa.s || sa.s.current != sa) {
+		if !passive(sa) && (sa.s.Dead || n.sessions[sa.s.ID] != sa.s || sa.s.current != sa) {
 			s.failf("%s: IKE SA %v belongs to nothing", n.name, sa.local)
 		}
 	}
 	var ids []string
 	policies := map[string]bool{}
 	for _, x := range n.sessions {
-		if !x.up || x.current == nil {
-			s.failf("%s: session %x is neither up nor gone", n.name, x.id)
+		if !x.Up || x.current == nil {
+			s.failf("%s: session %x is neither up nor gone", n.name, x.ID)
 			return
 		}
-		count(&x.liveness)
+		count(&x.LivenessTimer)
 		count(&x.reauth)
-		count(&x.keepalive)
+		count(&x.KeepaliveTimer)
 		if len(slices.DeleteFunc(slices.Clone(x.sas), passive)) != 1 {
-			s.failf("%s: session %x has %d IKE SAs", n.name, x.id, len(x.sas))
+			s.failf("%s: session %x has %d IKE SAs", n.name, x.ID, len(x.sas))
 			return
 		}
 		lineages, names := map[ike.ChildID]bool{}, map[string]int{}
-		for _, c := range x.children.All() {
+		for _, c := range x.Children.All() {
 			timers += 2 // its lifetimes
 			if lineages[c.Info.ID] {
 				s.failf("%s: two Child SAs where one should have replaced the other: %08x", n.name, c.Info.In)
@@ -154,7 +155,7 @@ func (s *sim) checkAccounts(n *simNode) {
 			in, out := c.SAIDs()
 			for _, id := range slices.Concat(in, out) {
 				ids = append(ids, saidString(id))
-				spis[keyOf(id)] = true
+				spis[core.KeyOf(id)] = true
 			}
 			for _, l := range c.Info.LocalTS {
 				for _, r := range c.Info.RemoteTS {
@@ -164,7 +165,7 @@ func (s *sim) checkAccounts(n *simNode) {
 			}
 		}
 		for _, name := range []string{"net", "net2"} {
-			if made := n.child[simChild{x.id, name}]; made != names[name] {
+			if made := n.child[simChild{x.ID, name}]; made != names[name] {
 				s.failf("%s: by the events there are %d Child SAs %q, there are %d", n.name, made, name, names[name])
 				return
 			}
@@ -181,16 +182,16 @@ func (s *sim) checkAccounts(n *simNode) {
 		held[fmt.Sprint(p.Selector.Local, p.Selector.Remote, p.ReqID, p.Direction)] = true
 	}
 	switch {
-	case len(n.jobs) != 0:
-		s.failf("%s: %d jobs are forgotten", n.name, len(n.jobs))
-	case st.HalfOpen != 0 || len(n.initial) != 0 || len(n.perIP) != 0:
-		s.failf("%s: half-open SAs: %d counted, %d known, %d addresses", n.name, st.HalfOpen, len(n.initial), len(n.perIP))
-	case n.cfg.Load.Sessions() != len(n.sessions) || len(n.ups) != len(n.sessions):
-		s.failf("%s: %d sessions; %d by the load, %d by the events", n.name, len(n.sessions), n.cfg.Load.Sessions(), len(n.ups))
-	case !maps.Equal(spis, keysOf(n.children)):
-		s.failf("%s: the SPIs of the Child SAs are %v, the endpoint knows %v", n.name, slices.Collect(maps.Keys(spis)), slices.Collect(maps.Keys(n.children)))
-	case timers != n.timers.Len():
-		s.failf("%s: %d timers are set, %d are accounted for", n.name, n.timers.Len(), timers)
+	case n.Held().Jobs != 0:
+		s.failf("%s: %d jobs are forgotten", n.name, n.Held().Jobs)
+	case st.HalfOpen != 0 || len(n.initial) != 0 || n.Held().Addresses != 0:
+		s.failf("%s: half-open SAs: %d counted, %d known, %d addresses", n.name, st.HalfOpen, len(n.initial), n.Held().Addresses)
+	case n.Load.Sessions() != len(n.sessions) || len(n.ups) != len(n.sessions):
+		s.failf("%s: %d sessions; %d by the load, %d by the events", n.name, len(n.sessions), n.Load.Sessions(), len(n.ups))
+	case !maps.Equal(spis, n.Held().SAs):
+		s.failf("%s: the SPIs of the Child SAs are %v, the endpoint knows %v", n.name, slices.Collect(maps.Keys(spis)), slices.Collect(maps.Keys(n.Held().SAs)))
+	case timers != n.Held().Timers:
+		s.failf("%s: %d timers are set, %d are accounted for", n.name, n.Held().Timers, timers)
 	case !slices.Equal(ids, have):
 		s.failf("%s: the Child SAs have %v, the data plane %v", n.name, ids, have)
 	case !maps.Equal(policies, held):
@@ -219,11 +220,11 @@ func (s *sim) checkEmpty(n *simNode) {
 	}
 	st := n.Endpoint.Stats()
 	switch {
-	case len(n.sessions)+len(n.sas)+len(n.children)+len(n.jobs)+len(n.initial)+len(n.perIP)+n.halfOpen+n.timers.Len() > 0:
+	case len(n.sessions)+len(n.sas)+len(n.Held().SAs)+n.Held().Jobs+len(n.initial)+n.Held().Addresses+n.HalfOpen()+n.Held().Timers > 0:
 		s.failf("%s: after the end there are %d sessions, %d IKE SAs, %d SPIs, %d jobs, %d+%d+%d half-open, %d timers", n.name,
-			len(n.sessions), len(n.sas), len(n.children), len(n.jobs), len(n.initial), len(n.perIP), n.halfOpen, n.timers.Len())
-	case n.cfg.Load.Sessions() != 0 || n.cfg.Load.HalfOpen() != 0:
-		s.failf("%s: after the end the load is %d sessions, %d half-open", n.name, n.cfg.Load.Sessions(), n.cfg.Load.HalfOpen())
+			len(n.sessions), len(n.sas), len(n.Held().SAs), n.Held().Jobs, len(n.initial), n.Held().Addresses, n.HalfOpen(), n.Held().Timers)
+	case n.Load.Sessions() != 0 || n.Load.HalfOpen() != 0:
+		s.failf("%s: after the end the load is %d sessions, %d half-open", n.name, n.Load.Sessions(), n.Load.HalfOpen())
 	case len(n.ups) > 0:
 		s.failf("%s: %d sessions were reported up and never down", n.name, len(n.ups))
 	case len(n.plane.Leaks()) > 0:

@@ -23,9 +23,9 @@ type malicious struct {
 // runMalicious lets a malicious peer loose on an honest one, which must keep
 // its bounds, and in the end hold nothing.
 func (s *sim) runMalicious() {
-	s.limits = Limits{Children: 8, Queue: 16}
-	s.a.cfg.Limits = s.limits.withDefaults()
-	s.b.cfg.Limits = s.a.cfg.Limits
+	s.limits = ike.Limits{Children: 8, Queue: 16}
+	s.a.Limits = s.limits.WithDefaults()
+	s.b.Limits = s.a.Limits
 	evil := &malicious{simNode: s.b, rate: 0.2 + 0.6*s.w.Rand().Float64()}
 	s.activeFor = s.w.Between(20*time.Second, 90*time.Second)
 	s.begin()
@@ -52,7 +52,7 @@ func (s *sim) runMalicious() {
 	s.advance(settleTime)
 	// The peer is gone: nothing is left of what it has been up to.
 	for _, x := range s.a.up() {
-		s.do(s.a, x, "delete", func(now time.Time) error { return s.a.Endpoint.Delete(now, x.id, ike.DownLocal) })
+		s.do(s.a, x, "delete", func(now time.Time) error { return s.a.Endpoint.Delete(now, x.ID, ike.DownLocal) })
 	}
 	s.w.Run(10 * time.Minute)
 	s.checkEmpty(s.a)
@@ -117,7 +117,7 @@ func (e *malicious) attack() {
 				id += w.Rand().Uint32N(3) - 1
 			}
 			if sa.keys != nil && sa.state != stateDead {
-				e.send(sa, exchanges[w.Rand().IntN(len(exchanges))], w.Chance(0.05), id, sa.s.path)
+				e.send(sa, exchanges[w.Rand().IntN(len(exchanges))], w.Chance(0.05), id, sa.s.Path)
 			}
 		})
 	}

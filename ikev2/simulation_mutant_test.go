@@ -58,9 +58,9 @@ var mutants = []struct {
 	{"rekey", &mutant{name: "sends on the new SA before the peer is ready", result: func(n *simNode, r ike.Result) bool {
 		n.s.w.After(0, func() {
 			for _, s := range n.sessions {
-				for _, c := range s.children.All() {
+				for _, c := range s.Children.All() {
 					if c.State == child.InboundOnly {
-						s.children.Activate(n.node.Now(), c)
+						s.Children.Activate(n.node.Now(), c)
 					}
 				}
 			}
@@ -72,7 +72,7 @@ var mutants = []struct {
 	}}},
 	{"loss", &mutant{name: "keeps the timers of dead SAs", datagram: func(n *simNode, h message.Header, sa *ikeSA) {
 		if sa != nil && sa.state == stateDeleting {
-			n.setTimer(&child.Timer{Owner: func(time.Time) {}}, n.node.Now().Add(time.Hour))
+			n.SetTimer(&child.Timer{Owner: func(time.Time) {}}, n.node.Now().Add(time.Hour))
 		}
 	}}},
 }

@@ -111,7 +111,7 @@ func (n *simNode) other() *simNode {
 func (n *simNode) up() []*session {
 	var up []*session
 	for _, id := range slices.Sorted(maps.Keys(n.sessions)) {
-		if s := n.sessions[id]; s.up && s.current != nil && !s.ending {
+		if s := n.sessions[id]; s.Up && s.current != nil && !s.Ending {
 			up = append(up, s)
 		}
 	}
@@ -166,7 +166,7 @@ func (n *simNode) HandleResult(now time.Time, r ike.Result) {
 // HandleDataPlane implements simnet.Core.
 func (n *simNode) HandleDataPlane(now time.Time, ev spd.Event) {
 	if e, ok := ev.(spd.FirstPacketEvent); ok {
-		if s := n.children[keyOf(e.ID)]; s != nil {
+		if s, ok := n.sessions[n.Owner(e.ID)]; ok {
 			n.s.visit(stateOf(s.current), "first packet of a Child SA")
 		}
 	}
@@ -219,8 +219,8 @@ func (n *simNode) adopt() {
 			continue
 		}
 		n.found[s] = true
-		fire := s.liveness.Owner
-		s.liveness.Owner = func(now time.Time) {
+		fire := s.LivenessTimer.Owner
+		s.LivenessTimer.Owner = func(now time.Time) {
 			n.s.visit(stateOf(s.current), "timer: liveness")
 			fire(now)
 		}
@@ -265,7 +265,7 @@ func stateOf(sa *ikeSA) string {
 }
 
 // trace notes an accepted message: what came, and in which state it was met.
-func (n *simNode) trace(t TraceRecord) {
+func (n *simNode) trace(t ike.TraceRecord) {
 	m, err := message.Parse(t.Message)
 	if err != nil {
 		return
@@ -394,11 +394,11 @@ func (n *simNode) bounded() {
 	switch {
 	case len(n.sas) > maxSAsPerSession*sessions+n.s.w.Steps()/50+16:
 		n.s.failf("%s: %d IKE SAs for %d sessions", n.name, len(n.sas), len(n.sessions))
-	case len(n.jobs) > maxJobsPerSession*sessions:
-		n.s.failf("%s: %d jobs for %d sessions", n.name, len(n.jobs), len(n.sessions))
+	case n.Held().Jobs > maxJobsPerSession*sessions:
+		n.s.failf("%s: %d jobs for %d sessions", n.name, n.Held().Jobs, len(n.sessions))
 	}
 	for _, s := range n.sessions {
-		if c, most := s.children.Len(), 2*n.cfg.Limits.Children+2; c > most {
+		if c, most := s.Children.Len(), 2*n.Limits.Children+2; c > most {
 			n.s.failf("%s: %d Child SAs in a session, the limit is %d", n.name, c, most)
 		}
 	}

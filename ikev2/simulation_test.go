@@ -108,7 +108,7 @@ type sim struct {
 	a, b *simNode
 	err  error
 
-	limits    Limits
+	limits    ike.Limits
 	planeFail map[spd.Operation]float64
 	activeFor time.Duration
 	visited   map[visit]int
@@ -169,7 +169,7 @@ func simPeers(s *sim) (a, b *Peer) {
 	}
 	short := s.w.Chance(0.5)
 	for _, p := range []*Peer{a, b} {
-		p.Children = append(p.Children, &Child{Name: "net2",
+		p.Children = append(p.Children, &ike.ChildConfig{Name: "net2",
 			Local:  []spd.TrafficSelector{spd.MustParseTrafficSelector("10.3.0.0/16")},
 			Remote: []spd.TrafficSelector{spd.MustParseTrafficSelector("10.4.0.0/16")},
 		})
@@ -249,7 +249,7 @@ func (s *sim) command(what string) {
 		s.w.After(s.w.Between(0, s.w.Faults.Latency), func() { s.deleteSession(n.other()) })
 	case "create child":
 		if x := s.pick(n); x != nil {
-			s.do(n, x, "create Child", func(now time.Time) error { return n.CreateChild(now, x.id, "net2", 0, nil) })
+			s.do(n, x, "create Child", func(now time.Time) error { return n.CreateChild(now, x.ID, "net2", 0, nil) })
 		}
 	case "delete child":
 		s.deleteChild(n)
@@ -261,7 +261,7 @@ func (s *sim) command(what string) {
 		both(s.deleteSession)
 	case "liveness":
 		if x := s.pick(n); x != nil {
-			s.do(n, x, "liveness", func(now time.Time) error { return n.CheckLiveness(now, x.id) })
+			s.do(n, x, "liveness", func(now time.Time) error { return n.CheckLiveness(now, x.ID) })
 		}
 	case "partition":
 		s.w.Partition(s.a.node, s.b.node, s.w.Between(time.Second, 150*time.Second))
@@ -295,33 +295,33 @@ func (s *sim) do(n *simNode, x *session, what string, f func(now time.Time) erro
 }
 
 func (s *sim) pickChild(n *simNode) (*session, ike.ChildID) {
-	if x := s.pick(n); x != nil && x.children.Len() > 0 {
-		return x, x.children.All()[s.w.Rand().IntN(x.children.Len())].Info.ID
+	if x := s.pick(n); x != nil && x.Children.Len() > 0 {
+		return x, x.Children.All()[s.w.Rand().IntN(x.Children.Len())].Info.ID
 	}
 	return nil, 0
 }
 
 func (s *sim) rekeyChild(n *simNode) {
 	if x, c := s.pickChild(n); x != nil {
-		s.do(n, x, "rekey Child", func(now time.Time) error { return n.RekeyChild(now, x.id, c) })
+		s.do(n, x, "rekey Child", func(now time.Time) error { return n.RekeyChild(now, x.ID, c) })
 	}
 }
 
 func (s *sim) deleteChild(n *simNode) {
 	if x, c := s.pickChild(n); x != nil {
-		s.do(n, x, "delete Child", func(now time.Time) error { return n.DeleteChild(now, x.id, c) })
+		s.do(n, x, "delete Child", func(now time.Time) error { return n.DeleteChild(now, x.ID, c) })
 	}
 }
 
 func (s *sim) rekeyIKE(n *simNode) {
 	if x := s.pick(n); x != nil {
-		s.do(n, x, "rekey IKE", func(now time.Time) error { return n.RekeyIKE(now, x.id) })
+		s.do(n, x, "rekey IKE", func(now time.Time) error { return n.RekeyIKE(now, x.ID) })
 	}
 }
 
 func (s *sim) deleteSession(n *simNode) {
 	if x := s.pick(n); x != nil {
-		s.do(n, x, "delete", func(now time.Time) error { return n.Endpoint.Delete(now, x.id, ike.DownLocal) })
+		s.do(n, x, "delete", func(now time.Time) error { return n.Endpoint.Delete(now, x.ID, ike.DownLocal) })
 	}
 }
 
@@ -434,7 +434,7 @@ func (s *sim) tearDown() {
 		n = s.b
 	}
 	for _, x := range n.up() {
-		s.do(n, x, "delete", func(now time.Time) error { return n.Endpoint.Delete(now, x.id, ike.DownLocal) })
+		s.do(n, x, "delete", func(now time.Time) error { return n.Endpoint.Delete(now, x.ID, ike.DownLocal) })
 		s.w.Run(s.w.Between(0, time.Second))
 	}
 	s.w.Run(5 * time.Minute)

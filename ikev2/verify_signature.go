@@ -12,10 +12,11 @@ import (
 	"math/big"
 	"slices"
 
-	"github.com/racoon3/racoon/ikev2/message"
-	"github.com/racoon3/racoon/internal/trust"
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/racoon3/racoon/ikev2/message"
+	"github.com/racoon3/racoon/internal/trust"
 )
 
 // maxRSABits bounds what a peer can make us compute.

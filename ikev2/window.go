@@ -1,7 +1,6 @@
 package ikev2
 
 import (
-	"math"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
@@ -14,8 +13,8 @@ func (sa *ikeSA) enqueue(now time.Time, t task) {
 		t.abort(now, sa, errGone)
 		return
 	}
-	if len(sa.queue) >= sa.ep.cfg.Limits.Queue {
-		sa.ep.stats.Limited++
+	if len(sa.queue) >= sa.ep.Limits.Queue {
+		sa.ep.Count.Limited++
 		t.abort(now, sa, errQueueFull)
 		return
 	}
@@ -63,17 +62,14 @@ func (sa *ikeSA) launch(now time.Time, r *request) {
 // transmitRequest sends the request in flight, also to where the peer seems to
 // have moved.
 func (sa *ikeSA) transmitRequest() {
-	sa.ep.transmit(sa.s.path, sa.req.packets...)
-	if p := sa.s.seen; p.Remote.IsValid() {
-		sa.ep.transmit(p, sa.req.packets...)
+	sa.ep.Transmit(sa.s.Path, sa.req.packets...)
+	if p := sa.s.Seen; p.Remote.IsValid() {
+		sa.ep.Transmit(p, sa.req.packets...)
 	}
 }
 
 func (sa *ikeSA) armRetransmit(now time.Time) {
-	t := &sa.s.timing
-	d := float64(t.RetransmitBase) * math.Pow(t.RetransmitFactor, float64(sa.req.tries))
-	d = min(d, float64(t.RetransmitMax))
-	sa.ep.setTimer(&sa.retransmit, now.Add(sa.ep.jitter(time.Duration(d), t.RetransmitJitter)))
+	sa.ep.SetTimer(&sa.retransmit, now.Add(sa.ep.RetransmitAfter(sa.s.Timing, sa.req.tries)))
 }
 
 // retransmitDue sends the request again, or gives the peer up.
@@ -85,13 +81,13 @@ func (sa *ikeSA) retransmitDue(now time.Time) {
 		sa.s.fail(now, ike.DownFailed, sa.hs.refused)
 		return
 	}
-	if sa.req.tries >= sa.s.timing.RetransmitTries {
+	if sa.req.tries >= sa.s.Timing.RetransmitTries {
 		sa.gaveUp(now)
 		return
 	}
 	sa.req.tries++
 	sa.shrink()
-	sa.ep.stats.Retransmitted++
+	sa.ep.Count.Retransmitted++
 	sa.transmitRequest()
 	sa.armRetransmit(now)
 }
@@ -118,12 +114,12 @@ func (sa *ikeSA) gaveUp(now time.Time) {
 		sa.s.sweep(now)
 		return
 	}
-	sa.s.fail(now, ike.DownDead, &TimeoutError{Exchange: sa.req.exchange, Tries: sa.req.tries + 1, Path: sa.s.path})
+	sa.s.fail(now, ike.DownDead, &TimeoutError{Exchange: sa.req.exchange, Tries: sa.req.tries + 1, Path: sa.s.Path})
 }
 
 // answered takes the response to the request in flight.
 func (sa *ikeSA) answered(now time.Time, m *message.Message) {
-	sa.ep.stopTimer(&sa.retransmit)
+	sa.ep.StopTimer(&sa.retransmit)
 	sa.req = nil
 	sa.sendID++
 	if sa.active != nil {
@@ -150,5 +146,5 @@ func (sa *ikeSA) replied(packets [][]byte) {
 	sa.reply = packets
 	sa.serving = false
 	sa.recvID++
-	sa.ep.transmit(sa.s.path, packets...)
+	sa.ep.Transmit(sa.s.Path, packets...)
 }

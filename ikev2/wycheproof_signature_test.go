@@ -9,8 +9,9 @@ import (
 	"testing"
 
 	"github.com/c2sp/wycheproof"
-	"github.com/racoon3/racoon/ikev2/message"
 	"github.com/stretchr/testify/require"
+
+	"github.com/racoon3/racoon/ikev2/message"
 )
 
 type wycheproofGroup struct {

@@ -9,7 +9,7 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/racoon3/racoon/ikev2"
+	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/internal/load"
 )
 
@@ -31,7 +31,7 @@ func (o *options) serve(ctx context.Context, stdout, stderr io.Writer) error {
 		return fmt.Errorf("-time: %v is negative; leave it out to serve until interrupted", o.time)
 	}
 	r, err := load.NewResponder(load.ResponderConfig{Identity: id, Listen: o.listen, Marker: o.marker, Plane: o.plane, Workers: o.workers,
-		Limits: ikev2.Limits{HalfOpen: o.halfOpen, CookieThreshold: o.cookieMin, HalfOpenPerIP: o.per}})
+		Limits: ike.Limits{HalfOpen: o.halfOpen, CookieThreshold: o.cookieMin, HalfOpenPerIP: o.per}})
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/racoon3/racoon"
 	"github.com/racoon3/racoon/ike"
-	"github.com/racoon3/racoon/ikev2"
 	"github.com/racoon3/racoon/ikev2/message"
 )
 
@@ -60,7 +59,7 @@ func (t *transcript) print(format string, args ...any) {
 }
 
 // message prints a message that the client sends or receives.
-func (t *transcript) message(r ikev2.TraceRecord) {
+func (t *transcript) message(r ike.TraceRecord) {
 	arrow := "client <-- gateway"
 	if r.Outbound {
 		arrow = "client --> gateway"

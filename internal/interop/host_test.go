@@ -22,7 +22,6 @@ import (
 	"github.com/racoon3/racoon"
 	"github.com/racoon3/racoon/esp"
 	"github.com/racoon3/racoon/ike"
-	"github.com/racoon3/racoon/ikev2"
 	"github.com/racoon3/racoon/ikev2/message"
 	"github.com/racoon3/racoon/internal/lab"
 )
@@ -73,7 +72,7 @@ func startHost(t *testing.T, site *lab.Site, hc hostConfig) *host {
 		Logger: slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	trace := c.Logger
-	c.Trace = func(r ikev2.TraceRecord) {
+	c.Trace = func(r ike.TraceRecord) {
 		trace.Debug("message", "outbound", r.Outbound, "m", describe(r.Message))
 	}
 	for i := range c.Peers {

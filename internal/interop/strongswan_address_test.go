@@ -13,7 +13,6 @@ import (
 
 	"github.com/racoon3/racoon"
 	"github.com/racoon3/racoon/ike"
-	"github.com/racoon3/racoon/ikev2"
 	"github.com/racoon3/racoon/internal/lab"
 )
 
@@ -43,7 +42,7 @@ func TestStrongSwanGivesAddress(t *testing.T) {
 	t.Parallel()
 	s := newSwan(t)
 	s.Peer.Children = nil
-	s.Peer.Request = &ikev2.ConfigRequest{IPv4: true, IPv6: true, DNS: true}
+	s.Peer.Request = &ike.ConfigRequest{IPv4: true, IPv6: true, DNS: true}
 	c := &s.Swan.Conns[0]
 	c.Remote, c.Pools, c.Children[0].RemoteTS, c.Children[0].LocalTS = "", "p4,p6", "dynamic", "0.0.0.0/0,::/0"
 	s.Swan.Pools = []lab.StrongSwanPool{

@@ -11,7 +11,6 @@ import (
 
 	"github.com/racoon3/racoon"
 	"github.com/racoon3/racoon/ike"
-	"github.com/racoon3/racoon/ikev2"
 	"github.com/racoon3/racoon/internal/lab"
 )
 
@@ -67,7 +66,7 @@ func TestStrongSwanKilled(t *testing.T) {
 	s := newSwan(t)
 	s.Peer.Start = racoon.StartAlways
 	s.Peer.Backoff, s.Peer.BackoffMax = 100*time.Millisecond, 500*time.Millisecond
-	s.Peer.Timing = ikev2.Timing{Liveness: time.Second, RetransmitBase: 100 * time.Millisecond, RetransmitTries: 3, RetransmitMax: 200 * time.Millisecond}
+	s.Peer.Timing = ike.Timing{Liveness: time.Second, RetransmitBase: 100 * time.Millisecond, RetransmitTries: 3, RetransmitMax: 200 * time.Millisecond}
 	s.start()
 	s.session()
 	s.traffic()
@@ -86,7 +85,7 @@ func TestStrongSwanKilled(t *testing.T) {
 func TestStrongSwanLiveness(t *testing.T) {
 	t.Parallel()
 	s := newSwan(t)
-	s.Peer.Timing = ikev2.Timing{Liveness: time.Second, RetransmitBase: 200 * time.Millisecond, RetransmitTries: 3, RetransmitMax: 200 * time.Millisecond}
+	s.Peer.Timing = ike.Timing{Liveness: time.Second, RetransmitBase: 200 * time.Millisecond, RetransmitTries: 3, RetransmitMax: 200 * time.Millisecond}
 	s.Swan.Conns[0].DPDDelay = time.Second
 	s.Swan.Charon += "\nretransmit_tries = 1\nretransmit_timeout = 0.5"
 	session := s.up(weInitiate)

@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/ike"
-	"github.com/racoon3/racoon/ikev2"
 	"github.com/racoon3/racoon/internal/lab"
 )
 
@@ -88,7 +87,7 @@ func TestStrongSwanRebinding(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s, router := natted(t, c.inside, lab.RouterConfig{})
 			// A sign of life from the inside, for strongSwan follows IKE messages.
-			s.Peer.Timing = ikev2.Timing{Liveness: time.Second}
+			s.Peer.Timing = ike.Timing{Liveness: time.Second}
 			s.Swan.Conns[0].DPDDelay = time.Second
 			session := s.up(c.role)
 			s.traffic()
@@ -135,7 +134,7 @@ func TestStrongSwanRebindingSeenByESP(t *testing.T) {
 func TestStrongSwanKeepalive(t *testing.T) {
 	t.Parallel()
 	s, router := natted(t, true, lab.RouterConfig{Timeout: 1500 * time.Millisecond})
-	s.Peer.Timing = ikev2.Timing{Keepalive: 500 * time.Millisecond, Liveness: -1}
+	s.Peer.Timing = ike.Timing{Keepalive: 500 * time.Millisecond, Liveness: -1}
 	s.Swan.Charon += "\nkeep_alive = 0"
 	s.up(weInitiate)
 	s.traffic()

@@ -11,7 +11,6 @@ import (
 
 	"github.com/racoon3/racoon"
 	"github.com/racoon3/racoon/ike"
-	"github.com/racoon3/racoon/ikev2"
 	"github.com/racoon3/racoon/internal/lab"
 )
 
@@ -187,7 +186,7 @@ func TestStrongSwanReauthentication(t *testing.T) {
 	t.Run("they reauthenticate, make before break", func(t *testing.T) {
 		s := newSwan(t)
 		s.Swan.Charon += "\nmake_before_break = yes"
-		s.Peer.Unique = ikev2.UniqueNever
+		s.Peer.Unique = ike.UniqueNever
 		s.up(theyInitiate)
 		s.underTrafficWithLoss(s.b, 3, func() {
 			s.peer.ReauthIKE("lab")

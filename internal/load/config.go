@@ -66,7 +66,7 @@ type Identity struct {
 
 // peer makes the configuration that all handshakes share.
 func (id *Identity) peer(caps spd.Capabilities) (*ikev2.Peer, error) {
-	p := &ikev2.Peer{Name: "load", Unique: ikev2.UniqueNever}
+	p := &ikev2.Peer{Name: "load", Unique: ike.UniqueNever}
 	switch {
 	case id.PSK != nil && (id.Credential != nil || id.Trust != nil):
 		return nil, fieldError("PSK", "is set beside a certificate or trust; choose one of them")
@@ -112,7 +112,7 @@ func (id *Identity) peer(caps spd.Capabilities) (*ikev2.Peer, error) {
 			return nil, fieldError("Proposals", "%w", err)
 		}
 	}
-	child := &ikev2.Child{Name: "load", Proposals: spd.DefaultESPProposals(caps), Rekey: -1, NoPolicies: true}
+	child := &ike.ChildConfig{Name: "load", Proposals: spd.DefaultESPProposals(caps), Rekey: -1, NoPolicies: true}
 	if len(id.ESP) > 0 {
 		var err error
 		if child.Proposals, err = parseProposals(spd.ProtoESP, id.ESP); err != nil {
@@ -134,7 +134,7 @@ func (id *Identity) peer(caps spd.Capabilities) (*ikev2.Peer, error) {
 			*side.to = append(*side.to, ts)
 		}
 	}
-	p.Children, p.Childless = []*ikev2.Child{child}, id.Childless
+	p.Children, p.Childless = []*ike.ChildConfig{child}, id.Childless
 	return p, nil
 }
 
@@ -254,14 +254,14 @@ func checkSources(p netip.Prefix, n int) error {
 }
 
 // retransmission fits the retransmissions of a request into a timeout.
-func retransmission(timeout time.Duration) ikev2.Timing {
+func retransmission(timeout time.Duration) ike.Timing {
 	const tries, factor = 3, 1.8
 	sum, term := 0.0, 1.0
 	for range tries + 1 {
 		sum += term
 		term *= factor
 	}
-	return ikev2.Timing{
+	return ike.Timing{
 		RetransmitBase: time.Duration(float64(timeout) / sum), RetransmitFactor: factor, RetransmitTries: tries, RetransmitMax: timeout,
 		Liveness: -1, Rekey: -1, Keepalive: -1,
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/racoon3/racoon/ikev2"
+	"github.com/racoon3/racoon/ike"
 )
 
 // loopback are the addresses that a Linux host has without asking.
@@ -29,7 +29,7 @@ func attempts() int {
 // handled, neither take memory nor keep the gateway from its established
 // sessions, nor a peer that answers cookies from coming in.
 func TestA16_FloodFromManyAddresses(t *testing.T) {
-	gateway, addr := serve(t, ResponderConfig{Identity: psk("gw.example.org", ""), Limits: ikev2.Limits{CookieThreshold: 500, HalfOpenPerIP: 50}})
+	gateway, addr := serve(t, ResponderConfig{Identity: psk("gw.example.org", ""), Limits: ike.Limits{CookieThreshold: 500, HalfOpenPerIP: 50}})
 	user := Config{Identity: psk("user%d@example.org", ""), Target: addr, Handshakes: 20, Leave: true}
 	fill(t, user)
 	before := liveHeap()
@@ -81,7 +81,7 @@ func TestA16_FloodFromManyAddresses(t *testing.T) {
 func TestA31_FloodWithCookies(t *testing.T) {
 	const limit = 1000
 	gateway, addr := serve(t, ResponderConfig{Identity: psk("gw.example.org", ""), HalfOpenTime: time.Second,
-		Limits: ikev2.Limits{HalfOpen: limit, CookieThreshold: 100, HalfOpenPerIP: 50}})
+		Limits: ike.Limits{HalfOpen: limit, CookieThreshold: 100, HalfOpenPerIP: 50}})
 	fill(t, Config{Identity: psk("user%d@example.org", ""), Target: addr, Handshakes: 20, Leave: true})
 	before := liveHeap()
 	flood, err := RunFlood(t.Context(), FloodConfig{Target: addr, Sources: loopback, Ports: 4, Attempts: attempts() / 20, Rate: 2_500, Cookies: true,

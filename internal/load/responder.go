@@ -12,7 +12,7 @@ import (
 
 	"github.com/racoon3/racoon"
 	"github.com/racoon3/racoon/esp"
-	"github.com/racoon3/racoon/ikev2"
+	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/internal/nullplane"
 	"github.com/racoon3/racoon/spd"
 )
@@ -32,7 +32,7 @@ type ResponderConfig struct {
 
 	// Limits are the Manager's, with all half-open limits but HalfOpen out of
 	// the way unless they are set: a load test comes from few addresses.
-	Limits ikev2.Limits
+	Limits ike.Limits
 	// HalfOpenTime is after how long a handshake that goes no further is
 	// given up; 0 means 30 s.
 	HalfOpenTime time.Duration
@@ -83,8 +83,8 @@ func NewResponder(cfg ResponderConfig) (*Responder, error) {
 	def(&cfg.Limits.HalfOpenPerIP, 1<<30)
 	peer := racoon.Peer{
 		Name: "load", LocalID: cfg.LocalID, RemoteID: cfg.RemoteID, PSK: cfg.PSK, Credential: cfg.Credential, Trust: cfg.Trust,
-		Proposals: cfg.Proposals, Unique: ikev2.UniqueNever, Childless: cfg.Childless,
-		Timing:   ikev2.Timing{Liveness: -1, Keepalive: -1, HalfOpen: cfg.HalfOpenTime},
+		Proposals: cfg.Proposals, Unique: ike.UniqueNever, Childless: cfg.Childless,
+		Timing:   ike.Timing{Liveness: -1, Keepalive: -1, HalfOpen: cfg.HalfOpenTime},
 		Children: []racoon.Child{{Name: "load", Local: cfg.LocalTS, Remote: cfg.RemoteTS, Proposals: cfg.ESP}},
 	}
 	if peer.RemoteID == "" {

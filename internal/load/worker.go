@@ -162,7 +162,7 @@ func (w *worker) peer(n int) *ikev2.Peer {
 	if w.cfg.LocalNet.IsValid() {
 		child := *p.Children[0]
 		child.Local, child.LocalDynamic = []spd.TrafficSelector{spd.FromAddr(nthAddr(w.cfg.LocalNet, n))}, false
-		p.Children = []*ikev2.Child{&child}
+		p.Children = []*ike.ChildConfig{&child}
 	}
 	return &p
 }

@@ -1,37 +1,36 @@
-package ikev2
+package core
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/racoon3/racoon/dh"
+	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/spd"
 )
 
-// check checks what the core relies on: times that make progress.
-func (t *Timing) check() error {
-	for _, f := range []struct {
-		name  string
-		value time.Duration
-	}{{"RetransmitBase", t.RetransmitBase}, {"RetransmitMax", t.RetransmitMax}, {"HalfOpen", t.HalfOpen}, {"DeleteWait", t.DeleteWait}} {
-		if f.value < 0 {
-			return fmt.Errorf("Timing.%s is %v; it cannot be negative (0 takes the default)", f.name, f.value)
+// CheckChildren checks the Children of a peer. The error names the field.
+func CheckChildren(children []*ike.ChildConfig) error {
+	names := make(map[string]bool)
+	for i, c := range children {
+		if c.Name == "" || names[c.Name] {
+			return fmt.Errorf("Children[%d].Name %q is empty or used twice", i, c.Name)
 		}
-	}
-	if f := t.RetransmitFactor; f != 0 && !(f >= 1) {
-		return fmt.Errorf("Timing.RetransmitFactor is %v; it has to be 1 or more (0 takes the default)", f)
-	}
-	if j := t.RetransmitJitter; !(j <= 1) {
-		return fmt.Errorf("Timing.RetransmitJitter is %v; it is a fraction, at most 1", j)
-	}
-	if j := t.Jitter; !(j <= 1) {
-		return fmt.Errorf("Timing.Jitter is %v; it is a fraction, at most 1", j)
+		names[c.Name] = true
+		if len(c.Proposals) == 0 {
+			return fmt.Errorf("Children[%d] %q: Proposals is empty; spd.DefaultESPProposals gives today's good ones", i, c.Name)
+		}
+		if len(c.Local) == 0 && !c.LocalDynamic || len(c.Remote) == 0 && !c.RemoteDynamic {
+			return fmt.Errorf("Children[%d] %q: Local and Remote need at least one traffic selector each, or Dynamic", i, c.Name)
+		}
+		if err := checkChild(c); err != nil {
+			return fmt.Errorf("Children[%d] %q: %w", i, c.Name, err)
+		}
 	}
 	return nil
 }
 
-// check checks a Child's proposals and times.
-func (c *Child) check() error {
+// checkChild checks a Child's proposals, selectors and times.
+func checkChild(c *ike.ChildConfig) error {
 	for i, p := range c.Proposals {
 		switch {
 		case p.Protocol != spd.ProtoESP && p.Protocol != spd.ProtoAH:
@@ -42,7 +41,7 @@ func (c *Child) check() error {
 		if err := p.Valid(); err != nil {
 			return fmt.Errorf("Proposals[%d]: %w", i, err)
 		}
-		if err := checkGroups(p); err != nil {
+		if err := CheckGroups(p); err != nil {
 			return fmt.Errorf("Proposals[%d]: %w", i, err)
 		}
 	}
@@ -59,8 +58,8 @@ func (c *Child) check() error {
 	return nil
 }
 
-// checkGroups checks that every group of a proposal is one that we have.
-func checkGroups(p spd.Proposal) error {
+// CheckGroups checks that every group of a proposal is one that we have.
+func CheckGroups(p spd.Proposal) error {
 	for _, g := range spd.KEGroups([]spd.Proposal{p}) {
 		if _, ok := dh.ByID(dh.ID(g)); !ok && dh.ID(g) != dh.None {
 			return fmt.Errorf("key exchange %v is not implemented", dh.ID(g))
