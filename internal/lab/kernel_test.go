@@ -13,6 +13,7 @@ import (
 )
 
 func TestKernelHasXFRM(t *testing.T) {
+	t.Parallel()
 	if !lab.InKernel(t, lab.KernelOptions{}) {
 		return
 	}

@@ -29,6 +29,7 @@ func plutoPair(t *testing.T, edit func(side string, c *lab.LibreswanConfig)) (sa
 }
 
 func TestLibreswanPSK(t *testing.T) {
+	t.Parallel()
 	_, _, a, b := plutoPair(t, func(_ string, c *lab.LibreswanConfig) { c.PSK = "lab-psk" })
 	require.NoError(t, a.Initiate())
 	x, y := a.WaitInstalledSAs(2, 5*time.Second), b.WaitInstalledSAs(2, 5*time.Second)
@@ -63,6 +64,7 @@ func keys(sas []lab.InstalledSA) (k []spiKey) {
 }
 
 func TestLibreswanCertificates(t *testing.T) {
+	t.Parallel()
 	for _, kt := range []testpki.KeyType{testpki.RSA2048, testpki.P256} {
 		t.Run(string(kt), func(t *testing.T) {
 			lab.Require(t, lab.Libreswan)
@@ -81,6 +83,7 @@ func TestLibreswanCertificates(t *testing.T) {
 }
 
 func TestLibreswanKernelESP(t *testing.T) {
+	t.Parallel()
 	if !lab.InKernel(t, lab.KernelOptions{}) {
 		return
 	}
@@ -94,6 +97,7 @@ func TestLibreswanKernelESP(t *testing.T) {
 // libreswan in both roles of IKEv1, with itself: strongSwan as an XAuth client
 // does not get on with it as a gateway.
 func TestLibreswanIKEv1(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		edit func(side string, c *lab.LibreswanConfig)

@@ -13,8 +13,10 @@ import (
 )
 
 func TestOpenIKED(t *testing.T) {
+	t.Parallel()
 	for _, auth := range []string{"psk", "rsa", "ecdsa256", "rfc7427"} {
 		t.Run(auth, func(t *testing.T) {
+			t.Parallel()
 			lab.Require(t, lab.OpenIKED)
 			kt := map[string]testpki.KeyType{"psk": testpki.P256, "rsa": testpki.RSA2048, "ecdsa256": testpki.P256, "rfc7427": testpki.RSA2048}[auth]
 			ca := testpki.NewIssuer(t, kt, 0)

@@ -36,6 +36,7 @@ func silent(t *testing.T, c *net.UDPConn) {
 }
 
 func TestRouterNAT(t *testing.T) {
+	t.Parallel()
 	lab.Require(t, lab.Root)
 	r := lab.NewRouter(t, lab.RouterConfig{})
 	in, out := r.Inside("in"), r.Outside("out")
@@ -102,6 +103,7 @@ func TestRouterNAT(t *testing.T) {
 }
 
 func TestRouterNATTimeout(t *testing.T) {
+	t.Parallel()
 	lab.Require(t, lab.Root)
 	r := lab.NewRouter(t, lab.RouterConfig{Timeout: 200 * time.Millisecond, PreservePorts: true})
 	in, out := r.Inside("in"), r.Outside("out")
@@ -118,6 +120,7 @@ func TestRouterNATTimeout(t *testing.T) {
 }
 
 func TestRouterFilter(t *testing.T) {
+	t.Parallel()
 	lab.Require(t, lab.Root)
 	r := lab.NewRouter(t, lab.RouterConfig{})
 	a, b := r.Outside("a"), r.Outside("b")
@@ -149,6 +152,7 @@ func TestRouterFilter(t *testing.T) {
 }
 
 func TestStrongSwanThroughNAT(t *testing.T) {
+	t.Parallel()
 	lab.Require(t, lab.StrongSwan)
 	r := lab.NewRouter(t, lab.RouterConfig{})
 	in, out := r.Inside("in"), r.Outside("out")

@@ -38,6 +38,7 @@ func roadWarrior(side string, c *lab.StrongSwanConfig, conn *lab.StrongSwanConn)
 
 // What the interop tests of IKEv1 take for granted of strongSwan.
 func TestStrongSwanIKEv1(t *testing.T) {
+	t.Parallel()
 	rsa := func(side string, c *lab.StrongSwanConfig, ca *testpki.Cert) {
 		c.CAs, c.Certs = []*testpki.Cert{ca}, []*testpki.Cert{ca.Host(t, testpki.RSA2048, side+".lab")}
 	}

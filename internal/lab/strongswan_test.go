@@ -42,6 +42,7 @@ func swanPair(t *testing.T, edit func(side string, c *lab.StrongSwanConfig)) (sa
 }
 
 func TestStrongSwanPSK(t *testing.T) {
+	t.Parallel()
 	sa, sb, a, b := swanPair(t, nil)
 	wire := sa.Sniff()
 	require.NoError(t, a.Initiate("net"))
@@ -110,6 +111,7 @@ func TestStrongSwanPSK(t *testing.T) {
 }
 
 func TestStrongSwanCertificates(t *testing.T) {
+	t.Parallel()
 	for _, kt := range []testpki.KeyType{testpki.RSA2048, testpki.P256, testpki.P384, testpki.Ed25519} {
 		t.Run(string(kt), func(t *testing.T) {
 			lab.Require(t, lab.StrongSwan)
@@ -124,6 +126,7 @@ func TestStrongSwanCertificates(t *testing.T) {
 }
 
 func TestStrongSwanVirtualAddress(t *testing.T) {
+	t.Parallel()
 	sa, sb, a, _ := swanPair(t, func(side string, c *lab.StrongSwanConfig) {
 		conn := &c.Conns[0]
 		if side == "a" {
@@ -141,6 +144,7 @@ func TestStrongSwanVirtualAddress(t *testing.T) {
 }
 
 func TestStrongSwanIPv6(t *testing.T) {
+	t.Parallel()
 	sa, sb, a, _ := swanPair(t, func(side string, c *lab.StrongSwanConfig) {
 		conn, ch := &c.Conns[0], &c.Conns[0].Children[0]
 		conn.Local, conn.Remote, ch.LocalTS, ch.RemoteTS = "fd99::1", "fd99::2", "fd00:1::/64", "fd00:2::/64"
@@ -153,6 +157,7 @@ func TestStrongSwanIPv6(t *testing.T) {
 }
 
 func TestStrongSwanDemandsCookies(t *testing.T) {
+	t.Parallel()
 	_, _, a, b := swanPair(t, func(side string, c *lab.StrongSwanConfig) { c.DemandCookies = side == "b" })
 	require.NoError(t, a.Initiate("net"))
 	require.Regexp(t, `parsed IKE_SA_INIT response 0 \[ N\(COOKIE\)`, a.Log())
@@ -160,6 +165,7 @@ func TestStrongSwanDemandsCookies(t *testing.T) {
 }
 
 func TestStrongSwanKernelESP(t *testing.T) {
+	t.Parallel()
 	if !lab.InKernel(t, lab.KernelOptions{}) {
 		return
 	}

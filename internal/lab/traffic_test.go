@@ -13,6 +13,7 @@ import (
 )
 
 func TestWireGuardGoAndIperf3(t *testing.T) {
+	t.Parallel()
 	lab.Require(t, lab.WireGuardGo, lab.Iperf3)
 	a, b := lab.NewPair(t)
 	_, pb := lab.StartWireGuardGo(t, a, b, 1420)

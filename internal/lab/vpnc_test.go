@@ -39,6 +39,7 @@ func vpncGateway(t *testing.T, b *lab.Site, ca *testpki.Cert) *lab.Charon {
 }
 
 func TestVPNC(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		hybrid bool
