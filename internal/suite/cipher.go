@@ -29,8 +29,8 @@ var (
 // once; their working memory comes from pools, so that they allocate nothing in
 // the long run. A Cipher prints without its keys.
 type Cipher struct {
-	encr  ENCR
-	integ INTEG
+	encr  *ENCR
+	integ *INTEG // nil beside a combined mode
 	icv   int
 	mode  mode
 }
@@ -52,8 +52,18 @@ type mode interface {
 // ENCR_NULL needs an integrity algorithm. The GMAC integrity algorithms are
 // AH's; ESP uses ENCR_NULL_AUTH_AES_GMAC (RFC 4543 section 4).
 func NewCipher(encrID, keyBits, integID uint16, encrKey, integKey []byte) (*Cipher, error) {
-	e, ok := ENCRByID(encrID)
-	if !ok {
+	c, err := newCipher(encrID, keyBits, integID, encrKey, integKey)
+	if err != nil {
+		return nil, err
+	}
+	c.mode = newMode(c.encr, c.integ, encrKey, integKey)
+	return c, nil
+}
+
+// newCipher checks what a Cipher is made of, and returns it without its mode.
+func newCipher(encrID, keyBits, integID uint16, encrKey, integKey []byte) (*Cipher, error) {
+	e := encrByID(encrID)
+	if e == nil {
 		return nil, fmt.Errorf("%w: encryption %d", ErrUnknownAlgorithm, encrID)
 	}
 	want, ok := e.KeySize(int(keyBits))
@@ -63,22 +73,19 @@ func NewCipher(encrID, keyBits, integID uint16, encrKey, integKey []byte) (*Ciph
 	if len(encrKey) != want {
 		return nil, fmt.Errorf("%w: %s takes %d octets with the salt, got %d", ErrKeyLength, e.Name, want, len(encrKey))
 	}
-	key, salt := encrKey[:want-e.SaltSize], encrKey[want-e.SaltSize:]
 
-	c := &Cipher{encr: e, icv: e.ICVSize}
 	if e.Combined() {
 		if integID != integNone || len(integKey) != 0 {
 			return nil, fmt.Errorf("%w: %s and integrity %d", ErrCombination, e.Name, integID)
 		}
-		c.mode = newCombined(e, key, salt)
-		return c, nil
+		return &Cipher{encr: e, icv: e.ICVSize}, nil
 	}
 
 	if integID == integNone {
 		return nil, fmt.Errorf("%w: %s without integrity", ErrCombination, e.Name)
 	}
-	in, ok := INTEGByID(integID)
-	if !ok {
+	in := integByID(integID)
+	if in == nil {
 		return nil, fmt.Errorf("%w: integrity %d", ErrUnknownAlgorithm, integID)
 	}
 	if in.newHash == nil {
@@ -87,12 +94,16 @@ func NewCipher(encrID, keyBits, integID uint16, encrKey, integKey []byte) (*Ciph
 	if len(integKey) != in.KeySize {
 		return nil, fmt.Errorf("%w: %s takes %d octets, got %d", ErrKeyLength, in.Name, in.KeySize, len(integKey))
 	}
-	c.integ, c.icv = in, in.ICVSize
-	c.mode = newEncryptThenMAC(e, key, salt, in, integKey)
-	return c, nil
+	return &Cipher{encr: e, integ: in, icv: in.ICVSize}, nil
 }
 
-func newCombined(e ENCR, key, salt []byte) mode {
+// newMode keys the algorithms, of which in is nil with a combined mode. The
+// keys have the right lengths.
+func newMode(e *ENCR, in *INTEG, encrKey, integKey []byte) mode {
+	key, salt := encrKey[:len(encrKey)-e.SaltSize], encrKey[len(encrKey)-e.SaltSize:]
+	if in != nil {
+		return newEncryptThenMAC(e, key, salt, in, integKey)
+	}
 	switch e.ID {
 	case encrAESGCM16:
 		return newGCM(key, salt)
@@ -163,7 +174,7 @@ func (c *Cipher) Wipe() {
 // Format prints the names of the algorithms, never their keys.
 func (c *Cipher) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "%s", c.encr.Name)
-	if c.integ.ID != integNone {
+	if c.integ != nil {
 		fmt.Fprintf(f, "+%s", c.integ.Name)
 	}
 	fmt.Fprint(f, "(keys redacted)")

@@ -52,12 +52,19 @@ var encrs = [...]ENCR{
 
 // ENCRByID returns the encryption algorithm with the IKEv2 transform number id.
 func ENCRByID(id uint16) (ENCR, bool) {
-	for i := range encrs {
-		if encrs[i].ID == id {
-			return encrs[i], true
-		}
+	if e := encrByID(id); e != nil {
+		return *e, true
 	}
 	return ENCR{}, false
+}
+
+func encrByID(id uint16) *ENCR {
+	for i := range encrs {
+		if encrs[i].ID == id {
+			return &encrs[i]
+		}
+	}
+	return nil
 }
 
 // Combined reports whether the algorithm protects integrity by itself, so that

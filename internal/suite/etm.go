@@ -21,7 +21,7 @@ type unauthenticated interface {
 	wipe()
 }
 
-func newEncryptThenMAC(e ENCR, key, salt []byte, in INTEG, integKey []byte) mode {
+func newEncryptThenMAC(e *ENCR, key, salt []byte, in *INTEG, integKey []byte) mode {
 	m := &encryptThenMAC{key: append([]byte(nil), integKey...)}
 	m.mac = newMAC(in, m.key)
 	switch e.ID {

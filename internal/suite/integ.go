@@ -53,12 +53,19 @@ var integs = [...]INTEG{
 // INTEGByID returns the integrity algorithm with the IKEv2 transform number
 // id. NONE (0) is not one.
 func INTEGByID(id uint16) (INTEG, bool) {
-	for i := range integs {
-		if integs[i].ID == id {
-			return integs[i], true
-		}
+	if in := integByID(id); in != nil {
+		return *in, true
 	}
 	return INTEG{}, false
+}
+
+func integByID(id uint16) *INTEG {
+	for i := range integs {
+		if integs[i].ID == id {
+			return &integs[i]
+		}
+	}
+	return nil
 }
 
 // mac computes a truncated keyed hash. The hash states it works on come from a
@@ -73,7 +80,7 @@ type macState struct {
 	sum  [maxPRFSize]byte
 }
 
-func newMAC(in INTEG, key []byte) *mac {
+func newMAC(in *INTEG, key []byte) *mac {
 	m := &mac{size: in.ICVSize}
 	newHash := in.newHash
 	m.pool.New = func() any { return &macState{hash: newHash(key)} }
