@@ -157,9 +157,11 @@ func (e *Engine) InstallInbound(ctx context.Context, b *spd.Bundle) error {
 		return err
 	}
 	in := &inbound{
-		sa: sa, reqID: b.ReqID, mode: s.Mode, options: b.Options,
+		sa: sa, reqID: b.ReqID, mode: s.Mode, noECN: b.Options.NoECN,
 		local: slices.Clone(b.LocalTS), remote: slices.Clone(b.RemoteTS),
-		nat: translation{srcWas: b.OriginalRemote.Unmap(), dstWas: b.OriginalLocal.Unmap()},
+	}
+	if s.Mode == spd.ModeTransport {
+		in.nat = &translation{srcWas: b.OriginalRemote.Unmap(), dstWas: b.OriginalLocal.Unmap()}
 	}
 	in.path.Store(&path{Endpoints: endpoints(b), id: b.ID(spd.In, 0)})
 
@@ -188,7 +190,7 @@ func (e *Engine) InstallOutbound(ctx context.Context, b *spd.Bundle) error {
 		return err
 	}
 	out := &outbound{
-		sa: sa, reqID: b.ReqID, mode: s.Mode, options: b.Options,
+		sa: sa, reqID: b.ReqID, mode: s.Mode, options: optionsOf(&b.Options),
 		local: slices.Clone(b.LocalTS), remote: slices.Clone(b.RemoteTS),
 		warnAt: sa.last - rekeyMargin,
 	}

@@ -21,15 +21,15 @@ var ErrSelectors = errors.New("esp: packet outside the SA's traffic selectors")
 
 // inbound is one inbound SA with what the engine needs to use it.
 type inbound struct {
-	sa      *InboundSA
-	reqID   uint32
-	mode    spd.Mode
-	options spd.Options
-	local   []spd.TrafficSelector
-	remote  []spd.TrafficSelector
-	nat     translation
-	path    atomic.Pointer[path]
-	usage   usage
+	sa     *InboundSA
+	reqID  uint32
+	mode   spd.Mode
+	noECN  bool
+	local  []spd.TrafficSelector
+	remote []spd.TrafficSelector
+	nat    *translation // in transport mode
+	path   atomic.Pointer[path]
+	usage  usage
 
 	used     atomic.Bool                    // the first packet was reported
 	reported atomic.Pointer[netip.AddrPort] // the mapping reported last
@@ -119,7 +119,7 @@ func (e *Engine) receive(b *Batch, d *Datagram, now int64) {
 		}
 		return
 	}
-	if sa.mode == spd.ModeTunnel && !sa.options.NoECN && !propagateECN(p.Bytes(), d.TOS) {
+	if sa.mode == spd.ModeTunnel && !sa.noECN && !propagateECN(p.Bytes(), d.TOS) {
 		sa.usage.otherDrops.Add(1)
 		return
 	}

@@ -12,13 +12,24 @@ type outbound struct {
 	sa      *OutboundSA
 	reqID   uint32
 	mode    spd.Mode
-	options spd.Options
+	options packetOptions
 	local   []spd.TrafficSelector
 	remote  []spd.TrafficSelector
 	path    atomic.Pointer[path]
 	usage   usage
 	nearEnd atomic.Bool // the coming end of the sequence numbers was reported
 	warnAt  uint64
+}
+
+// packetOptions are those of [spd.Options] that concern each packet.
+type packetOptions struct {
+	mtu, fragment, tfcPadding int
+	df                        spd.DFMode
+	noECN, noDSCP             bool
+}
+
+func optionsOf(o *spd.Options) packetOptions {
+	return packetOptions{mtu: o.MTU, fragment: o.Fragment, tfcPadding: o.TFCPadding, df: o.DF, noECN: o.NoECN, noDSCP: o.NoDSCP}
 }
 
 // path is what a move of the peer changes: where an SA's packets go or come
@@ -136,9 +147,9 @@ func (e *Engine) protect(b *Batch, p Packet, f *flow, sa *outbound, now int64) {
 // left to the outer network (RFC 4301 section 8.2).
 func (sa *outbound) fits(p Packet, to *path) (fragment bool, mtu int) {
 	limit := to.mtu
-	before := sa.options.Fragment > 0 && sa.mode == spd.ModeTunnel
-	if before && (limit == 0 || sa.options.Fragment < limit) {
-		limit = sa.options.Fragment
+	before := sa.options.fragment > 0 && sa.mode == spd.ModeTunnel
+	if before && (limit == 0 || sa.options.fragment < limit) {
+		limit = sa.options.fragment
 	}
 	packet := p.Bytes()
 	if packet[0]>>4 == 6 {
@@ -178,11 +189,11 @@ func (e *Engine) seal(b *Batch, p Packet, f *flow, sa *outbound, to *path, now i
 		return
 	}
 	inner := tosOf(p.Bytes())
-	df := outerDF(p.Bytes(), sa.options.DF)
+	df := outerDF(p.Bytes(), sa.options.df)
 	var next uint8
 	extra := 0
 	if sa.mode == spd.ModeTunnel {
-		next, extra = tunnelPayload(p, sa.options.TFCPadding, to.mtu)
+		next, extra = tunnelPayload(p, sa.options.tfcPadding, to.mtu)
 	} else {
 		if p, next, ok = transportPayload(p); !ok {
 			sa.usage.uncount(size)
@@ -216,7 +227,7 @@ func (e *Engine) seal(b *Batch, p Packet, f *flow, sa *outbound, to *path, now i
 	b.Datagrams = append(b.Datagrams, Datagram{
 		Packet: Packet{Buf: p.Buf, Start: start, End: end},
 		Local:  to.Local, Remote: to.Remote, UDPEncap: to.UDPEncap,
-		TOS: outerTOS(inner, sa.options.NoDSCP, sa.options.NoECN),
+		TOS: outerTOS(inner, sa.options.noDSCP, sa.options.noECN),
 		DF:  df,
 	})
 }
@@ -230,12 +241,12 @@ func (e *Engine) expired(id spd.SAID, u *usage, l limit, exhausted bool) {
 
 // pathTo returns the path of an SA to endpoints. e.mu is held.
 func (e *Engine) pathTo(sa *outbound, id spd.SAID, to spd.Endpoints) *path {
-	p := &path{Endpoints: to, id: id, mtu: sa.options.MTU}
+	p := &path{Endpoints: to, id: id, mtu: sa.options.mtu}
 	outer, known := e.pathMTU[to.Remote.Addr()]
 	if !known {
 		outer = e.cfg.PathMTU
 	}
-	if outer < 0 || sa.options.MTU > 0 && !known {
+	if outer < 0 || sa.options.mtu > 0 && !known {
 		return p
 	}
 	header := headerSize(to.Remote.Addr())

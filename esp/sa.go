@@ -45,7 +45,8 @@ const (
 	protoDummy = 59 // RFC 4303 section 2.6
 )
 
-// newCipher checks sa and keys its algorithms.
+// newCipher checks sa and keys its algorithms, at its first packet: of many
+// SAs, most are idle.
 func newCipher(sa *spd.SA) (*suite.Cipher, error) {
 	if sa.Protocol != spd.ProtoESP {
 		return nil, fmt.Errorf("esp: %w: protocol %v", spd.ErrUnsupported, sa.Protocol)
@@ -56,7 +57,7 @@ func newCipher(sa *spd.SA) (*suite.Cipher, error) {
 	if sa.Mode != spd.ModeTunnel && sa.Mode != spd.ModeTransport {
 		return nil, fmt.Errorf("esp: %w: mode %v", spd.ErrUnsupported, sa.Mode)
 	}
-	c, err := suite.NewCipher(sa.Encryption.ID, sa.Encryption.KeyLen, sa.Integrity.ID, sa.EncrKey, sa.IntegKey)
+	c, err := suite.NewLazyCipher(sa.Encryption.ID, sa.Encryption.KeyLen, sa.Integrity.ID, sa.EncrKey, sa.IntegKey)
 	if err != nil {
 		return nil, fmt.Errorf("esp: SPI %08x: %w", uint32(sa.SPI), err)
 	}
