@@ -55,6 +55,35 @@ func (a *Attribute) append(dst []byte) []byte {
 	return append(dst, a.Data...)
 }
 
+// ParseAttributes decodes attributes that are not in a payload of their own:
+// the data of RESPONDER-LIFETIME (RFC 2407 4.6.3.1). At most [MaxAttributes].
+func ParseAttributes(b []byte) ([]Attribute, error) {
+	n, e := countAttributes(PayloadNotify, b, 0, MaxAttributes)
+	if e != nil {
+		return nil, e
+	}
+	return appendAttributes(make([]Attribute, 0, n), b), nil
+}
+
+// AppendAttributes appends attributes in wire form. It does not check that
+// they fit it.
+func AppendAttributes(dst []byte, as ...Attribute) []byte {
+	for i := range as {
+		dst = as[i].append(dst)
+	}
+	return dst
+}
+
+// appendAttributes decodes attributes that countAttributes has found sound.
+func appendAttributes(dst []Attribute, b []byte) []Attribute {
+	for len(b) > 0 {
+		a, n := nextAttribute(b)
+		dst = append(dst, a)
+		b = b[n:]
+	}
+	return dst
+}
+
 // nextAttribute reads the attribute at the start of b; n is its length on the
 // wire. A negative n says that it is cut short.
 func nextAttribute(b []byte) (a Attribute, n int) {

@@ -144,11 +144,7 @@ func (p *SA) parse(body []byte) *ParseError {
 		for ts := sub[proposalLen+spi:]; len(ts) > 0; {
 			n := int(binary.BigEndian.Uint16(ts[2:]))
 			astart := len(allA)
-			for as := ts[transformLen:n:n]; len(as) > 0; {
-				a, n := nextAttribute(as)
-				allA = append(allA, a)
-				as = as[n:]
-			}
+			allA = appendAttributes(allA, ts[transformLen:n:n])
 			t := Transform{Num: ts[4], ID: ts[5]}
 			if len(allA) > astart {
 				t.Attributes = allA[astart:len(allA):len(allA)]

@@ -19,7 +19,6 @@ const (
 	CertARL             CertEncoding = 8  // DER
 	CertSPKI            CertEncoding = 9  // not looked into
 	CertX509Attribute   CertEncoding = 10 // DER
-	CertRawRSA          CertEncoding = 11 // unassigned in IKEv1; ipsec-tools' plain RSA keys
 )
 
 var certEncodingNames = [...]string{
@@ -34,5 +33,4 @@ var certEncodingNames = [...]string{
 	CertARL:             "Authority Revocation List (ARL)",
 	CertSPKI:            "SPKI Certificate",
 	CertX509Attribute:   "X.509 Certificate - Attribute",
-	CertRawRSA:          "Raw RSA Key",
 }
