@@ -226,6 +226,8 @@ type UserPrompt struct {
 	// Failed says that what was answered before was wrong and the user has
 	// another try; who counts failed logins counts this as one.
 	Failed bool
+	// Delay is how long the core waits, on a timer, before it prompts.
+	Delay time.Duration
 }
 
 // UserAccepted lets the user in, with what is known of him. Back ends with less

@@ -41,32 +41,34 @@ var ErrPrompt = errors.New("the gateway asks the user for something that is not 
 func StaticUser(user string, password Secret) UserPrompter {
 	password = password.Clone()
 	return func(_ context.Context, r PromptRequest) (UserAnswers, error) {
-		a := UserAnswers{}
-		said := ""
-		if r.Message != "" {
-			said = "; it says " + quoteUser(r.Message)
+		refuse := func(what string) (UserAnswers, error) {
+			if r.Message != "" {
+				what += "; it says " + quoteUser(r.Message)
+			}
+			return UserAnswers{}, fmt.Errorf("%w: %s", ErrPrompt, what)
 		}
 		if again := r.Fields & r.Answered & (FieldPassword | FieldPasscode); again != 0 {
-			return a, fmt.Errorf("%w: it asks for the %s again, so the first was refused%s", ErrPrompt, again, said)
+			return refuse("the " + again.String() + " again, so the first was refused")
 		}
-		for f := FieldUser; f <= FieldDomain; f <<= 1 {
-			switch r.Fields & f {
-			case 0, FieldDomain: // no domain is an answer
-			case FieldUser:
-				a.User = user
-			case FieldPassword:
-				a.Password = password.Clone()
-			case FieldPasscode:
-				if r.Fields&FieldPassword != 0 {
-					return a, fmt.Errorf("%w: a passcode beside the password%s", ErrPrompt, said)
-				}
-				a.Passcode = password.Clone()
-			default:
-				return a, fmt.Errorf("%w: %s%s", ErrPrompt, f, said)
-			}
+		if other := r.Fields & (FieldNextPIN | FieldAnswer); other != 0 {
+			return refuse(other.String())
 		}
-		if (r.Kind == UserOTP || r.Kind == UserSKey) && a.Password != nil {
-			return UserAnswers{}, fmt.Errorf("%w: a one-time password for %s", ErrPrompt, quoteUser(string(r.Challenge)))
+		secrets := r.Fields & (FieldPassword | FieldPasscode)
+		if secrets == FieldPassword|FieldPasscode {
+			return refuse("a passcode beside the password")
+		}
+		if secrets != 0 && (r.Kind == UserOTP || r.Kind == UserSKey) {
+			return refuse("a one-time password for " + quoteUser(string(r.Challenge)))
+		}
+		var a UserAnswers
+		if r.Fields&FieldUser != 0 {
+			a.User = user
+		}
+		switch secrets {
+		case FieldPassword:
+			a.Password = password.Clone()
+		case FieldPasscode:
+			a.Passcode = password.Clone()
 		}
 		return a, nil
 	}
