@@ -13,54 +13,36 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/racoon3/racoon"
 	"github.com/racoon3/racoon/examples/internal/vpn"
 	"github.com/racoon3/racoon/ike"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := run(ctx, os.Args[1:], os.Stderr)
-	switch {
-	case err == nil || errors.Is(err, flag.ErrHelp):
-	case errors.Is(err, errUsage):
-		fmt.Fprintln(os.Stderr, "vpnclient:", err)
-		os.Exit(2)
-	default:
-		fmt.Fprintln(os.Stderr, "vpnclient:", err)
-		os.Exit(1)
-	}
-}
+func main() { os.Exit(vpn.Main("vpnclient", run)) }
 
 func run(ctx context.Context, args []string, logTo io.Writer) error {
 	o, err := parse(args, logTo)
 	if err != nil {
 		return err
 	}
-	logger := slog.New(slog.NewTextHandler(logTo, &slog.HandlerOptions{Level: o.level}))
+	logger := o.Logger(logTo)
 	sockets, err := vpn.MarkedSockets()
 	if err != nil {
 		return fmt.Errorf("opening the sockets: %w", err)
 	}
 	t, err := vpn.Start(racoon.Config{
 		Peers: []racoon.Peer{o.peer}, Listen: sockets, Resolver: vpn.MarkedResolver(), Logger: logger,
-	}, o.device, vpn.MTU(o.mtu, 0))
+	}, o.Device, vpn.MTU(o.MTU, 0))
 	if err != nil {
 		vpn.CloseSockets(sockets)
 		return err
 	}
-	err = follow(ctx, t, o, logger)
-	return errors.Join(err, t.Close())
+	return t.Run(ctx, func() error { return follow(ctx, t, o, logger) })
 }
 
 // follow keeps this host's network as the session needs it, until ctx ends.
@@ -80,8 +62,6 @@ func follow(ctx context.Context, t *vpn.Tunnel, o *options, logger *slog.Logger)
 	for {
 		select {
 		case <-ctx.Done():
-			logger.Info("closing")
-			// The network is taken back after the session has ended.
 			return nil
 		case <-t.Failed():
 			return t.Wait(ctx)

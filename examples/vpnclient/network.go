@@ -9,6 +9,7 @@ import (
 
 	"github.com/racoon3/racoon"
 	"github.com/racoon3/racoon/examples/internal/vpn"
+	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/internal/route"
 )
 
@@ -20,6 +21,7 @@ type network struct {
 	addresses []netip.Prefix
 	subnets   []netip.Prefix
 	server    netip.Addr
+	session   ike.SessionID // the last one that was logged
 }
 
 // configure gives the device the session's addresses and routes. What has not
@@ -31,7 +33,10 @@ func (n *network) configure(s *racoon.Session) error {
 		for _, a := range cfg.Addresses {
 			addresses = append(addresses, netip.PrefixFrom(a.Addr(), a.Addr().BitLen()))
 		}
-		n.log.Info("the gateway gives", "addresses", cfg.Addresses, "dns", cfg.DNS, "domains", cfg.Domains)
+		if n.session != s.ID() {
+			n.log.Info("the gateway gives", "addresses", cfg.Addresses, "dns", cfg.DNS, "domains", cfg.Domains)
+			n.session = s.ID()
+		}
 	}
 	for _, c := range s.ChildSAs() {
 		for _, ts := range c.RemoteTS {
@@ -82,7 +87,7 @@ func (n *network) route() error {
 	}
 	if link, err := net.InterfaceByName(way.Link); err == nil {
 		n.tunnel.Engine.SetPathMTU(n.server, min(link.MTU, 65535))
-		if err := changes.SetUp(n.tunnel.Device, vpn.MTU(n.options.mtu, link.MTU)); err != nil {
+		if err := changes.SetUp(n.tunnel.Device, vpn.MTU(n.options.MTU, link.MTU)); err != nil {
 			return err
 		}
 	}

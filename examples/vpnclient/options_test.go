@@ -53,7 +53,7 @@ func TestBadFlags(t *testing.T) {
 		{with("-nonsense"), "-nonsense"},
 	} {
 		_, err := parse(c.args, io.Discard)
-		require.ErrorIs(t, err, errUsage, "%q", c.args)
+		require.ErrorContains(t, err, "wrong use (-h lists the flags): ", "%q", c.args)
 		require.ErrorContains(t, err, c.want)
 	}
 }

@@ -14,49 +14,28 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/racoon3/racoon"
 	"github.com/racoon3/racoon/examples/internal/vpn"
 	"github.com/racoon3/racoon/internal/route"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := run(ctx, os.Args[1:], os.Stderr)
-	switch {
-	case err == nil || errors.Is(err, flag.ErrHelp):
-	case errors.Is(err, errUsage):
-		fmt.Fprintln(os.Stderr, "vpngateway:", err)
-		os.Exit(2)
-	default:
-		fmt.Fprintln(os.Stderr, "vpngateway:", err)
-		os.Exit(1)
-	}
-}
+func main() { os.Exit(vpn.Main("vpngateway", run)) }
 
 func run(ctx context.Context, args []string, logTo io.Writer) error {
 	o, err := parse(args, logTo)
 	if err != nil {
 		return err
 	}
-	logger := slog.New(slog.NewTextHandler(logTo, &slog.HandlerOptions{Level: o.level}))
-	t, err := vpn.Start(racoon.Config{Peers: []racoon.Peer{o.peer}, Listen: o.listen, Logger: logger}, o.device, vpn.MTU(o.mtu, 0))
+	logger := o.Logger(logTo)
+	t, err := vpn.Start(racoon.Config{Peers: []racoon.Peer{o.peer}, Listen: o.listen, Logger: logger}, o.Device, vpn.MTU(o.MTU, 0))
 	if err != nil {
 		return err
 	}
-	if err = serve(ctx, t, o, logger); ctx.Err() != nil {
-		logger.Info("closing")
-	}
-	return errors.Join(err, t.Close())
+	return t.Run(ctx, func() error { return serve(ctx, t, o, logger) })
 }
 
 // serve makes the clients, or the networks behind the peers, reachable, until

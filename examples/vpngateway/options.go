@@ -2,10 +2,8 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -14,58 +12,32 @@ import (
 	"github.com/racoon3/racoon/examples/internal/vpn"
 )
 
-var errUsage = errors.New("wrong use (-h lists the flags)")
-
 // options are the flags, checked.
 type options struct {
+	*vpn.Flags
 	peer                racoon.Peer
 	listen              []racoon.Listen
 	local, remote, pool vpn.Prefixes
-	device              string
-	mtu                 int
-	level               slog.Level
 }
 
 func parse(args []string, out io.Writer) (*options, error) {
-	o := &options{local: vpn.Prefixes{List: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}}}
+	o := &options{
+		Flags: vpn.NewFlags("vpngateway", "*", "what peers must be called, such as *@example.org; * is anybody who proves a name"),
+		local: vpn.Prefixes{List: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}},
+	}
 	// ESP goes in UDP always: every peer can, and every way lets it pass.
 	o.peer = racoon.Peer{Name: "peers", ForceEncap: true}
-	fs := flag.NewFlagSet("vpngateway", flag.ContinueOnError)
-	fs.SetOutput(io.Discard) // errors are main's to print
-	var creds vpn.Credentials
-	var dns, listen string
-	verbose := false
-	fs.StringVar(&listen, "listen", "", "`address` to serve on (default: all), with UDP ports 500 and 4500")
-	creds.Define(fs, "*", "what peers must be called, such as *@example.org; * is anybody who proves a name")
-	fs.Var(&o.local, "local-subnet", "`networks` that peers reach through this gateway, with commas between")
-	fs.Var(&o.pool, "pool", "`networks` to give clients addresses from")
-	fs.StringVar(&dns, "dns", "", "name servers to tell clients, with commas between")
-	fs.Var(&o.remote, "remote-subnet", "`networks` behind the peers, instead of -pool")
-	vpn.DefineDevice(fs, &o.device, &o.mtu)
-	fs.BoolVar(&verbose, "v", false, "log more")
-	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			fs.SetOutput(out)
-			fmt.Fprintf(out, "Usage of %s:\n", fs.Name())
-			fs.PrintDefaults()
-			return nil, err
-		}
-		return nil, fmt.Errorf("%w: %w", errUsage, err)
-	}
-	if verbose {
-		o.level = slog.LevelDebug
-	}
-	if err := o.check(fs, &creds, listen, dns); err != nil {
-		return nil, fmt.Errorf("%w: %w", errUsage, err)
-	}
-	return o, nil
+	listen := o.String("listen", "", "`address` to serve on (default: all), with UDP ports 500 and 4500")
+	o.Var(&o.local, "local-subnet", "`networks` that peers reach through this gateway, with commas between")
+	o.Var(&o.pool, "pool", "`networks` to give clients addresses from")
+	dns := o.String("dns", "", "name servers to tell clients, with commas between")
+	o.Var(&o.remote, "remote-subnet", "`networks` behind the peers, instead of -pool")
+	return o, o.Parse(args, out, func() error { return o.check(*listen, *dns) })
 }
 
 // check finishes the options. Errors name the flag and the fix.
-func (o *options) check(fs *flag.FlagSet, creds *vpn.Credentials, listen, dns string) error {
+func (o *options) check(listen, dns string) error {
 	switch {
-	case fs.NArg() > 0:
-		return fmt.Errorf("unexpected %q; everything is said with flags", strings.Join(fs.Args(), " "))
 	case len(o.pool.List) == 0 && len(o.remote.List) == 0:
 		return errors.New("-pool: is missing; say where clients' addresses come from, such as -pool 10.99.0.0/24, or what is behind the peers with -remote-subnet")
 	case len(o.pool.List) > 0 && len(o.remote.List) > 0:
@@ -74,9 +46,6 @@ func (o *options) check(fs *flag.FlagSet, creds *vpn.Credentials, listen, dns st
 		return errors.New("-local-subnet: is empty; leave it out to let peers reach everything")
 	case dns != "" && len(o.pool.List) == 0:
 		return errors.New("-dns: is for clients that get an address; give -pool too")
-	}
-	if err := vpn.CheckDevice(o.device, o.mtu); err != nil {
-		return err
 	}
 	for _, n := range o.remote.List {
 		if n.Bits() == 0 {
@@ -92,7 +61,7 @@ func (o *options) check(fs *flag.FlagSet, creds *vpn.Credentials, listen, dns st
 			o.listen = append(o.listen, racoon.Listen{Address: net.JoinHostPort(a.String(), port)})
 		}
 	}
-	if err := creds.Apply(&o.peer); err != nil {
+	if err := o.Apply(&o.peer); err != nil {
 		return err
 	}
 	o.peer.Children = []racoon.Child{{Name: "net", Local: o.local.Strings(), Remote: o.remote.Strings()}}

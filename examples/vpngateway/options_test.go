@@ -37,7 +37,7 @@ func TestBadFlags(t *testing.T) {
 		{pool("more"), `unexpected "more"`},
 	} {
 		_, err := parse(c.args, io.Discard)
-		require.ErrorIs(t, err, errUsage, "%q", c.args)
+		require.ErrorContains(t, err, "wrong use (-h lists the flags): ", "%q", c.args)
 		require.ErrorContains(t, err, c.want)
 	}
 	o, err := parse(pool("-listen", "2001:db8::1"), io.Discard)

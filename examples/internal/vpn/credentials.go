@@ -15,8 +15,7 @@ type Credentials struct {
 	id, remoteID, pskFile, cert, key, ca string
 }
 
-// Define defines the flags.
-func (c *Credentials) Define(fs *flag.FlagSet, remoteID, remoteUsage string) {
+func (c *Credentials) define(fs *flag.FlagSet, remoteID, remoteUsage string) {
 	fs.StringVar(&c.id, "id", "", "what this side calls itself, such as alice@example.org (default: the certificate's first name)")
 	fs.StringVar(&c.remoteID, "remote-id", remoteID, remoteUsage)
 	fs.StringVar(&c.pskFile, "psk-file", "", "`file` with the pre-shared key; or -cert, -key and -ca")

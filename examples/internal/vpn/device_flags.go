@@ -3,7 +3,6 @@ package vpn
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -17,14 +16,8 @@ import (
 // and over IPv6.
 const overhead = 110
 
-// DefineDevice defines the flags of the TUN device.
-func DefineDevice(fs *flag.FlagSet, name *string, mtu *int) {
-	fs.StringVar(name, "tun", "racoon%d", "`name` of the TUN device; the system fills in %d")
-	fs.IntVar(mtu, "mtu", 0, "largest packet in the tunnel, in `octets` (default: what fits in the outer link)")
-}
-
-// CheckDevice checks these flags.
-func CheckDevice(name string, mtu int) error {
+// checkDevice checks -tun and -mtu.
+func checkDevice(name string, mtu int) error {
 	if name == "" || len(name) > 15 || strings.ContainsAny(name, "/ ") {
 		return fmt.Errorf("-tun: %q is not a device name; use 1 to 15 letters", name)
 	}

@@ -76,6 +76,15 @@ func Start(cfg racoon.Config, device string, mtu int) (t *Tunnel, err error) {
 	}
 }
 
+// Run calls what uses the tunnel, and closes it when that is over.
+func (t *Tunnel) Run(ctx context.Context, use func() error) error {
+	err := use()
+	if ctx.Err() != nil {
+		t.log.Info("closing")
+	}
+	return errors.Join(err, t.Close())
+}
+
 // NewRoutes takes back the changes that were made through the set it returned
 // before, and returns a new one, which Close takes back.
 func (t *Tunnel) NewRoutes() (*route.Changes, error) {
