@@ -1,0 +1,5 @@
+//go:build freebsd || netbsd || openbsd || darwin
+
+package pfkey
+
+func forceBuffer(int) {}
