@@ -44,6 +44,10 @@ type Config struct {
 	// beyond the bound ends early.
 	MaxOffline int
 
+	// FixedOnly makes a pool without ranges and static addresses no error: it
+	// leases by LeaseFixed alone.
+	FixedOnly bool
+
 	// Restore brings back what Export has saved. Addresses that the ranges no
 	// longer have are forgotten.
 	Restore *State
@@ -54,6 +58,8 @@ type Config struct {
 type Pool struct {
 	mu       sync.Mutex
 	cfg      Config
+	bits     int // of the family, 0 if nothing says
+	exclude  []netip.Prefix
 	ranges   []Range // that are leased dynamically
 	size     uint64
 	static   map[netip.Addr]string // whose it is
@@ -99,12 +105,11 @@ func New(cfg Config) (*Pool, error) {
 	if p.cfg.MaxOffline <= 0 {
 		p.cfg.MaxOffline = 1 << 16
 	}
-	bits := 0
 	sameFamily := func(a netip.Addr) bool {
-		if bits == 0 {
-			bits = a.BitLen()
+		if p.bits == 0 {
+			p.bits = a.BitLen()
 		}
-		return a.BitLen() == bits
+		return a.BitLen() == p.bits
 	}
 	for _, r := range cfg.Ranges {
 		if err := r.valid(); err != nil {
@@ -120,6 +125,7 @@ func New(cfg Config) (*Pool, error) {
 			return nil, fmt.Errorf("pool: Exclude: invalid prefix")
 		}
 		x = x.Masked()
+		p.exclude = append(p.exclude, x)
 		p.ranges = without(p.ranges, Range{x.Addr(), lastOf(x)})
 	}
 	for id, a := range cfg.Static {
@@ -145,7 +151,7 @@ func New(cfg Config) (*Pool, error) {
 			p.size += n
 		}
 	}
-	if len(p.ranges) == 0 && len(p.static) == 0 {
+	if len(p.ranges) == 0 && len(p.static) == 0 && !cfg.FixedOnly {
 		return nil, errors.New("pool: Ranges: no address is left to lease")
 	}
 	if len(p.ranges) > 0 {
@@ -183,13 +189,18 @@ func (p *Pool) Lease(identity string, want netip.Addr, now time.Time) (Lease, er
 	if e == nil {
 		return Lease{}, ErrExhausted
 	}
+	return p.hold(e), nil
+}
+
+// hold gives an entry one more holder.
+func (p *Pool) hold(e *entry) Lease {
 	if len(e.holders) == 0 {
 		p.unrelease(e)
 		p.online++
 	}
 	p.holders++
 	e.holders = append(e.holders, p.holders)
-	return Lease{identity, e.addr, p.holders}, nil
+	return Lease{e.identity, e.addr, p.holders}
 }
 
 func (p *Pool) choose(identity string, want netip.Addr, now time.Time) *entry {
