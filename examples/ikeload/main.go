@@ -49,7 +49,6 @@ func main() {
 
 // options are the flags.
 type options struct {
-	responder, flood bool
 	makePKI, keyType string
 	json             bool
 
@@ -84,9 +83,9 @@ var flagOf = map[string]string{
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var o options
 	f := flag.NewFlagSet("ikeload", flag.ContinueOnError)
-	f.SetOutput(stderr)
-	f.BoolVar(&o.responder, "responder", false, "be a gateway to be measured, until interrupted or for -time")
-	f.BoolVar(&o.flood, "flood", false, "send half-open attempts from all of -sources instead of handshakes")
+	f.SetOutput(io.Discard) // errors are main's to print
+	f.Bool("responder", false, "be a gateway to be measured, until interrupted or for -time")
+	f.Bool("flood", false, "send half-open attempts from all of -sources instead of handshakes")
 	f.StringVar(&o.makePKI, "make-pki", "", "write an authority and certificates for both sides into this new `folder`, and end")
 	f.StringVar(&o.keyType, "key-type", "p256", "keys for -make-pki: rsa2048, rsa3072, p256, p384 or ed25519")
 	f.BoolVar(&o.json, "json", false, "print the report as JSON")
@@ -128,27 +127,27 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f.IntVar(&o.cookieMin, "cookie-threshold", 0, "half-open SAs from which on -responder demands a cookie; negative: always (default never)")
 	f.IntVar(&o.per, "half-open-per-ip", 0, "half-open SAs for each address (default unlimited)")
 	if err := f.Parse(args); err != nil {
-		return err
+		if errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(stderr, "Usage of ikeload:")
+			f.SetOutput(stderr)
+			f.PrintDefaults()
+			return err
+		}
+		return fmt.Errorf("%w (-h lists the flags)", err)
 	}
 	if f.NArg() > 0 {
 		return fmt.Errorf("%q is not a flag; flags begin with a dash, and there are no other arguments", f.Arg(0))
 	}
-	modes := 0
-	for _, set := range []bool{o.responder, o.flood, o.makePKI != ""} {
-		if set {
-			modes++
-		}
+	mode, err := modeOf(f)
+	if err != nil {
+		return err
 	}
-	if modes > 1 {
-		return errors.New("-responder, -flood and -make-pki exclude each other; use one of them, or none for handshakes")
-	}
-	var err error
-	switch {
-	case o.makePKI != "":
+	switch mode {
+	case "make-pki":
 		err = makePKI(o.makePKI, o.keyType, stdout)
-	case o.responder:
+	case "responder":
 		err = o.serve(ctx, stdout, stderr)
-	case o.flood:
+	case "flood":
 		err = o.runFlood(ctx, stdout)
 	default:
 		err = o.runHandshakes(ctx, stdout)
@@ -164,8 +163,11 @@ func nameFlag(err error) error {
 		}
 	}
 	if ce, ok := errors.AsType[*racoon.ConfigError](err); ok {
-		if name := flagOf[ce.Field]; name != "" {
-			return fmt.Errorf("-%s: %w", name, ce.Err)
+		words := strings.Split(ce.Field, ": ") // Peers[0] "load": LocalID
+		for _, field := range []string{ce.Field, words[len(words)-1]} {
+			if name := flagOf[field]; name != "" {
+				return fmt.Errorf("-%s: %w", name, ce.Err)
+			}
 		}
 	}
 	return err
@@ -184,6 +186,10 @@ func (o *options) identity() (id load.Identity, err error) {
 	switch {
 	case o.psk != "" && o.cert != "":
 		return id, errors.New("-psk and -cert exclude each other; use one of them")
+	case o.psk != "" && o.ca != "":
+		return id, errors.New("-psk and -ca exclude each other; use one of them")
+	case o.key != "" && o.cert == "":
+		return id, errors.New("-cert is missing; -key is the key of a certificate")
 	case o.psk != "":
 		if o.id == "" {
 			return id, errors.New("-id is missing; say who this side is, such as 'user%d@example.org'")
@@ -239,10 +245,19 @@ func (o *options) runHandshakes(ctx context.Context, stdout io.Writer) error {
 		return err
 	}
 	if o.json {
-		return load.WriteJSON(stdout, r)
+		err = load.WriteJSON(stdout, r)
+	} else {
+		err = r.WriteText(stdout)
 	}
-	return r.WriteText(stdout)
+	if err == nil && r.Failed > 0 && r.Established == 0 {
+		err = errNoHandshake
+	}
+	return err
 }
+
+// errNoHandshake makes the exit status tell scripts what the report tells
+// readers.
+var errNoHandshake = errors.New("no handshake has succeeded")
 
 func (o *options) runFlood(ctx context.Context, stdout io.Writer) error {
 	cfg := load.FloodConfig{Marker: o.marker, Ports: o.ports, Attempts: o.n, Rate: o.rate, Time: o.time, Cookies: o.cookies, Proposals: list(o.proposals)}

@@ -3,6 +3,7 @@ package load
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -134,8 +135,17 @@ func (id *Identity) peer(caps spd.Capabilities) (*ikev2.Peer, error) {
 			*side.to = append(*side.to, ts)
 		}
 	}
+	if l, r := child.Local, child.Remote; len(l) > 0 && len(r) > 0 && !sameFamily(l, r) {
+		return nil, fieldError("LocalTS", "%v and RemoteTS %v have no address family in common", l, r)
+	}
 	p.Children, p.Childless = []*ike.ChildConfig{child}, id.Childless
 	return p, nil
+}
+
+func sameFamily(l, r []spd.TrafficSelector) bool {
+	return slices.ContainsFunc(l, func(a spd.TrafficSelector) bool {
+		return slices.ContainsFunc(r, func(b spd.TrafficSelector) bool { return a.Is4() == b.Is4() })
+	})
 }
 
 func parseProposals(proto spd.Protocol, list []string) (all []spd.Proposal, err error) {

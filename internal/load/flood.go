@@ -155,13 +155,16 @@ func RunFlood(ctx context.Context, cfg FloodConfig) (*FloodReport, error) {
 	for _, c := range f.conns {
 		readers.Go(func() { f.read(c) })
 	}
-	attempts := f.send(ctx, begin)
+	attempts, failure := f.send(ctx, begin)
 	elapsed := time.Since(begin)
 	end := time.Now().Add(cfg.Wait)
 	for _, c := range f.conns {
 		_ = c.SetReadDeadline(end)
 	}
 	readers.Wait()
+	if failure != nil && f.sent.Load() == 0 {
+		return nil, fieldError("Sources", "nothing could be sent from %v: %w; use addresses of this host", cfg.Sources, failure)
+	}
 	r := &FloodReport{Target: cfg.Target.String(), Attempts: attempts, Sent: f.sent.Load(), Elapsed: elapsed.Seconds(),
 		Overrun: attempts < cfg.Attempts, Answers: f.answers, Generator: (processorTime() - cpu).Seconds()}
 	r.Rate = float64(attempts) / r.Elapsed
@@ -224,8 +227,9 @@ func (f *flood) message(b []byte) []byte {
 	return b
 }
 
-// send makes the attempts and returns their number.
-func (f *flood) send(ctx context.Context, begin time.Time) (n int) {
+// send makes the attempts and returns their number, and why the last one that
+// failed did.
+func (f *flood) send(ctx context.Context, begin time.Time) (n int, failure error) {
 	const burst = 32
 	target := net.UDPAddrFromAddrPort(f.cfg.Target)
 	end := begin.Add(f.cfg.Time)
@@ -261,9 +265,11 @@ func (f *flood) send(ctx context.Context, begin time.Time) (n int) {
 		n++
 		if _, err := c.WriteTo(buf, control, target); err == nil {
 			f.sent.Add(1)
+		} else {
+			failure = err
 		}
 	}
-	return n
+	return n, failure
 }
 
 // read counts what comes back to a socket until its deadline.

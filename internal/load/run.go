@@ -3,10 +3,12 @@ package load
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/racoon3/racoon/ikev2"
@@ -83,6 +85,9 @@ func dial(source netip.Addr, target netip.AddrPort) (*net.UDPConn, error) {
 	}
 	c, err := net.DialUDP("udp", local, net.UDPAddrFromAddrPort(target))
 	if err != nil {
+		if source.IsValid() && (errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EINVAL)) {
+			return nil, fieldError("Sources", "%v is no address of this host, or none that leads to %v; use its own", source, target)
+		}
 		return nil, fmt.Errorf("socket to %v: %w", target, err)
 	}
 	// Bursts of answers are the point of a load test; a smaller buffer is no
