@@ -25,17 +25,37 @@ func (p *Attributes) parse(b []byte) *ParseError {
 		return syntaxError(PayloadAttributes, len(b), "attributes are cut short")
 	}
 	p.Type, p.Identifier = ConfigType(b[0]), binary.BigEndian.Uint16(b[2:])
-	n, e := countAttributes(PayloadAttributes, b[4:], 4, MaxConfigAttributes)
+	b = withoutPadding(b[4:])
+	n, e := countAttributes(PayloadAttributes, b, 4, MaxConfigAttributes)
 	if e != nil || n == 0 {
 		return e
 	}
 	p.Attributes = make([]ConfigAttribute, 0, n)
-	for b = b[4:]; len(b) > 0; {
+	for len(b) > 0 {
 		a, n := nextAttribute(b)
 		p.Attributes = append(p.Attributes, ConfigAttribute{ConfigAttributeType(a.Type), a.Basic, a.Value, a.Data})
 		b = b[n:]
 	}
 	return nil
+}
+
+// withoutPadding cuts off up to three zero octets behind the last attribute:
+// libreswan makes the payload a multiple of 4 octets long, and counts them.
+func withoutPadding(b []byte) []byte {
+	rest := b
+	for len(rest) >= 4 {
+		_, n := nextAttribute(rest)
+		if n < 0 {
+			return b
+		}
+		rest = rest[n:]
+	}
+	for _, c := range rest {
+		if c != 0 {
+			return b
+		}
+	}
+	return b[:len(b)-len(rest)]
 }
 
 // First returns the first attribute of type t, or nil.
