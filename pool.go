@@ -22,7 +22,7 @@ type PoolConfig struct {
 	Exclude []string
 	// Static gives identities addresses of their own, by their written form:
 	// {"alice@example.org": {"10.99.0.7"}}; an identity may have one of each
-	// family.
+	// family. Somebody who has logged in as a user is known by that name.
 	Static map[string][]string
 	// Keep is how long an address stays reserved for its identity after its
 	// session has ended.
@@ -32,24 +32,43 @@ type PoolConfig struct {
 	NBNS    []netip.Addr   // WINS, IPv4
 	Subnets []netip.Prefix // what is reached through the gateway
 	Domains []string       // names to resolve through DNS (RFC 8598)
+
+	// Options are what else clients are told: the Unity attributes of IKEv1, an
+	// expiry, DHCP servers and so on. What the fields above say goes before
+	// it, and its Addresses are empty.
+	Options ike.NetworkConfig
 }
 
 // A Pool leases inner addresses to clients: put it into Peer.Assign of one
 // peer or several. An identity has the same address again as long as it is
 // free.
 type Pool struct {
-	cfg    PoolConfig
-	v4, v6 *pool.Pool
+	options  ike.NetworkConfig
+	families [2]poolFamily // IPv4 and IPv6
 
 	mu     sync.Mutex
 	leases map[poolLease]pool.Lease
 }
 
+type poolFamily struct {
+	*pool.Pool
+	open bool // there is something to lease, not only what users bring along
+}
+
 var _ ike.AddressAssigner = (*Pool)(nil)
 
+// poolLease is what a lease is kept under: a session has one of a family.
 type poolLease struct {
 	session ike.SessionID
-	addr    netip.Addr
+	family  int
+}
+
+// familyOf is the index into Pool.families.
+func familyOf(a netip.Addr) int {
+	if a.Is4() {
+		return 0
+	}
+	return 1
 }
 
 // NewPool checks the configuration and returns a pool. Errors wrap [ErrConfig]
@@ -93,58 +112,56 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 			}
 		}
 	}
-	p := &Pool{cfg: cfg, leases: make(map[poolLease]pool.Lease)}
-	for _, f := range []struct {
-		cfg pool.Config
-		out **pool.Pool
-	}{{c4, &p.v4}, {c6, &p.v6}} {
-		f.cfg.Keep = cfg.Keep
-		if len(f.cfg.Ranges)+len(f.cfg.Static) == 0 {
-			continue
-		}
+	if len(cfg.Options.Addresses) > 0 {
+		return nil, configError("PoolConfig.Options.Addresses", "must be empty; the addresses to lease are PoolConfig.Addresses")
+	}
+	p := &Pool{leases: make(map[poolLease]pool.Lease)}
+	p.options = *cfg.Options.Override(&ike.NetworkConfig{DNS: cfg.DNS, NBNS: cfg.NBNS, Subnets: cfg.Subnets, Domains: cfg.Domains})
+	for i, c := range [...]pool.Config{c4, c6} {
+		f := &p.families[i]
+		f.open = len(c.Ranges)+len(c.Static) > 0
+		c.Keep, c.FixedOnly = cfg.Keep, !f.open
 		var err error
-		if *f.out, err = pool.New(f.cfg); err != nil {
+		if f.Pool, err = pool.New(c); err != nil {
 			return nil, configError("PoolConfig.Addresses", "%w", err)
 		}
 	}
-	if p.v4 == nil && p.v6 == nil {
+	if !p.families[0].open && !p.families[1].open {
 		return nil, configError("PoolConfig.Addresses", "is empty; name at least one prefix or range")
 	}
 	return p, nil
 }
 
 // Assign implements [ike.AddressAssigner]. A client that asks for both
-// families gets what there is.
+// families gets what there is. A session that asks again keeps what it has. An
+// address that the user's authentication names is leased, in the pool or
+// outside, or the request fails.
 func (p *Pool) Assign(_ context.Context, r ike.AddressRequest) (*ike.NetworkConfig, error) {
-	out := &ike.NetworkConfig{DNS: p.cfg.DNS, NBNS: p.cfg.NBNS, Subnets: p.cfg.Subnets, Domains: p.cfg.Domains}
-	who := r.RemoteID.String()
-	if r.User != "" {
-		who = r.User
-	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := p.options
 	var errs []error
-	for _, f := range []struct {
-		asked bool
-		from  *pool.Pool
-		is4   bool
-	}{{r.IPv4, p.v4, true}, {r.IPv6, p.v6, false}} {
-		if !f.asked || f.from == nil {
+	var fresh []int // families leased by this call
+	for i, asked := range [...]bool{r.IPv4, r.IPv6} {
+		if !asked {
 			continue
 		}
-		var want netip.Addr
-		for _, a := range r.Want {
-			if a.Is4() == f.is4 {
-				want = a
+		_, had := p.leases[poolLease{r.Session, i}]
+		l, err := p.lease(i, r)
+		switch {
+		case errors.Is(err, pool.ErrTaken): // a fixed one: nothing else will do
+			for _, f := range fresh {
+				p.drop(r.Session, f)
+			}
+			return nil, err
+		case err != nil:
+			errs = append(errs, err)
+		case l.Addr.IsValid():
+			out.Addresses = append(out.Addresses, hostPrefix(l.Addr))
+			if !had {
+				fresh = append(fresh, i)
 			}
 		}
-		l, err := f.from.Lease(who, want, clock())
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		p.mu.Lock()
-		p.leases[poolLease{r.Session, l.Addr}] = l
-		p.mu.Unlock()
-		out.Addresses = append(out.Addresses, hostPrefix(l.Addr))
 	}
 	if len(out.Addresses) == 0 {
 		if len(errs) == 0 {
@@ -152,7 +169,47 @@ func (p *Pool) Assign(_ context.Context, r ike.AddressRequest) (*ike.NetworkConf
 		}
 		return nil, errors.Join(errs...)
 	}
-	return out, nil
+	return &out, nil
+}
+
+// lease finds the address of one family; there is none, and no error, if the
+// pool does not have that family.
+func (p *Pool) lease(family int, r ike.AddressRequest) (l pool.Lease, err error) {
+	from := p.families[family]
+	who := r.RemoteID.String()
+	if r.User != "" {
+		who = r.User
+	}
+	of := func(addrs []netip.Addr) (found netip.Addr) {
+		for _, a := range addrs {
+			if a = a.Unmap(); a.IsValid() && familyOf(a) == family {
+				found = a
+			}
+		}
+		return found
+	}
+	fixed := of(r.Fixed)
+	key := poolLease{r.Session, family}
+	old, has := p.leases[key]
+	if has && old.Identity == who && (!fixed.IsValid() || fixed == old.Addr) {
+		return old, nil
+	}
+	switch {
+	case fixed.IsValid():
+		l, err = from.LeaseFixed(who, fixed, clock())
+	case from.open:
+		l, err = from.Lease(who, of(r.Want), clock())
+	default:
+		return pool.Lease{}, nil
+	}
+	if err != nil {
+		return pool.Lease{}, err
+	}
+	if has { // who it is has changed
+		p.drop(r.Session, family)
+	}
+	p.leases[key] = l
+	return l, nil
 }
 
 // Release implements [ike.AddressAssigner].
@@ -160,20 +217,21 @@ func (p *Pool) Release(_ context.Context, r ike.AddressRequest, assigned *ike.Ne
 	if assigned == nil {
 		return
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, n := range assigned.Addresses {
-		key := poolLease{r.Session, n.Addr()}
-		p.mu.Lock()
-		l, ok := p.leases[key]
-		delete(p.leases, key)
-		p.mu.Unlock()
-		from := p.v6
-		if n.Addr().Is4() {
-			from = p.v4
-		}
-		if ok {
-			from.Release(l, clock())
+		family := familyOf(n.Addr())
+		if p.leases[poolLease{r.Session, family}].Addr == n.Addr() {
+			p.drop(r.Session, family)
 		}
 	}
+}
+
+// drop ends the lease of one family.
+func (p *Pool) drop(session ike.SessionID, family int) {
+	key := poolLease{session, family}
+	_ = p.families[family].Release(p.leases[key], clock()) // it is ours
+	delete(p.leases, key)
 }
 
 // PoolStats are the numbers of a pool's addresses.
@@ -185,11 +243,8 @@ type PoolStats struct {
 
 // Stats returns the numbers of now.
 func (p *Pool) Stats() (s PoolStats) {
-	for _, f := range []*pool.Pool{p.v4, p.v6} {
-		if f == nil {
-			continue
-		}
-		n := f.Stats()
+	for _, f := range p.families {
+		n := f.Pool.Stats()
 		if s.Size += n.Size; s.Size < n.Size {
 			s.Size = 1<<64 - 1
 		}
