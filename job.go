@@ -13,8 +13,12 @@ import (
 // ErrBusy is what an operation fails with when a queue is full.
 var ErrBusy = errors.New("racoon: too much work is waiting")
 
-// jobTimeout bounds the context of jobs that may wait for somebody else.
-const jobTimeout = 30 * time.Second
+// jobTimeout bounds the context of jobs that may wait for somebody else,
+// promptTimeout that of a person who is asked for a password.
+const (
+	jobTimeout    = 30 * time.Second
+	promptTimeout = 5 * time.Minute
+)
 
 // jobQueue is how many jobs may wait in one pool. A flood that fills it makes
 // handshakes fail, not memory grow.
@@ -36,6 +40,8 @@ const (
 	poolDecision        // Authorize and Narrow
 	poolLookup          // credentials
 	poolAddress         // address leases
+	poolUser            // users' logins and accounting
+	poolPrompt          // people
 	poolPlane           // data plane
 	lastPool
 )
@@ -52,6 +58,10 @@ func poolOf(k ike.JobKind) int {
 		return poolLookup
 	case ike.JobAddress:
 		return poolAddress
+	case ike.JobUser, ike.JobAccount:
+		return poolUser
+	case ike.JobPrompt:
+		return poolPrompt
 	}
 	return poolPlane
 }
@@ -60,14 +70,16 @@ func newJobRunner(ctx context.Context, processors int) *jobRunner {
 	r := new(jobRunner)
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	for i := range r.pools {
-		limit, keep := 64, 2
+		limit, keep, timeout := 64, 2, jobTimeout
 		switch i {
 		case poolCPU:
-			limit, keep = processors, processors
-		case poolDecision, poolLookup:
+			limit, keep, timeout = processors, processors, 0
+		case poolDecision, poolLookup, poolUser:
 			limit = 256
+		case poolPrompt:
+			limit, timeout = 256, promptTimeout
 		}
-		r.pools[i] = &jobPool{runner: r, limit: limit, keep: keep, blocking: i != poolCPU}
+		r.pools[i] = &jobPool{runner: r, limit: limit, keep: keep, timeout: timeout}
 		r.pools[i].work.L = &r.pools[i].mu
 	}
 	return r
@@ -121,7 +133,7 @@ type task struct {
 type jobPool struct {
 	runner      *jobRunner
 	limit, keep int
-	blocking    bool // jobs may wait, so their context gets a deadline
+	timeout     time.Duration // of the context of jobs that may wait, 0 for those that do not
 
 	wg sync.WaitGroup
 
@@ -144,7 +156,7 @@ func (p *jobPool) put(t task) bool {
 		return true // nobody is left to read a result
 	}
 	switch t.job.Kind {
-	case ike.JobRemove, ike.JobAcquireDone, ike.JobAddress:
+	case ike.JobRemove, ike.JobAcquireDone, ike.JobAddress, ike.JobAccount:
 	default:
 		if len(p.queue)-p.head >= jobQueue {
 			return false
@@ -195,9 +207,9 @@ func (p *jobPool) run() {
 
 func (p *jobPool) do(t task) ike.Result {
 	ctx := p.runner.ctx
-	if p.blocking {
+	if p.timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, jobTimeout)
+		ctx, cancel = context.WithTimeout(ctx, p.timeout)
 		defer cancel()
 	}
 	return t.job.Do(ctx)
