@@ -63,8 +63,11 @@
 //   - [Charon.Initiate] and [Pluto.Initiate] fail when there is no Child SA at the
 //     end. OpenIKED starts by itself, 2 seconds after it is up, if Active; count its SAs.
 //   - OpenIKED's Child SAs through PF_KEY are AES-CBC with SHA-1 in practice.
-//   - strongSwan's userspace ESP makes both ends of IKEv1 believe in a NAT too. As an
-//     XAuth client it does not get on with libreswan as a gateway.
+//   - strongSwan's userspace ESP makes both ends of IKEv1 believe in a NAT too. As a
+//     client it does not take the mode-config payload of libreswan as a gateway, which
+//     is padded with zeros and sent with the identifier 0.
+//   - libreswan does not rekey SAs of IKEv1 when it is told to, but when their
+//     lifetimes end, and does not delete the old Child SA before its end.
 //   - vpnc offers XAuth with a pre-shared key whatever it is asked for, sets up its
 //     interface before Quick Mode, wants 14 octets for each network of a
 //     split-include, and in hybrid authentication the certificate unasked.

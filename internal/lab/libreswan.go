@@ -50,6 +50,11 @@ type LibreswanConfig struct {
 	Pool         string            // such as 10.3.0.1-10.3.0.200
 	PushConfig   bool              // mode-config: the gateway sets, otherwise the client asks
 
+	// Lifetime and IKELifetime are those of the SAs, which are rekeyed 3 seconds
+	// before. In IKEv1 that is the only way to have them rekeyed; a further
+	// [Pluto.Initiate] makes a Child SA besides the one that there is.
+	Lifetime, IKELifetime time.Duration
+
 	// Kernel uses the kernel's ESP: see InKernel. Otherwise no packet flows and
 	// [Pluto.InstalledSAs] shows what was negotiated.
 	Kernel bool
@@ -159,6 +164,15 @@ func (c *LibreswanConfig) ipsecConf() string {
 	// the test's: Site.RouteTo.)
 	set("leftupdown", "%disabled")
 	set("auto", "ignore")
+	if c.Lifetime > 0 || c.IKELifetime > 0 {
+		for key, d := range map[string]time.Duration{"salifetime": c.Lifetime, "ikelifetime": c.IKELifetime} {
+			if d > 0 {
+				set(key, fmt.Sprintf("%ds", int(d.Seconds())))
+			}
+		}
+		set("rekeymargin", "3s")
+		set("rekeyfuzz", "0%")
+	}
 	c.writeIKEv1(set)
 	lines(c.Conn)
 	return s.String()
@@ -264,11 +278,18 @@ func (p *Pluto) Initiate() error {
 	return err
 }
 
-// RekeyChild rekeys the Child SA.
-func (p *Pluto) RekeyChild() { p.t.Helper(); p.must("--rekey-ipsec", "--name", "lab") }
+// RekeyChild rekeys the Child SA; of IKEv2 only.
+func (p *Pluto) RekeyChild() { p.t.Helper(); p.rekey("--rekey-ipsec") }
 
-// RekeyIKE rekeys the IKE SA.
-func (p *Pluto) RekeyIKE() { p.t.Helper(); p.must("--rekey-ike", "--name", "lab") }
+// RekeyIKE rekeys the IKE SA; of IKEv2 only.
+func (p *Pluto) RekeyIKE() { p.t.Helper(); p.rekey("--rekey-ike") }
+
+func (p *Pluto) rekey(what string) {
+	p.t.Helper()
+	if out := p.must(what, "--name", "lab"); strings.Contains(out, "cannot") {
+		p.t.Fatalf("lab: libreswan in %s: %s", p.ns.Name, out)
+	}
+}
 
 // Terminate deletes the connection's SAs.
 func (p *Pluto) Terminate() { p.t.Helper(); p.must("--terminate", "--name", "lab") }
