@@ -136,18 +136,8 @@ func newMessageCipher(t spd.Transform, key []byte) (*messageCipher, error) {
 // blockSize returns the cipher's block in octets.
 func (c *messageCipher) blockSize() int { return c.size }
 
-// appendPadding appends zeros to b until what begins at start is a number of
-// whole blocks (RFC 2409 appendix B: up to the nearest block). The padding
-// counts in the header's length.
-func (c *messageCipher) appendPadding(b []byte, start int) []byte {
-	for (len(b)-start)%c.size != 0 {
-		b = append(b, 0)
-	}
-	return b
-}
-
-// seal encrypts text, which is padded, in place and returns the vector of the
-// exchange's next message.
+// seal encrypts text in place and returns the vector of the exchange's next
+// message. Whoever built the text has padded it ([isakmp.Builder.Seal]).
 func (c *messageCipher) seal(iv initVector, text []byte) (next initVector, err error) {
 	if len(text) == 0 || len(text)%c.size != 0 {
 		return next, errCiphertext
