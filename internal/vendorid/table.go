@@ -56,7 +56,12 @@ const strongSwanVersions = `
 4.0.0 4.0.1 4.0.2 4.0.3 4.0.4 4.0.5 4.0.6 4.0.7 4.1.0 4.1.1 4.1.2 4.1.3 4.1.4 4.1.5 4.1.6 4.1.7 4.1.8 4.1.9 4.1.10 4.1.11
 4.2.0 4.2.1 4.2.2 4.2.3 4.2.4 4.2.5 4.2.6 4.2.7 4.2.8 4.2.9 4.3.0 4.3.1 4.3.2 4.3.3 4.3.4 4.3.5 4.3.7
 4.4.0 4.4.1 4.5.0 4.5.1 4.5.2 4.5.3 4.6.0 4.6.1 4.6.2 4.6.3 4.6.4
-5.0.0 5.0.1 5.0.2 5.0.3 5.0.4 5.1.0 5.1.1`
+5.0.0 5.0.1 5.0.2 5.0.3 5.0.4 5.1.0 5.1.1
+4.3.5rc1 5.0.2dr4 5.0.2rc1 5.0.3dr1 5.0.3dr2 5.0.3dr3 5.0.3rc1 5.1.0dr1 5.1.0dr2 5.1.0rc1 5.1.1dr1 5.1.1dr2 5.1.1dr3 5.1.1dr4 5.1.1rc1`
+
+// sshVersions are those that announced themselves as "SSH Communications Security IPSEC Express version " and the version, up
+// to 1.2.2 with a small "sh".
+const sshVersions = `1.1.0 1.1.1 1.1.2 1.2.1 1.2.2 2.0.0 2.1.0 2.1.1 2.1.2 3.0.0 3.0.1 4.0.0 4.0.1 4.1.0 4.1.1 4.2.0 5.0 5.0.0 5.1.0 5.1.1`
 
 // windowsVersions follow the MD5 of "MS NT5 ISAKMPOAKLEY", in four octets.
 var windowsVersions = [...]string{
@@ -85,6 +90,8 @@ var plain = []entry{
 	{id: "CISCO-DYNAMIC-ROUTE", name: "Cisco dynamic route"},
 	{id: "CISCO-GRE-MODE", name: "Cisco GRE mode"},
 	{id: "CISCOVPN-REV-02", name: "Cisco VPN revision 2"},
+	{id: "LVC7.1.2:XP", name: "Lucent VPN client"},
+	{id: "LVG9.2.245:BRICK:9.2.245", name: "Lucent VPN gateway"},
 	{id: "FLEXVPN-SUPPORTED", name: "Cisco FlexVPN"},
 	{id: "CISCO(COPYRIGHT)&Copyright (c) 2009 Cisco Systems, Inc.", name: "Cisco copyright"},
 	{id: "Opportunistic IPsec", name: "opportunistic IPsec"},
@@ -107,6 +114,7 @@ var prefixes = []entry{
 	{id: "\x5b\x36\x2b\xc8\x20\xf6\x00", name: "SonicWall"},
 	{id: "\xda\x8e\x93\x78\x80\x01\x00\x00", name: "SonicWall"},
 	{id: "HeartBeat_Notify", name: "NetScreen heartbeat"},
+	{id: "HeartBeat Notify", name: "NetScreen heartbeat"},
 	{id: "OpenIKED-", name: "OpenIKED"},
 	{id: "OpenIKED", name: "OpenIKED"},
 	{id: "OE-Libreswan-", name: "Libreswan"},
@@ -115,6 +123,7 @@ var prefixes = []entry{
 	{id: "BNES", name: "Nortel Contivity", length: 8},
 	{id: "Mac OSX 10.x", name: "Mac OS X"},
 	{id: "TIMESTEP", name: "TimeStep"},
-	{id: "Raptor Powervpn Server", name: "Symantec Raptor"},
+	{id: "VIA Auth Profile : ", name: "Aruba VIA profile"},
+	{id: "Raptor PowerVpn Server", name: "Symantec Raptor"},
 	{id: "OpenPGP", name: "OpenPGP"},
 }

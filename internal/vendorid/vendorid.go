@@ -143,6 +143,14 @@ var table = sync.OnceValue(func() *index {
 	for version := range strings.FieldsSeq(strongSwanVersions) {
 		add(entry{id: md5Of("strongSwan " + version), name: "strongSwan " + version})
 	}
+	for version := range strings.FieldsSeq(sshVersions) {
+		name := "SSH Communications Security IPSEC Express version " + version
+		id := name
+		if version < "2" {
+			id = strings.Replace(id, "SSH", "Ssh", 1)
+		}
+		add(entry{id: md5Of(id), name: name})
+	}
 	for version, name := range windowsVersions {
 		if name == "" {
 			continue
@@ -153,6 +161,15 @@ var table = sync.OnceValue(func() *index {
 		add(e)
 	}
 	t.prefixes = slices.Clone(prefixes)
+	for line := range strings.Lines(fingerprints) {
+		if digits, name, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
+			id, err := hex.DecodeString(digits)
+			if err != nil {
+				continue // a test looks for these
+			}
+			t.prefixes = append(t.prefixes, entry{id: string(id), name: name})
+		}
+	}
 	slices.SortStableFunc(t.prefixes, func(a, b entry) int { return len(b.id) - len(a.id) })
 	return t
 })

@@ -1,0 +1,50 @@
+package vendorid
+
+// fingerprints are the beginnings, in hexadecimal, of vendor IDs whose making is not known, and what sends them. NetScreen's are
+// followed by a version.
+const fingerprints = `
+3e984048 Cisco IOS
+da8e9378 SafeNet or WatchGuard
+5b362bc820f70001 SonicWall
+325df29a2319f2dd draft-krywaniuk-ipsec-antireplay-00
+8db7a41811221660 draft-ietf-ipsec-heartbeats-00
+800100018002000180030002 Cisco Unity firewall type
+f758f22668750f03b08df6ebe1d0 ZyXEL ZyWALL
+013f11823f966fa91900f024ba66a86b IKE Challenge/Response (revised)
+13f11823f966fa91900f024ba66a86ba IKE Challenge/Response (revised)
+031017e07f7a82e3aa6950c999990100 CryptoPro GOST 1.0
+031017e07f7a82e3aa6950c999990101 CryptoPro GOST 1.1
+2d7922c6b301d9b0e1342739e9cfbbd5 delete with reason
+4485152d18b6bbcc0be8a8469579ddcc Avaya
+9aa1f3b43472a45d5f506aeb26c0f214 CyberGuard
+c573b056d7faca36c2fba28374127cbf StoneGate
+baeb239037e17787d730eed9d95d48aa StoneGate
+e720cdd49d2ee7b83ce1970a6c69b528 Sidewinder
+bdb41038a7ec5e5534dd004d0f91f927 Cisco IOS
+e23ae9f51a46876ff93d89ba725d649d Cisco
+9b15e65a871aff342666623ba5022e60 FortiGate auto-discovery sender
+ca4a4cbb12eab6c58c57067c2e653786 FortiGate auto-discovery receiver
+a58fec5036f57b21e8b499e336c76ee6 FortiGate exchange interface IP
+08db45e6cb01f80bb576e9a78c0f54e1300b8881 ELVIS-PLUS Zastava
+3c8e70bdf9c7d74add53e4100915dc2e4bb51274 Aruba controller
+88f0e3149b3fa48b05aa7f685f0b766be186ccb8 Aruba VIA client
+ca3e2b854ba8030017dc1023a4fde2041f9f7463 Aruba remote AP
+166f932d55eb64d8e4df4fd37e2313f0d0fd8451 NetScreen
+299ee8289f40a8973bc78687e2e7226b532c3b76 NetScreen
+2a2bcac19b8e91b426107807e02e7249569d6fd3 NetScreen
+2c9d7e81995b9967d23f571ac641f9348122f1cc NetScreen
+3a15e1f3cf2a63582e3ac82d1c64cbe3b6d779e7 NetScreen
+47d2b126bfcd83489760e2cf8c5d4d5a03497c15 NetScreen
+4a4340b543e02b84c88a8b96a8af9ebe77d9accc NetScreen
+64405f46f03b7660a23be116a1975058e69e8387 NetScreen
+699369228741c6d4ca094c93e242c9de19e7b7c6 NetScreen
+8c0dc6cf62a0ef1b5c6eabd1b67ba69866adf16a NetScreen
+92d27a9ecb31d99246986d3453d0c3d57a222a61 NetScreen
+9436e8d67174ef9aed068d5ad5213f187a3f8ba6 NetScreen
+9b096d9ac3275a7d6fe8b91c583111b09efed1a0 NetScreen
+a35bfd05ca1ac0b3d2f24e9e82bfcbff9c9e52b5 NetScreen
+bf03746108d746c904f1f3547de24f78479fed12 NetScreen
+c2e80500f4cc5fbf5daaeed3bb59abaeee56c652 NetScreen
+c8660a62b03b1b6130bf781608d32a6a8d0fb89f NetScreen
+f885da40b1e7a9abd17655ec5bbec0f21f0ed52e NetScreen
+`
