@@ -114,7 +114,8 @@ func (p *ID) Range() (first, last netip.Addr, err error) {
 
 // TrafficSelector returns an identity of Quick Mode as a traffic selector: its
 // addresses, protocol and port (0 is any). It is an error if the identity has
-// no addresses.
+// no addresses, or if they and the port are no valid selector: a port without
+// a protocol, an IPv4-mapped IPv6 address.
 func (p *ID) TrafficSelector() (spd.TrafficSelector, error) {
 	first, last, err := p.Range()
 	if err != nil {
@@ -123,6 +124,9 @@ func (p *ID) TrafficSelector() (spd.TrafficSelector, error) {
 	ts := spd.TrafficSelector{First: first, Last: last, Ports: spd.AnyPort, Protocol: p.Protocol}
 	if p.Port != 0 {
 		ts.Ports = spd.PortRange{First: p.Port, Last: p.Port}
+	}
+	if ts.Valid() != nil {
+		return spd.TrafficSelector{}, syntaxError(PayloadID, 1, "port without a protocol, or IPv4-mapped address")
 	}
 	return ts, nil
 }
@@ -138,9 +142,9 @@ func NewAddrID(a netip.Addr) ID {
 
 // NewSelectorID returns the identity of Quick Mode that says ts: an address, a
 // subnet, or else a range, with ts's protocol. ok is false if no identity can
-// say it, because ts is empty or has more than one port but not all.
+// say it, because ts is not valid or has more than one port but not all.
 func NewSelectorID(ts spd.TrafficSelector) (p ID, ok bool) {
-	if !ts.First.IsValid() || ts.First.BitLen() != ts.Last.BitLen() || ts.Last.Less(ts.First) {
+	if ts.Valid() != nil {
 		return ID{}, false
 	}
 	v4 := ts.First.Is4()

@@ -1,0 +1,78 @@
+package isakmp_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/spd"
+)
+
+func TestSelectorIDs(t *testing.T) {
+	for text, want := range map[string]struct {
+		id   isakmp.IDType
+		data string
+	}{
+		"10.1.0.7":             {isakmp.IDIPv4Addr, "0a010007"},
+		"10.1.0.0/16":          {isakmp.IDIPv4AddrSubnet, "0a010000 ffff0000"},
+		"0.0.0.0/0":            {isakmp.IDIPv4AddrSubnet, "00000000 00000000"},
+		"10.1.0.1-10.1.0.9":    {isakmp.IDIPv4AddrRange, "0a010001 0a010009"},
+		"fd00::1":              {isakmp.IDIPv6Addr, "fd000000000000000000000000000001"},
+		"fd00::/57":            {isakmp.IDIPv6AddrSubnet, "fd000000000000000000000000000000 ffffffffffffff800000000000000000"},
+		"fd00::1-fd00::3":      {isakmp.IDIPv6AddrRange, "fd000000000000000000000000000001 fd000000000000000000000000000003"},
+		"10.1.0.0/16[tcp/443]": {isakmp.IDIPv4AddrSubnet, "0a010000 ffff0000"},
+		"10.1.0.7[udp]":        {isakmp.IDIPv4Addr, "0a010007"},
+	} {
+		ts := spd.MustParseTrafficSelector(text)
+		id, ok := isakmp.NewSelectorID(ts)
+		require.True(t, ok, text)
+		require.Equal(t, want.id, id.Type, text)
+		require.Equal(t, unhex(want.data), id.Data, text)
+		require.Equal(t, ts.Protocol, id.Protocol)
+		if ts.Ports != spd.AnyPort {
+			require.Equal(t, ts.Ports.First, id.Port)
+		}
+		b := datagram(raw{t: isakmp.PayloadID, body: id.AppendBody(nil)})
+		m, err := isakmp.Parse(b)
+		require.NoError(t, err)
+		requireSame(t, m, b)
+		got, err := m.ID().TrafficSelector()
+		require.NoError(t, err)
+		require.Equal(t, ts, got)
+	}
+	for _, ts := range []spd.TrafficSelector{
+		{}, {Ports: spd.AnyPort}, spd.MustParseTrafficSelector("10.1.0.0/16[tcp/80-90]"), {First: addr("10.0.0.2"), Last: addr("10.0.0.1"), Ports: spd.AnyPort},
+		spd.FromAddr(addr("10.0.0.1")).WithProtocol(17, spd.OpaquePort), spd.FromAddr(addr("10.0.0.1")).WithProtocol(17, spd.PortRange{}),
+	} {
+		_, ok := isakmp.NewSelectorID(ts)
+		require.False(t, ok, "%v", ts)
+	}
+	port := isakmp.ID{Type: isakmp.IDIPv4Addr, Port: 500, Data: unhex("0a000001")}
+	_, err := port.TrafficSelector()
+	require.ErrorContains(t, err, "port without a protocol")
+	// Host bits of a subnet do not count for the selector, and are not lost.
+	host := isakmp.ID{Type: isakmp.IDIPv4AddrSubnet, Data: unhex("0a010203 ffff0000")}
+	ts, err := host.TrafficSelector()
+	require.NoError(t, err)
+	require.Equal(t, spd.MustParseTrafficSelector("10.1.0.0/16"), ts)
+	px, err := host.Prefix()
+	require.NoError(t, err)
+	require.Equal(t, prefix("10.1.2.3/16"), px)
+}
+
+func TestIDText(t *testing.T) {
+	for want, id := range map[string]isakmp.ID{
+		"ID(ID_IPV4_ADDR 10.1.0.1)":                           isakmp.NewAddrID(addr("10.1.0.1")),
+		"ID(ID_IPV6_ADDR fd00::1)":                            isakmp.NewAddrID(addr("fd00::1")),
+		"ID(ID_IPV4_ADDR_SUBNET 10.1.0.0/16 proto 6 port 80)": {Type: isakmp.IDIPv4AddrSubnet, Protocol: 6, Port: 80, Data: unhex("0a010000 ffff0000")},
+		"ID(ID_IPV4_ADDR_SUBNET 10.1.0.0/255.0.255.0)":        {Type: isakmp.IDIPv4AddrSubnet, Data: unhex("0a010000 ff00ff00")},
+		"ID(ID_IPV4_ADDR_RANGE 10.1.0.1-10.1.0.9 proto 1)":    {Type: isakmp.IDIPv4AddrRange, Protocol: 1, Data: unhex("0a010001 0a010009")},
+		`ID(ID_KEY_ID "vpn group")`:                           {Type: isakmp.IDKeyID, Data: []byte("vpn group")},
+		"ID(ID_KEY_ID 00ff)":                                  {Type: isakmp.IDKeyID, Data: unhex("00ff")},
+		`ID(ID_USER_FQDN "a@b")`:                              {Type: isakmp.IDUserFQDN, Data: []byte("a@b")},
+		"ID(ID_DER_ASN1_GN 8200)":                             {Type: isakmp.IDDERASN1GN, Data: unhex("8200")},
+	} {
+		require.Equal(t, want, id.String())
+	}
+}
