@@ -17,4 +17,12 @@
 //	core.PollTimeout()                       // when to call HandleTimeout next
 //
 // A core is used by one goroutine at a time.
+//
+// # Decisions
+//
+// What a program has a say in are functions and interfaces that cores call from
+// jobs, with all the facts: [CredentialSource] finds keys ([LoadPSKFile],
+// [LoadCredential]), [Authorize] decides about a peer, [UserAuthenticator] about
+// its user ([LoadUserFile], [NewMemoryUsers]), [AddressAssigner] about addresses,
+// and [UserPrompter] answers for the user of this side.
 package ike

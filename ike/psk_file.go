@@ -50,33 +50,23 @@ func LoadPSKFile(path string) (*PSKFile, error) {
 }
 
 // Credential is a [CredentialSource]: the key of the remote identity, else that
-// of "*". In IKEv1's Main Mode the key is needed before the identity is known,
-// and remote is the peer's address (RFC 2409 5.4). In Aggressive and Base Mode
-// racoon looks for the identity and then for the address: [PSKFile.Lookup].
+// of "*". IKEv1 asks for the peer's address in Main Mode, where the key is needed
+// before the identity is known (RFC 2409 5.4), and for the identity and then,
+// if there is none, for the address in Aggressive and Base Mode; so "*" goes
+// before an address there, as it does in racoon.
 func (f *PSKFile) Credential(_ context.Context, local, remote Identity) (*Credential, error) {
-	return f.find(local, remote, remote)
-}
-
-// Lookup returns the key of the remote identity, else of the address it comes
-// from, else of "*".
-func (f *PSKFile) Lookup(_ context.Context, local, remote Identity, from netip.Addr) (*Credential, error) {
-	return f.find(local, remote, remote, AddrIdentity(from))
-}
-
-func (f *PSKFile) find(local, remote Identity, ids ...Identity) (*Credential, error) {
 	t, err := f.file.get()
 	if err != nil {
 		return nil, err
 	}
-	for _, id := range ids {
-		if k := t.find(id); k != nil {
-			return &Credential{PSK: k}, nil
-		}
+	k := t.find(remote)
+	if k == nil {
+		k = t.any
 	}
-	if t.any != nil {
-		return &Credential{PSK: t.any}, nil
+	if k == nil {
+		return nil, &NoCredentialError{local, remote}
 	}
-	return nil, &NoCredentialError{local, remote}
+	return &Credential{PSK: k}, nil
 }
 
 // Password returns the secret of a login name: racoon keeps the passwords of

@@ -70,37 +70,27 @@ func TestPSKFile(t *testing.T) {
 	}
 }
 
-// TestPSKLookupOrder is Aggressive Mode's: by identity, then by address, then
-// anybody's.
-func TestPSKLookupOrder(t *testing.T) {
-	f, err := LoadPSKFile(secretFile(t, "* anybody's\n192.0.2.1 by address\nalice@example.org hers\n"))
+func TestPSKFileWithoutAnybody(t *testing.T) {
+	f, err := LoadPSKFile(secretFile(t, "192.0.2.1 by address\nalice hers\n"))
 	require.NoError(t, err)
-	from, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
-	for _, c := range []struct {
-		id   string
-		from netip.Addr
-		want string
-	}{
-		{"alice@example.org", from, "hers"},
-		{"bob@example.org", from, "by address"},
-		{"bob@example.org", other, "anybody's"},
-		{"bob@example.org", netip.AddrFrom16(from.As16()), "by address"},
-	} {
-		got, err := f.Lookup(context.Background(), Identity{}, mustID(t, c.id), c.from)
-		require.NoError(t, err)
-		require.Equal(t, c.want, string(got.PSK), c.id)
-	}
+	_, err = f.Credential(context.Background(), mustID(t, "gw"), mustID(t, "bob"))
+	require.ErrorIs(t, err, ErrNoCredential, "so that whoever asks goes on with the address")
+	require.ErrorContains(t, err, "no credential for gw with bob")
+	c, err := f.Credential(context.Background(), mustID(t, "gw"), AddrIdentity(netip.MustParseAddr("::ffff:192.0.2.1")))
+	require.NoError(t, err)
+	require.Equal(t, "by address", string(c.PSK))
+}
+
+func TestPSKFilePassword(t *testing.T) {
+	f, err := LoadPSKFile(secretFile(t, "* anybody's\nalice@example.org hers\n"))
+	require.NoError(t, err)
 	secret, err := f.Password("alice@example.org")
 	require.NoError(t, err)
 	require.True(t, secret.Equal([]byte("hers")))
 	_, err = f.Password("bob")
 	require.ErrorIs(t, err, ErrNoCredential, `"*" is no password of everybody`)
-
-	f, err = LoadPSKFile(secretFile(t, "192.0.2.1 x\n"))
-	require.NoError(t, err)
-	_, err = f.Lookup(context.Background(), mustID(t, "gw"), mustID(t, "bob"), other)
+	_, err = f.Password("*")
 	require.ErrorIs(t, err, ErrNoCredential)
-	require.ErrorContains(t, err, "no credential for gw with bob")
 }
 
 // C24: errors name file and line, and show no secret.

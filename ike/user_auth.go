@@ -220,8 +220,8 @@ type UserPrompt struct {
 
 	// State comes back in the request that answers this prompt, so that a back
 	// end has nothing to look up and nothing to clean up: RADIUS keeps its State
-	// attribute here. It must not hold what has to be closed, since a
-	// conversation may end at any prompt.
+	// attribute here. What has to be closed must end by itself after a while,
+	// since a conversation may be abandoned at any prompt.
 	State any
 	// Failed says that what was answered before was wrong and the user has
 	// another try; who counts failed logins counts this as one.
