@@ -161,7 +161,7 @@ func TestLayout(t *testing.T) {
 	require.Equal(t, "c6336402", hexAt(56, 4))                         // id.daddr
 	require.Equal(t, "1122334432", hexAt(72, 5))                       // id.spi, id.proto
 	require.Equal(t, "c0000201", hexAt(80, 4))                         // saddr
-	require.EqualValues(t, 1<<40, ne.Uint64(b[96:]))                   // lft
+	require.EqualValues(t, uint64(1)<<40, ne.Uint64(b[96:]))           // lft
 	require.EqualValues(t, 4, ne.Uint64(b[152:]))                      // lft.hard_use
 	require.EqualValues(t, 1, ne.Uint64(b[160:]))                      // curlft
 	require.EqualValues(t, 1, ne.Uint32(b[192:]))                      // stats

@@ -1,0 +1,236 @@
+package xfrm
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/racoon3/racoon/spd"
+)
+
+// events is the bounded channel of what happens. The last place is kept for the
+// OverflowEvent, so that whoever falls behind learns of it even if nothing else
+// ever happens.
+type events struct {
+	mu     sync.Mutex
+	ch     chan spd.Event
+	lost   uint64
+	closed bool
+}
+
+// emit hands on an event, and reports whether there was room.
+func (e *events) emit(ev spd.Event) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return false
+	}
+	free := cap(e.ch) - len(e.ch)
+	if e.lost > 0 && free > 2 {
+		e.ch <- spd.OverflowEvent{Lost: e.lost}
+		e.lost = 0
+		free--
+	}
+	if free > 1 {
+		e.ch <- ev
+		return true
+	}
+	e.lost++
+	if free == 1 {
+		e.ch <- spd.OverflowEvent{Lost: e.lost}
+		e.lost = 0
+	}
+	return false
+}
+
+func (e *events) close() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+	close(e.ch)
+}
+
+// readerPause is how long the reader waits before it goes on after an error
+// that is not its business: a program that is short of memory.
+const readerPause = 100 * time.Millisecond
+
+// read hands on the kernel's events until the data plane is closed.
+func (p *DataPlane) read(conn Conn) {
+	defer func() { _ = conn.Close() }()
+	buf := make([]byte, datagramSize)
+	for p.done.Err() == nil {
+		n, err := conn.Receive(p.done, buf)
+		switch {
+		case p.done.Err() != nil:
+			return
+		case errors.Is(err, ErrOverflow):
+			p.log.Warn("xfrm: events were lost; looking at all SAs")
+			p.events.emit(spd.OverflowEvent{Lost: 1}) // nobody knows how many
+			p.resynchronize(p.done)
+			continue
+		case err != nil:
+			p.log.Error("xfrm: reading events", "err", err)
+			select {
+			case <-time.After(readerPause):
+			case <-p.done.Done():
+			}
+			continue
+		}
+		p.handle(buf[:n])
+		clear(buf[:n]) // expire messages have keys
+	}
+}
+
+// handle takes one datagram of events. What is malformed or unknown is passed
+// over: newer kernels say more.
+func (p *DataPlane) handle(datagram []byte) {
+	for h, body := range Messages(datagram) {
+		if body.Err != nil {
+			p.log.Warn("xfrm: an event cannot be read", "err", body.Err)
+			return
+		}
+		m, err := Parse(MessageType(h.Type), body.Data)
+		if err != nil {
+			p.log.Debug("xfrm: an event cannot be read", "err", err)
+			continue
+		}
+		switch m := m.(type) {
+		case *Acquire:
+			p.handleAcquire(m)
+		case *Expire:
+			p.handleExpire(m)
+			m.Wipe()
+		case *Mapping:
+			p.handleMapping(m)
+		case *NewAE:
+			p.handleUsed(m.Key)
+		case *Report:
+			p.log.Info("xfrm: a packet came through an SA that is not for it", "packet", m.Packet.String())
+		}
+	}
+}
+
+func (p *DataPlane) handleExpire(m *Expire) {
+	p.mu.Lock()
+	if m.SPI == 0 {
+		p.acquires.ended(m.Seq)
+		p.mu.Unlock()
+		return
+	}
+	e := p.sas[m.Key()]
+	if e == nil || !e.installed && !m.Hard {
+		p.mu.Unlock()
+		return
+	}
+	ev, ok := p.expire(e, &m.SA, m.Hard)
+	p.mu.Unlock()
+	if ok {
+		p.events.emit(ev)
+	}
+}
+
+// expire notes that an SA has reached a limit; false if that is known. p.mu is
+// held.
+func (p *DataPlane) expire(e *entry, sa *SA, hard bool) (ev spd.ExpireEvent, ok bool) {
+	if e.expired || e.soft && !hard {
+		return ev, false
+	}
+	c := p.counters(e, sa)
+	ev = spd.ExpireEvent{ID: e.id, Hard: hard, Counters: c, Exhausted: e.exhausts && c.Packets >= exhaustion}
+	if hard {
+		e.expired, e.final = true, c
+		p.arrived(e)
+	} else {
+		e.soft = true
+	}
+	return ev, true
+}
+
+func (p *DataPlane) handleMapping(m *Mapping) {
+	p.mu.Lock()
+	e := p.sas[m.Key]
+	to := netip.AddrPortFrom(m.NewSrc, m.NewPort)
+	if e == nil || e.expired || e.mapping.Remote == to || e.ends.Remote == to {
+		p.mu.Unlock()
+		return
+	}
+	e.mapping.Remote = to
+	ev := spd.MappingEvent{ID: e.id, Old: e.ends.Remote, New: to}
+	p.mu.Unlock()
+	p.events.emit(ev)
+}
+
+// resynchronize compares the SAs with the kernel's after events were lost: it
+// makes up for expirations, first packets and acquires. NAT mappings the
+// kernel tells again with the next packet.
+func (p *DataPlane) resynchronize(ctx context.Context) {
+	p.mu.Lock()
+	missing := make(map[SAKey]*entry, len(p.sas))
+	for k, e := range p.sas {
+		if e.installed && !e.expired {
+			missing[k] = e
+		}
+	}
+	p.mu.Unlock()
+	var waiting []*SA
+	for sa, err := range p.client.SAs(ctx, &DumpSA{}) {
+		if err != nil {
+			p.log.Error("xfrm: looking at all SAs", "err", err)
+			return
+		}
+		if sa.SPI == 0 {
+			waiting = append(waiting, sa)
+			continue
+		}
+		k := sa.Key()
+		if e := missing[k]; e != nil {
+			delete(missing, k)
+			p.catchUp(e, sa)
+		}
+		sa.Wipe()
+	}
+	for k, e := range missing {
+		p.mu.Lock()
+		var ev spd.ExpireEvent
+		ok := false
+		if p.sas[k] == e && p.moving[e.reqID] == 0 {
+			e.expired, e.final, ok = true, e.seen, true
+			p.arrived(e)
+			ev = spd.ExpireEvent{ID: e.id, Hard: true, Counters: e.final}
+		}
+		p.mu.Unlock()
+		if ok {
+			p.events.emit(ev)
+		}
+	}
+	for _, sa := range waiting {
+		p.mu.Lock()
+		known := p.acquires.bySeq[sa.Seq] != nil
+		p.mu.Unlock()
+		if !known && sa.Seq != 0 {
+			p.handleAcquire(p.acquireOf(sa))
+		}
+	}
+}
+
+// catchUp raises the events that an SA's usage says there must have been.
+func (p *DataPlane) catchUp(e *entry, sa *SA) {
+	u, l := &sa.Usage, &e.limits
+	p.mu.Lock()
+	var evs []spd.Event
+	if l.SoftBytes > 0 && u.Bytes >= l.SoftBytes || l.SoftPackets > 0 && u.Packets >= l.SoftPackets {
+		if ev, ok := p.expire(e, sa, false); ok {
+			evs = append(evs, ev)
+		}
+	}
+	if e.awaited && u.Packets > 0 {
+		p.arrived(e)
+		evs = append(evs, spd.FirstPacketEvent{ID: e.id})
+	}
+	p.mu.Unlock()
+	for _, ev := range evs {
+		p.events.emit(ev)
+	}
+}

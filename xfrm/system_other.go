@@ -1,0 +1,5 @@
+//go:build !linux
+
+package xfrm
+
+func (p *DataPlane) setSystem() error { return nil }
