@@ -93,7 +93,7 @@ type Peer struct {
 	// Unique says what happens when the same identity connects again.
 	Unique ike.UniquePolicy
 
-	ForceEncap      bool // ESP in UDP even without a NAT
+	ForceEncap      bool // ESP in UDP even without a NAT; so it is too if the data plane has no other (esp.Config.RawESP)
 	NoNATT          bool // no NAT detection
 	FragmentSize    int  // see ikev2.Peer
 	Childless       bool // come up without a Child SA (RFC 6023)

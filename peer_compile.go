@@ -161,9 +161,12 @@ func (c *compiler) peer(cfg *Peer) (*peer, error) {
 	if cfg.Name == "" {
 		return nil, configError("Name", "is empty; give each peer a name")
 	}
+	if cfg.NoNATT && !c.caps.RawESP {
+		return nil, configError("NoNATT", "data plane %q has ESP in UDP only; leave it false (or, with package esp, set esp.Config.RawESP)", c.caps.Name)
+	}
 	p := &peer{cfg: *cfg, port: natt.PortIKE, natt: natt.PortNATT}
 	v2 := &ikev2.Peer{
-		Name: cfg.Name, Timing: cfg.Timing, Assign: cfg.Assign, Unique: cfg.Unique, ForceEncap: cfg.ForceEncap, NoNATT: cfg.NoNATT,
+		Name: cfg.Name, Timing: cfg.Timing, Assign: cfg.Assign, Unique: cfg.Unique, ForceEncap: cfg.ForceEncap || !c.caps.RawESP, NoNATT: cfg.NoNATT,
 		FragmentSize: cfg.FragmentSize, Childless: cfg.Childless, MakeBeforeBreak: cfg.MakeBeforeBreak, Quirks: cfg.Quirks,
 	}
 	p.v2 = v2

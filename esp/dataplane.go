@@ -23,17 +23,17 @@ const defaultSPITTL = 5 * time.Minute
 const rekeyMargin = 1 << 28
 
 // Capabilities implements [spd.DataPlane]: everything but bundles, AH, IPComp
-// and marks.
+// and marks, and ESP without UDP only with Config.RawESP.
 func (e *Engine) Capabilities() spd.Capabilities {
 	c := e.caps
 	c.Algorithms = slices.Clone(c.Algorithms)
 	return c
 }
 
-func capabilities() spd.Capabilities {
+func capabilities(raw bool) spd.Capabilities {
 	c := spd.Capabilities{
 		Name: "esp", ESN: true, Tunnel: true, Transport: true,
-		UDPEncap: true, UDPEncap6: true, RawESP: true,
+		UDPEncap: true, UDPEncap6: true, RawESP: raw,
 		MaxReplay: replay.MaxSize, Volume: true, TrapPolicy: true,
 	}
 	for _, id := range []uint16{

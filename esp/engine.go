@@ -18,6 +18,10 @@ type Config struct {
 	Rand io.Reader
 	// Now is the clock; nil means time.Now. It is read once for a batch.
 	Now func() time.Time
+	// RawESP says that there is a socket for ESP as IP protocol 50, such as a
+	// pump.RawConn. Without, SAs are in UDP, which passes everywhere: key
+	// management learns it from Capabilities and has the peers do so.
+	RawESP bool
 	// PathMTU is the largest packet of the outer network, from which the
 	// tunnel MTU comes of SAs that do not set their own. 0 means 1500,
 	// negative no limit.
@@ -94,7 +98,7 @@ func New(cfg Config) *Engine {
 	}
 	e := &Engine{
 		cfg:      cfg,
-		caps:     capabilities(),
+		caps:     capabilities(cfg.RawESP),
 		outbound: make(map[spd.SPI][]*outbound),
 		pathMTU:  make(map[netip.Addr]int),
 	}

@@ -27,6 +27,7 @@ type gateway struct {
 func newGateway(t testing.TB, cfg Config, outer string, nets ...string) *gateway {
 	g := &gateway{t: t, now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), outer: netip.MustParseAddrPort(outer)}
 	cfg.Now = func() time.Time { return g.now }
+	cfg.RawESP = true
 	g.Engine = New(cfg)
 	for _, n := range nets {
 		g.nets = append(g.nets, spd.FromPrefix(netip.MustParsePrefix(n)))

@@ -144,7 +144,8 @@ func (s *Stack) configure() error {
 // Manager of the root package is such a writer, once it serves.
 func (s *Stack) SetWriter(w Writer) { s.link.setUDP(w) }
 
-// SetRawWriter says how datagrams without UDP leave.
+// SetRawWriter says how datagrams without UDP leave. The engine must have been
+// made with esp.Config.RawESP.
 func (s *Stack) SetRawWriter(w RawWriter) { s.link.setRaw(w) }
 
 // HandleESP takes the ESP packets of one flow that arrived in UDP: it makes a

@@ -12,7 +12,8 @@
 //
 // The sockets are the Manager's, which shares them with IKE. Without one, such
 // as with keys set by hand, [ListenUDP] makes a socket for ESP in UDP alone;
-// [ListenRaw] takes and sends ESP as IP protocol 50, beside either.
+// [ListenRaw] takes and sends ESP as IP protocol 50, beside either; key
+// management negotiates it only if esp.Config.RawESP says that it is there.
 //
 // Packets move in batches and without allocation: on Linux the device gives
 // and takes large TCP packets, which are cut and put together here, and

@@ -49,7 +49,7 @@ func tunnel(t testing.TB, a, b *lab.Site, o tunnelOptions) (ga, gb *gateway) {
 	}
 	gs := [2]*gateway{{site: a}, {site: b}}
 	for i, g := range gs {
-		g.engine = esp.New(esp.Config{})
+		g.engine = esp.New(esp.Config{RawESP: true})
 		addr := g.site.Outer
 		if o.outer6 {
 			addr = g.site.Outer6

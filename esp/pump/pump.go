@@ -144,7 +144,8 @@ func (p *Pump) SetWriter(w Writer) {
 	p.writers.Store(&writers{w, p.writers.Load().raw})
 }
 
-// SetRawWriter says how datagrams without UDP leave from now on.
+// SetRawWriter says how datagrams without UDP leave from now on. The engine
+// must have been made with esp.Config.RawESP.
 func (p *Pump) SetRawWriter(w RawWriter) {
 	p.setting.Lock()
 	defer p.setting.Unlock()

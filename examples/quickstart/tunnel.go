@@ -88,7 +88,7 @@ func (t *tunnel) start(ctx context.Context) error {
 
 	t.client, err = newHost(racoon.Config{Trace: t.message, Peers: []racoon.Peer{{
 		Name: "gateway", Remote: t.gateway.ike.String(), RemoteNATT: t.gateway.natt.Port(), RemoteID: "gw.example.org",
-		Credential: clientCert, Trust: ca.trust(), RequestAddress: true, ForceEncap: true,
+		Credential: clientCert, Trust: ca.trust(), RequestAddress: true,
 		Children: []racoon.Child{{Remote: []string{innerNet.String()}}},
 	}}})
 	if err != nil {

@@ -23,7 +23,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 		Flags:  vpn.NewFlags("vpnclient", "", "what the gateway must be called (default: the host of -server)"),
 		remote: vpn.Prefixes{List: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}},
 	}
-	o.peer = racoon.Peer{Name: "gateway", Start: racoon.StartAlways, ForceEncap: true}
+	o.peer = racoon.Peer{Name: "gateway", Start: racoon.StartAlways}
 	o.StringVar(&o.peer.Remote, "server", "", "the gateway: `host` name or address, with a port if it is not 500")
 	natt := o.Uint("natt-port", 0, "the gateway's `port` for IKE and ESP in UDP (default 4500)")
 	o.Var(&o.remote, "remote-subnet", "`networks` to reach through the tunnel, with commas between")

@@ -25,8 +25,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 		Flags: vpn.NewFlags("vpngateway", "*", "what peers must be called, such as *@example.org; * is anybody who proves a name"),
 		local: vpn.Prefixes{List: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}},
 	}
-	// ESP goes in UDP always: every peer can, and every way lets it pass.
-	o.peer = racoon.Peer{Name: "peers", ForceEncap: true}
+	o.peer = racoon.Peer{Name: "peers"}
 	listen := o.String("listen", "", "`address` to serve on (default: all), with UDP ports 500 and 4500")
 	o.Var(&o.local, "local-subnet", "`networks` that peers reach through this gateway, with commas between")
 	o.Var(&o.pool, "pool", "`networks` to give clients addresses from")

@@ -55,7 +55,7 @@ type hostConfig struct {
 // startHost runs our side at a site until the test ends.
 func startHost(t *testing.T, site *lab.Site, hc hostConfig) *host {
 	t.Helper()
-	h := &host{t: t, site: site, plane: newRecorder(esp.New(esp.Config{}))}
+	h := &host{t: t, site: site, plane: newRecorder(esp.New(esp.Config{RawESP: true}))}
 	outer := site.Outer
 	if hc.IPv6 {
 		outer = site.Outer6

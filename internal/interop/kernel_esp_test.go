@@ -158,7 +158,7 @@ func (k *kernelPeer) exchange(t *testing.T, alg kernelAlgorithm, mode spd.Mode, 
 	k.install(alg, saout, sain, local, remote, from, to, mode, esn, encap)
 	defer k.b.IP("xfrm state flush", "xfrm policy flush")
 
-	engine := esp.New(esp.Config{})
+	engine := esp.New(esp.Config{RawESP: true})
 	defer engine.Close()
 	ctx := context.Background()
 	require.NoError(t, engine.InstallInbound(ctx, bundle(sain)), name)
