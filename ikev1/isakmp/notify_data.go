@@ -57,10 +57,9 @@ func (p *Notify) ResponderLifetime() (Lifetime, error) {
 }
 
 // UnityLoadBalance decodes UNITY-LOAD-BALANCE: the gateway to which a Cisco
-// concentrator sends its client. The data is 4 octets of address, which other
-// data may follow.
+// concentrator sends its client, an IPv4 address.
 func (p *Notify) UnityLoadBalance() (netip.Addr, error) {
-	if len(p.Data) < 4 {
+	if len(p.Data) != 4 {
 		return netip.Addr{}, p.dataError()
 	}
 	return netip.AddrFrom4([4]byte(p.Data)), nil

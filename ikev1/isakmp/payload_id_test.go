@@ -1,6 +1,8 @@
 package isakmp_test
 
 import (
+	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -74,5 +76,67 @@ func TestIDText(t *testing.T) {
 		"ID(ID_DER_ASN1_GN 8200)":                             {Type: isakmp.IDDERASN1GN, Data: unhex("8200")},
 	} {
 		require.Equal(t, want, id.String())
+	}
+}
+
+func TestA24_Identities(t *testing.T) {
+	parse := func(body string) (*isakmp.ID, error) {
+		b := datagram(raw{t: isakmp.PayloadID, body: []byte(body)})
+		m, err := isakmp.Parse(b)
+		if err != nil {
+			requireKind(t, err, isakmp.ErrSyntax, isakmp.NotifyPayloadMalformed)
+			return nil, err
+		}
+		requireSame(t, m, b)
+		return m.ID(), nil
+	}
+	for n := range 4 {
+		_, err := parse("\x01\x00\x00\x00"[:n])
+		require.Error(t, err)
+	}
+	sizes := map[isakmp.IDType]int{
+		isakmp.IDIPv4Addr: 4, isakmp.IDIPv4AddrSubnet: 8, isakmp.IDIPv4AddrRange: 8,
+		isakmp.IDIPv6Addr: 16, isakmp.IDIPv6AddrSubnet: 32, isakmp.IDIPv6AddrRange: 32,
+	}
+	for ty, size := range sizes {
+		for n := range 40 {
+			id, err := parse(string(byte(ty)) + "\x00\x00\x00" + strings.Repeat("\x00", n))
+			require.Equal(t, n == size, err == nil, "%v of %d", ty, n)
+			if err == nil {
+				_, _, err := id.Range()
+				require.NoError(t, err)
+			}
+		}
+	}
+	for _, ty := range []isakmp.IDType{isakmp.IDFQDN, isakmp.IDUserFQDN, isakmp.IDDERASN1DN, isakmp.IDDERASN1GN, isakmp.IDKeyID} {
+		_, err := parse(string(byte(ty)) + "\x00\x00\x00")
+		require.Error(t, err, "empty %v", ty)
+	}
+	// Unknown types are kept for the exchange to refuse, and are no address.
+	id, err := parse("\xc8\x11\x01\xf4abcd")
+	require.NoError(t, err)
+	require.Equal(t, "ID(IDType(200) 61626364 proto 17 port 500)", id.String())
+	require.Equal(t, netip.Addr{}, id.Addr())
+	// What a person reads is quoted and short, and never more than one line.
+	for text, want := range map[string]string{
+		"a b":                         `ID(ID_FQDN "a b")`,
+		"%s%n$(reboot)`x`;'\"\x00":    `ID(ID_FQDN "%s%n$(reboot)` + "`x`" + `;'\"\x00")`,
+		"line\nbreak\r\x1b[31m\u202e": `ID(ID_FQDN "line\nbreak\r\x1b[31m\u202e")`,
+	} {
+		id, err := parse("\x02\x00\x00\x00" + text)
+		require.NoError(t, err)
+		require.Equal(t, want, id.String())
+		require.Equal(t, text, string(id.Data))
+	}
+	id, err = parse("\x0b\x00\x00\x00" + strings.Repeat("a", 65000))
+	require.NoError(t, err)
+	require.Less(t, len(id.String()), 200)
+	// A Distinguished Name, whole and cut short.
+	dn := unhex("3013 3111 300f 0603550403 0c08 67617465 2e6f7267")
+	require.Equal(t, `ID(ID_DER_ASN1_DN "CN=gate.org")`, isakmp.ID{Type: isakmp.IDDERASN1DN, Data: dn}.String())
+	for n := 1; n < len(dn); n++ {
+		id, err := parse("\x09\x00\x00\x00" + string(dn[:n]))
+		require.NoError(t, err)
+		require.NotContains(t, id.String(), "CN=")
 	}
 }

@@ -9,33 +9,33 @@ type Phase1Attribute uint16
 
 // String returns the name, such as "Encryption-Algorithm".
 func (t Phase1Attribute) String() string {
-	return nameOf(phase1AttributeNames[:], int(t), "Phase1Attribute")
+	return nameIn(phase1AttributeNames, t, "Phase1Attribute")
 }
 
 // Values.
 const (
-	Phase1EncryptionAlgorithm    Phase1Attribute = 1  // basic, EncryptionAlgorithm
-	Phase1HashAlgorithm          Phase1Attribute = 2  // basic, HashAlgorithm
-	Phase1AuthMethod             Phase1Attribute = 3  // basic, AuthMethod
-	Phase1Group                  Phase1Attribute = 4  // basic, Group
-	Phase1GroupType              Phase1Attribute = 5  // basic, GroupType
-	Phase1GroupPrime             Phase1Attribute = 6  // variable
-	Phase1GroupGeneratorOne      Phase1Attribute = 7  // variable
-	Phase1GroupGeneratorTwo      Phase1Attribute = 8  // variable
-	Phase1GroupCurveA            Phase1Attribute = 9  // variable
-	Phase1GroupCurveB            Phase1Attribute = 10 // variable
-	Phase1LifeType               Phase1Attribute = 11 // basic, LifeType; of the Life-Duration that follows
-	Phase1LifeDuration           Phase1Attribute = 12 // either form
-	Phase1PRF                    Phase1Attribute = 13 // basic; no value is assigned
-	Phase1KeyLength              Phase1Attribute = 14 // basic, in bits
-	Phase1FieldSize              Phase1Attribute = 15 // basic, in bits
-	Phase1GroupOrder             Phase1Attribute = 16 // variable
-	Phase1BlockSize              Phase1Attribute = 17
-	Phase1AsymmetricAlgorithm    Phase1Attribute = 20    // of a Chinese profile
-	Phase1PrivateGSSIdentityName Phase1Attribute = 16384 // draft-ietf-ipsec-isakmp-gss-auth, with GSSAPI only
+	Phase1EncryptionAlgorithm Phase1Attribute = 1  // basic, EncryptionAlgorithm
+	Phase1HashAlgorithm       Phase1Attribute = 2  // basic, HashAlgorithm
+	Phase1AuthMethod          Phase1Attribute = 3  // basic, AuthMethod
+	Phase1Group               Phase1Attribute = 4  // basic, Group
+	Phase1GroupType           Phase1Attribute = 5  // basic, GroupType
+	Phase1GroupPrime          Phase1Attribute = 6  // variable
+	Phase1GroupGeneratorOne   Phase1Attribute = 7  // variable
+	Phase1GroupGeneratorTwo   Phase1Attribute = 8  // variable
+	Phase1GroupCurveA         Phase1Attribute = 9  // variable
+	Phase1GroupCurveB         Phase1Attribute = 10 // variable
+	Phase1LifeType            Phase1Attribute = 11 // basic, LifeType; of the Life-Duration that follows
+	Phase1LifeDuration        Phase1Attribute = 12 // either form
+	Phase1PRF                 Phase1Attribute = 13 // basic; no value is assigned
+	Phase1KeyLength           Phase1Attribute = 14 // basic, in bits
+	Phase1FieldSize           Phase1Attribute = 15 // basic, in bits
+	Phase1GroupOrder          Phase1Attribute = 16 // variable
+	Phase1BlockSize           Phase1Attribute = 17
+	Phase1AsymmetricAlgorithm Phase1Attribute = 20    // of a Chinese profile
+	Phase1GSSIdentityName     Phase1Attribute = 16384 // private, variable: draft-ietf-ipsec-isakmp-gss-auth, with AuthGSSAPI
 )
 
-var phase1AttributeNames = [...]string{
+var phase1AttributeNames = map[Phase1Attribute]string{
 	Phase1EncryptionAlgorithm: "Encryption-Algorithm",
 	Phase1HashAlgorithm:       "Hash-Algorithm",
 	Phase1AuthMethod:          "Authentication-Method",
@@ -54,6 +54,7 @@ var phase1AttributeNames = [...]string{
 	Phase1GroupOrder:          "Group-Order",
 	Phase1BlockSize:           "Block-Size",
 	Phase1AsymmetricAlgorithm: "Asymmetric-Cryptographic-Algorithm-Type",
+	Phase1GSSIdentityName:     "GSS-Identity-Name",
 }
 
 // EncryptionAlgorithm is an encryption algorithm of phase 1: RFC 2409 Appendix

@@ -6,7 +6,7 @@ type Phase2Attribute uint16
 
 // String returns the name, such as "SA-Life-Type".
 func (t Phase2Attribute) String() string {
-	return nameOf(phase2AttributeNames[:], int(t), "Phase2Attribute")
+	return nameIn(phase2AttributeNames, t, "Phase2Attribute")
 }
 
 // Values.
@@ -29,7 +29,7 @@ const (
 	Phase2SecurityContext     Phase2Attribute = 32001 // private: SELinux label
 )
 
-var phase2AttributeNames = [...]string{
+var phase2AttributeNames = map[Phase2Attribute]string{
 	Phase2LifeType:            "SA-Life-Type",
 	Phase2LifeDuration:        "SA-Life-Duration",
 	Phase2Group:               "Group-Description",
@@ -45,6 +45,7 @@ var phase2AttributeNames = [...]string{
 	Phase2SignatureEncoding:   "Signature Encoding Algorithm",
 	Phase2AddressPreservation: "Address Preservation",
 	Phase2SADirection:         "SA Direction",
+	Phase2SecurityContext:     "Security-Context",
 }
 
 // AHTransform is a transform of AH: RFC 2407 4.4.3, IANA "IPSEC AH Transform
