@@ -238,18 +238,18 @@ var nobody = Secret("not compared for its result")
 // where the password is needed.
 func (t *userTable) check(e *userEntry, r UserRequest) (right, able bool) {
 	want, hash := nobody, t.typical
-	real := e != nil && (len(e.Password) > 0 || e.hash != nil) // else unknown, or locked without a hash
-	if real {
+	exists := e != nil && (len(e.Password) > 0 || e.hash != nil) // else unknown, or locked without a hash
+	if exists {
 		want, hash = e.Password, e.hash
 	}
 	switch {
 	case r.Kind == UserCHAP:
-		right, able = VerifyCHAP(r.Password, want, r.Challenge), !real || hash == nil
+		right, able = VerifyCHAP(r.Password, want, r.Challenge), !exists || hash == nil
 	case hash != nil:
 		right, able = hash.Verify(r.Password), true
 	default: // sums, so that the time does not depend on the length either
 		a, b := sha256.Sum256(r.Password), sha256.Sum256(want)
 		right, able = subtle.ConstantTimeCompare(a[:], b[:]) == 1, true
 	}
-	return right && real && able, able
+	return right && exists && able, able
 }

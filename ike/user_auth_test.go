@@ -450,6 +450,28 @@ func TestConcurrentLogins(t *testing.T) {
 	wg.Wait()
 }
 
+func BenchmarkMemoryUsers(b *testing.B) {
+	hash := hashOf(b, "right")
+	users, err := NewMemoryUsers(map[string]User{"hash": {Hash: hash}, "plain": {Password: Secret("right")}})
+	require.NoError(b, err)
+	ctx := context.Background()
+	for _, user := range []string{"plain", "hash", "nobody"} {
+		b.Run(user, func(b *testing.B) {
+			r := login(user, "right")
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = users.AuthenticateUser(ctx, r)
+			}
+		})
+	}
+	b.Run("bare-bcrypt", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			_ = bcrypt.CompareHashAndPassword(hash, []byte("right"))
+		}
+	})
+}
+
 func FuzzUserFileLine(f *testing.F) {
 	f.Add("alice:$2b$04$CCCCCCCCCCCCCCCCCCCCC.ug0A3dTXhy5U.dFjx/qguZ8I4CB77BC:staff:10.9.0.7,2001:db8::7")
 	f.Add("bob:!:")
