@@ -3,6 +3,7 @@ package ike
 import (
 	"context"
 	"crypto"
+	"crypto/dsa"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -139,6 +140,7 @@ func (c *Credential) Validate() error {
 	public := c.Signer.Public()
 	switch k := public.(type) {
 	case *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey:
+	case *dsa.PublicKey: // for IKEv1's DSS signatures
 	default:
 		return fmt.Errorf("credential: keys of type %T cannot sign in IKE; use RSA, ECDSA or Ed25519", k)
 	}
@@ -147,16 +149,10 @@ func (c *Credential) Validate() error {
 			return fmt.Errorf("credential: certificate %d is nil", i)
 		}
 	}
-	if leaf := c.Leaf(); leaf != nil && !samePublicKey(leaf.PublicKey, public) {
+	if leaf := c.Leaf(); leaf != nil && !SamePublicKey(leaf.PublicKey, public) {
 		return fmt.Errorf("credential: the private key is not that of the certificate %q; the leaf certificate comes first", leaf.Subject)
 	}
 	return nil
-}
-
-// samePublicKey compares keys of the standard library's types.
-func samePublicKey(a, b crypto.PublicKey) bool {
-	k, ok := a.(interface{ Equal(crypto.PublicKey) bool })
-	return ok && k.Equal(b)
 }
 
 // Identities returns what the leaf certificate says of itself, in the order

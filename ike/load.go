@@ -202,9 +202,9 @@ func certificates(blocks []*pem.Block) ([]*x509.Certificate, error) {
 
 // LoadCredential reads an own credential: the certificate, followed by the
 // intermediates if there are any, from certFile, and the private key from
-// keyFile, which may be the same file. Keys are PKCS#8, PKCS#1 (RSA) or SEC 1
-// (EC), PEM or DER, not encrypted. With certFile "" the credential is a raw
-// key.
+// keyFile, which may be the same file. Keys are PKCS#8, PKCS#1 (RSA), SEC 1 (EC)
+// or OpenSSL's form of DSA keys (IKEv1 only), PEM or DER, not encrypted. With
+// certFile "" the credential is a raw key.
 //
 // The result has been validated. Errors name the file.
 func LoadCredential(certFile, keyFile string) (*Credential, error) {
@@ -243,7 +243,18 @@ func privateKey(blocks []*pem.Block) (crypto.Signer, error) {
 		var err error
 		switch b.Type {
 		case "PRIVATE KEY":
-			key, err = x509.ParsePKCS8PrivateKey(b.Bytes)
+			var isDSA bool
+			if key, isDSA, err = parseDSA(b.Bytes); !isDSA {
+				key, err = x509.ParsePKCS8PrivateKey(b.Bytes)
+			}
+		case "DSA PRIVATE KEY":
+			if b.Headers["DEK-Info"] != "" {
+				return nil, errors.New("the private key is encrypted; decrypt it, or give a crypto.Signer")
+			}
+			var isDSA bool
+			if key, isDSA, err = parseDSA(b.Bytes); !isDSA {
+				err = errors.New("not a DSA key")
+			}
 		case "RSA PRIVATE KEY", "EC PRIVATE KEY":
 			if b.Headers["DEK-Info"] != "" {
 				return nil, errors.New("the private key is encrypted; decrypt it, or give a crypto.Signer")
@@ -264,7 +275,10 @@ func privateKey(blocks []*pem.Block) (crypto.Signer, error) {
 				}
 			}
 			if err != nil {
-				return nil, errors.New("the DER file is no private key in PKCS#8, PKCS#1 or SEC 1")
+				var isDSA bool
+				if key, isDSA, err = parseDSA(b.Bytes); !isDSA {
+					return nil, errors.New("the DER file is no private key in PKCS#8, PKCS#1 or SEC 1")
+				}
 			}
 		default:
 			continue

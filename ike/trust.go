@@ -3,6 +3,7 @@ package ike
 import (
 	"bytes"
 	"crypto"
+	"crypto/dsa"
 	"crypto/x509"
 	"encoding/asn1"
 	"errors"
@@ -72,7 +73,7 @@ type Trust struct {
 // allows.
 type RawKey struct {
 	ID  IdentityPattern
-	Key crypto.PublicKey // *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
+	Key crypto.PublicKey // *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey; *dsa.PublicKey for IKEv1's DSS signatures
 }
 
 // RevocationPolicy says how CRLs count.
@@ -145,6 +146,9 @@ func (t *Trust) Validate() error {
 		}
 	}
 	for i, k := range t.RawKeys {
+		if _, ok := k.Key.(*dsa.PublicKey); ok {
+			continue // the library does not write them
+		}
 		if _, err := x509.MarshalPKIXPublicKey(k.Key); err != nil {
 			return fmt.Errorf("trust: RawKeys[%d]: %w", i, err)
 		}

@@ -48,6 +48,7 @@ const (
 	P384    KeyType = "p384"
 	P521    KeyType = "p521"
 	Ed25519 KeyType = "ed25519"
+	DSA     KeyType = "dsa" // 1024 and 160 bits, for leaves
 )
 
 // Spec describes a certificate. The zero values give a leaf with a P-256 key.
@@ -212,7 +213,7 @@ func issue(tb testing.TB, s Spec, by *Cert) *Cert {
 		id := sha1.Sum(spki)
 		t.SubjectKeyId = id[:]
 	}
-	der, err := x509.CreateCertificate(rand.Reader, t, parent, key.Public(), signer)
+	der, err := createCertificate(tb, t, parent, key.Public(), signer)
 	if err != nil {
 		tb.Fatalf("testpki: certificate of %q: %v", s.Subject, err)
 	}
@@ -366,6 +367,8 @@ func newKey(t KeyType) (crypto.Signer, error) {
 	case Ed25519:
 		_, k, err := ed25519.GenerateKey(rand.Reader)
 		return k, err
+	case DSA:
+		return newDSAKey()
 	}
 	return nil, fmt.Errorf("unknown key type %q", t)
 }

@@ -2,6 +2,7 @@ package trust
 
 import (
 	"crypto"
+	"crypto/dsa"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -9,6 +10,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math/big"
 )
 
 // Sizes of RSA moduli, in bits. The upper one bounds what a peer can make us
@@ -60,10 +62,45 @@ func CheckPublicKey(pub crypto.PublicKey, minRSABits int) error {
 			return errors.New("Ed25519 key of small order")
 		}
 		return nil
+	case *dsa.PublicKey:
+		return checkDSA(k)
 	case nil:
 		return errors.New("no public key, or one of an unknown algorithm")
 	}
 	return fmt.Errorf("keys of type %T are not supported", pub)
+}
+
+// Sizes of DSA keys, in bits. A q of 160 is the only one that IKEv1's signatures
+// have room for (RFC 2409 5.1); p is bounded like an RSA modulus.
+const (
+	minDSABits = 1024
+	maxDSABits = 3072
+	dsaOrder   = 160
+)
+
+// checkDSA refuses DSA keys whose numbers could make a signature verify that
+// nobody made, or cost too much. Only IKEv1 uses them, where DSS signatures are
+// configured by name.
+func checkDSA(k *dsa.PublicKey) error {
+	if k == nil || k.P == nil || k.Q == nil || k.G == nil || k.Y == nil {
+		return errors.New("DSA key without all its numbers")
+	}
+	if bits := k.P.BitLen(); k.P.Sign() <= 0 || bits < minDSABits || bits > maxDSABits || k.P.Bit(0) == 0 {
+		return fmt.Errorf("DSA key with a p of %d bits, wanted is an odd one of %d to %d", bits, minDSABits, maxDSABits)
+	}
+	if bits := k.Q.BitLen(); k.Q.Sign() <= 0 || bits != dsaOrder || k.Q.Bit(0) == 0 {
+		return fmt.Errorf("DSA key with a q of %d bits, wanted is an odd one of %d", bits, dsaOrder)
+	}
+	one := big.NewInt(1)
+	if new(big.Int).Mod(new(big.Int).Sub(k.P, one), k.Q).Sign() != 0 {
+		return errors.New("DSA key whose q does not divide p-1")
+	}
+	for _, n := range []*big.Int{k.G, k.Y} {
+		if n.Cmp(one) <= 0 || n.Cmp(k.P) >= 0 || new(big.Int).Exp(n, k.Q, k.P).Cmp(one) != 0 {
+			return errors.New("DSA key with a number outside of the subgroup")
+		}
+	}
+	return nil
 }
 
 // canonicalEd25519 reports whether the y coordinate is below the prime

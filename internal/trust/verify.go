@@ -257,7 +257,7 @@ func verifyRawKey(now time.Time, t *ike.Trust, id ike.Identity, spki []byte) (Ve
 	}
 	other := false
 	for _, k := range t.RawKeys {
-		if !sameKey(k.Key, pub) {
+		if !ike.SamePublicKey(k.Key, pub) {
 			continue
 		}
 		if k.ID.Match(id) {
@@ -266,7 +266,7 @@ func verifyRawKey(now time.Time, t *ike.Trust, id ike.Identity, spki []byte) (Ve
 		other = true
 	}
 	for _, c := range t.Pinned {
-		if sameKey(c.PublicKey, pub) {
+		if ike.SamePublicKey(c.PublicKey, pub) {
 			return verifyPinned(now, t, id, c)
 		}
 	}
@@ -281,7 +281,7 @@ func verifyRawKey(now time.Time, t *ike.Trust, id ike.Identity, spki []byte) (Ve
 func configuredKeys(now time.Time, t *ike.Trust, id ike.Identity) (Verified, error) {
 	var v Verified
 	add := func(k crypto.PublicKey) {
-		if !slices.ContainsFunc(v.PublicKeys, func(o crypto.PublicKey) bool { return sameKey(k, o) }) && len(v.PublicKeys) < maxPaths {
+		if !slices.ContainsFunc(v.PublicKeys, func(o crypto.PublicKey) bool { return ike.SamePublicKey(k, o) }) && len(v.PublicKeys) < maxPaths {
 			v.PublicKeys = append(v.PublicKeys, k)
 		}
 	}
@@ -320,9 +320,4 @@ func configuredKeys(now time.Time, t *ike.Trust, id ike.Identity) (Verified, err
 	}
 	v.PublicKey = v.PublicKeys[0]
 	return v, nil
-}
-
-func sameKey(a, b crypto.PublicKey) bool {
-	k, ok := a.(interface{ Equal(crypto.PublicKey) bool })
-	return ok && k.Equal(b)
 }
