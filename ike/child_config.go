@@ -19,6 +19,9 @@ type ChildConfig struct {
 	Proposals []spd.Proposal // ESP or AH; a KE transform means PFS
 	Mode      spd.Mode
 	IPComp    bool // offer and accept IPComp (DEFLATE)
+	// Outer is AH around ESP, which IKEv1 alone can negotiate (RFC 2407 4.3);
+	// nil for none.
+	Outer []spd.Proposal
 
 	ReplayWindow int // packets; 0 is the data plane's default
 	Options      spd.Options

@@ -1,0 +1,40 @@
+package ikev1
+
+import (
+	"io"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/spd"
+)
+
+// Config is what an Endpoint is made of.
+type Config struct {
+	// Rand is the only source of randomness; it must be a cryptographic one
+	// and must not fail: a failing read ends the exchange that needed it.
+	Rand io.Reader
+	// DataPlane is called from jobs, never by the core itself.
+	DataPlane spd.DataPlane
+	// Tag is the top octet of the session and request IDs that this endpoint
+	// chooses, so that those of several endpoints differ.
+	Tag uint8
+	// Owns tells the initiator cookies that this endpoint's messages may have,
+	// see Route; nil is any.
+	Owns func(cookie uint64) bool
+
+	Authorize ike.Authorize // nil: whoever proves a configured identity is welcome
+	Narrow    ike.Narrow    // nil: the configuration alone decides
+
+	// Limits: CookieThreshold is the number of half-open responder SAs from
+	// which on Aggressive Mode, which costs a key exchange before the peer has
+	// shown its address, is not answered.
+	Limits ike.Limits
+	// Load is shared by the endpoints of a program, so that half-open limits
+	// count for all of them; nil makes one for this endpoint.
+	Load *ike.Load
+
+	// VendorIDs are sent in the first message beside those of the protocol.
+	VendorIDs [][]byte
+	// Trace, if set, is called with each decrypted message. It must return
+	// quickly and keep no reference to it.
+	Trace func(t ike.TraceRecord)
+}

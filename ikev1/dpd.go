@@ -1,0 +1,135 @@
+package ikev1
+
+import (
+	"time"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/internal/child"
+	"github.com/racoon3/racoon/internal/vendorid"
+)
+
+// dpdState is dead peer detection (RFC 3706) on one ISAKMP SA. Sequence numbers
+// guard against replay: an acknowledgement has to be for the number asked last.
+type dpdState struct {
+	sent    uint32
+	waiting bool
+	tries   int
+	seen    uint32 // of the peer's last question
+	asked   bool
+	timer   child.Timer
+}
+
+// Probe implements core.Protocol: R-U-THERE, unless one is on its way.
+func (s *session) Probe(now time.Time) {
+	sa := s.current
+	if sa == nil {
+		s.probeAnew(now)
+		return
+	}
+	if !sa.peerVIDs.Has(vendorid.DPD) || sa.dpd.waiting && !s.Seen.Remote.IsValid() {
+		return
+	}
+	if sa.dpd.waiting {
+		sa.askDPD(now)
+		return
+	}
+	d := &sa.dpd
+	if d.sent == 0 {
+		var b [4]byte
+		if s.ep.Random(b[:]) != nil {
+			return
+		}
+		d.sent = uint32(b[0]&0x7f)<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3]) // RFC 3706 7.2: the high bit is clear at first
+	}
+	d.sent++
+	d.waiting, d.tries = true, 0
+	d.timer.Owner = sa.dpdDue
+	sa.askDPD(now)
+}
+
+// probeAnew: there is no ISAKMP SA to ask on. A new one shows that the peer is
+// there.
+func (s *session) probeAnew(now time.Time) {
+	if !s.canInitiate() || s.negotiating() || !s.Up {
+		return
+	}
+	if err := s.renew(now); err != nil {
+		s.Warn(now, err)
+	}
+}
+
+func (sa *isakmpSA) askDPD(now time.Time) {
+	s := sa.s
+	path := s.Path
+	sa.sendNotify(now, isakmp.NotifyRUThere, isakmp.AppendSequenceData(nil, sa.dpd.sent))
+	if p := s.Seen; p.Remote.IsValid() {
+		s.Path = p
+		sa.sendNotify(now, isakmp.NotifyRUThere, isakmp.AppendSequenceData(nil, sa.dpd.sent))
+		s.Path = path
+	}
+	s.ep.SetTimer(&sa.dpd.timer, now.Add(s.ep.RetransmitAfter(s.Timing, sa.dpd.tries)))
+}
+
+func (sa *isakmpSA) dpdDue(now time.Time) {
+	s, d := sa.s, &sa.dpd
+	if !d.waiting {
+		return
+	}
+	if d.tries >= s.Timing.RetransmitTries {
+		s.end(now, ike.DownDead, &TimeoutError{Exchange: isakmp.ExchangeInformational, Tries: d.tries + 1, Path: s.Path})
+		return
+	}
+	d.tries++
+	s.ep.Count.Retransmitted++
+	sa.askDPD(now)
+}
+
+// answerDPD answers the peer's question, once for each number.
+func (sa *isakmpSA) answerDPD(now time.Time, n *isakmp.Notify) {
+	seq, ok := sa.dpdSequence(n)
+	d := &sa.dpd
+	if !ok || d.asked && seq-d.seen > 1<<31 { // older: replayed
+		sa.ep.Count.Unexpected++
+		return
+	}
+	d.seen, d.asked = seq, true
+	sa.sendNotify(now, isakmp.NotifyRUThereAck, isakmp.AppendSequenceData(nil, seq))
+}
+
+// takeDPDAck takes the peer's answer.
+func (sa *isakmpSA) takeDPDAck(now time.Time, n *isakmp.Notify) {
+	seq, ok := sa.dpdSequence(n)
+	d := &sa.dpd
+	if !ok || !d.waiting || seq != d.sent {
+		sa.ep.Count.Unexpected++
+		return
+	}
+	d.waiting = false
+	sa.ep.StopTimer(&d.timer)
+}
+
+// dpdSequence reads the number of a notification that is about this SA.
+func (sa *isakmpSA) dpdSequence(n *isakmp.Notify) (uint32, bool) {
+	b := sa.cookies()
+	if len(n.SPI) != 0 && string(n.SPI) != string(b[:]) {
+		return 0, false
+	}
+	seq, err := n.Sequence()
+	return seq, err == nil
+}
+
+// unanswered: an exchange has timed out. A peer that can be asked is asked
+// whether it lives; with one that cannot, the ISAKMP SA is given up, so that the
+// next exchange makes a new one.
+func (s *session) unanswered(now time.Time, sa *isakmpSA) {
+	if s.Dead || sa.state != stateEstablished {
+		return
+	}
+	if sa.peerVIDs.Has(vendorid.DPD) {
+		s.Probe(now)
+		return
+	}
+	sa.kill(now, errGone)
+	s.sweep(now, ike.DownDead, nil)
+}

@@ -1,0 +1,111 @@
+package ikev1
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/internal/core"
+	"github.com/racoon3/racoon/spd"
+)
+
+// engine is what the cores of all protocols share.
+type engine = core.Core
+
+// An Endpoint is an IKEv1 core: the state machine of any number of ISAKMP SAs,
+// in both roles. It does no I/O: package ike tells how it is driven. It is used
+// by one goroutine at a time.
+type Endpoint struct {
+	engine
+	cfg   Config
+	peers *PeerSet
+
+	sessions map[ike.SessionID]*session
+	sas      map[isakmp.Cookie]*isakmpSA // by our cookie
+	initial  map[initKey]*isakmpSA       // half-open responders by what their first message is known by
+	waiting  []*isakmpSA                 // those that have seen one message only, oldest first
+
+	scratch []byte // of a message that is being decrypted
+}
+
+// initKey is what a first message is known by before it has our cookie.
+type initKey struct {
+	cookie isakmp.Cookie
+	remote netip.AddrPort
+}
+
+// NewEndpoint returns a core without peers; SetPeers gives it some.
+func NewEndpoint(cfg Config) (*Endpoint, error) {
+	c, err := core.New(core.Config{Rand: cfg.Rand, DataPlane: cfg.DataPlane, Tag: cfg.Tag, Limits: cfg.Limits, Load: cfg.Load})
+	if err != nil {
+		return nil, fmt.Errorf("ikev1: %w", err)
+	}
+	return &Endpoint{
+		engine:   c,
+		cfg:      cfg,
+		peers:    &PeerSet{},
+		sessions: make(map[ike.SessionID]*session),
+		sas:      make(map[isakmp.Cookie]*isakmpSA),
+		initial:  make(map[initKey]*isakmpSA),
+	}, nil
+}
+
+// Format keeps an endpoint's secrets out of any text.
+func (e *Endpoint) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "ikev1.Endpoint(%d sessions, %d half-open)", len(e.sessions), e.HalfOpen())
+}
+
+// SetPeers replaces the configured peers. Sessions keep the configuration they
+// were made with.
+func (e *Endpoint) SetPeers(ps *PeerSet) { e.peers = ps }
+
+// HandleTimeout fires what is due.
+func (e *Endpoint) HandleTimeout(now time.Time) { e.engine.HandleTimeout(now) }
+
+// HandleResult takes the result of a job. Results that nobody waits for are
+// given back.
+func (e *Endpoint) HandleResult(now time.Time, r ike.Result) { e.engine.HandleResult(now, r) }
+
+// HandleDataPlane takes an event of the data plane. Events that concern no
+// Child SA of this endpoint are ignored.
+func (e *Endpoint) HandleDataPlane(now time.Time, ev spd.Event) { e.engine.HandleDataPlane(now, ev) }
+
+// PollTransmit returns the next datagram to send.
+func (e *Endpoint) PollTransmit() (ike.Transmit, bool) { return e.engine.PollTransmit() }
+
+// PollJob returns the next job to run.
+func (e *Endpoint) PollJob() (ike.Job, bool) { return e.engine.PollJob() }
+
+// PollEvent returns the next event. When Limits.Events are waiting, new ones
+// are lost and counted in Stats.
+func (e *Endpoint) PollEvent() (ike.Event, bool) { return e.engine.PollEvent() }
+
+// PollTimeout returns when HandleTimeout is to be called next, and false when
+// no timer is set.
+func (e *Endpoint) PollTimeout() (time.Time, bool) { return e.engine.PollTimeout() }
+
+// Stats returns the counters.
+func (e *Endpoint) Stats() ike.CoreStats { return e.engine.Stats(len(e.sessions)) }
+
+// Route returns what tells which endpoint a datagram is for: the initiator's
+// cookie. All messages of an ISAKMP SA have it, so a driver with several
+// endpoints gives each cookie its endpoint by a keyed hash, and tells the
+// endpoints by [Config.Owns]. It reports false for what is no IKEv1 message.
+func Route(b []byte) (initiator uint64, ok bool) {
+	if len(b) < isakmp.HeaderLen || isakmp.Version(b[17]).Major() != 1 {
+		return 0, false
+	}
+	return binary.BigEndian.Uint64(b), true
+}
+
+// newCookie returns an unused cookie. It is random, which is as good as one
+// derived from a secret (RFC 2408 2.5.3).
+func (e *Endpoint) newCookie(initiator bool) (isakmp.Cookie, error) {
+	v, err := e.NewSPI(func(v uint64) bool {
+		return e.sas[isakmp.Cookie(v)] != nil || initiator && e.cfg.Owns != nil && !e.cfg.Owns(v)
+	})
+	return isakmp.Cookie(v), err
+}

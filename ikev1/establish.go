@@ -1,0 +1,139 @@
+package ikev1
+
+import (
+	"slices"
+	"time"
+
+	"github.com/racoon3/racoon/ike"
+)
+
+// establish: phase 1 is through, both sides have proved what it lets them
+// prove. With XAuth the user comes next.
+func (sa *isakmpSA) establish(now time.Time) {
+	p := sa.p1
+	sa.lastBlock, sa.lastSeen = p.iv, p.seen
+	if !sa.initiator || sa.mode == AggressiveMode {
+		sa.lastReply = p.sent
+	}
+	sa.forgetInitial()
+	sa.keys.settle()
+	for _, k := range p.keyed {
+		if k.keys != sa.keys {
+			k.keys.wipe()
+		}
+	}
+	p.keyed = nil
+	p.wipe()
+	sa.p1 = nil
+	sa.ep.StopTimer(&sa.hard)
+	sa.ep.SetTimer(&sa.retransmit, now.Add(sa.confirmAfter(0)))
+	if sa.negotiated.method.XAuth() {
+		sa.state = stateUser
+		sa.beginUser(now)
+		return
+	}
+	sa.up(now)
+}
+
+// confirmAfter is when to look whether the last message has arrived: the
+// initiator of Aggressive Mode sends it again, all others forget it.
+func (sa *isakmpSA) confirmAfter(tries int) time.Duration {
+	if sa.p1Unconfirmed() {
+		return sa.ep.RetransmitAfter(sa.s.Timing, tries)
+	}
+	return remember
+}
+
+// p1Unconfirmed reports whether the own last message of phase 1 may have been
+// lost and nobody will ask for it: the third of Aggressive Mode.
+func (sa *isakmpSA) p1Unconfirmed() bool { return sa.initiator && sa.lastReply != nil }
+
+// confirmed: the peer has sent something under the SA, so it has all of phase 1.
+func (sa *isakmpSA) confirmed(now time.Time) {
+	if sa.lastReply != nil {
+		sa.lastReply = nil
+		sa.ep.StopTimer(&sa.retransmit)
+	}
+}
+
+// repeatLast sends the third message of Aggressive Mode again, a few times, or
+// forgets the last message of another mode.
+func (sa *isakmpSA) repeatLast(now time.Time) {
+	if !sa.p1Unconfirmed() || sa.repeats >= sa.s.Timing.RetransmitTries {
+		sa.lastReply = nil
+		return
+	}
+	sa.repeats++
+	sa.ep.Count.Retransmitted++
+	sa.ep.Transmit(sa.s.Path, sa.lastReply...)
+	sa.ep.SetTimer(&sa.retransmit, now.Add(sa.confirmAfter(sa.repeats)))
+}
+
+// up: the ISAKMP SA can be used for everything. This is the only way to
+// stateEstablished.
+func (sa *isakmpSA) up(now time.Time) {
+	sa.state, sa.established = stateEstablished, now
+	if !sa.s.Up && !sa.initiator {
+		sa.join(now)
+	}
+	s := sa.s
+	s.current = sa
+	sa.startLifetime(now)
+	sa.supersede(now)
+	if s.Up {
+		s.ep.Emit(ike.SessionRekeyed{EventHeader: s.EventHeader(now), Initiator: sa.initiator, LocalSPI: uint64(sa.local), RemoteSPI: uint64(sa.remote),
+			Proposal: sa.negotiated.proposal()})
+		s.LastAlive = now
+		s.ArmLiveness(now)
+		s.runErrands(now)
+		return
+	}
+	sa.configure(now, s.comeUp)
+}
+
+// comeUp: the session is up, with its addresses if it asked for some.
+func (s *session) comeUp(now time.Time) {
+	if s.Up || s.Dead {
+		return
+	}
+	begin := s.begin
+	s.begin = nil
+	s.Establish(now, s.info())
+	s.runErrands(now)
+	if begin == nil {
+		return
+	}
+	for i, name := range begin.Children {
+		q := s.newQuickMode(s.peer.child(name))
+		if i == 0 {
+			q.acquire, q.packet = s.Acquire, begin.Packet
+			s.Acquire = 0
+		}
+		s.do(now, q.errand())
+	}
+}
+
+// join puts an ISAKMP SA that the peer has begun into the session that it has
+// with us, if it is the same peer at the same place and has not said that it
+// knows of no other. That is how IKEv1 renews an ISAKMP SA.
+func (sa *isakmpSA) join(now time.Time) {
+	s := sa.s
+	if sa.firstContact {
+		return
+	}
+	for o := range s.ep.sessionsOf(s.peer.Name) {
+		if o == s || !o.Up || o.Path != s.Path || o.RemoteID != s.RemoteID || o.LocalID != s.LocalID || !sameUser(o.user, s.user) {
+			continue
+		}
+		s.sas = slices.DeleteFunc(s.sas, func(x *isakmpSA) bool { return x == sa })
+		s.end(now, ike.DownReplaced, nil)
+		sa.s = o
+		o.sas = append(o.sas, sa)
+		o.NATLocal, o.NATRemote = s.NATLocal, s.NATRemote
+		return
+	}
+}
+
+func sameUser(a, b *ike.UserAccepted) bool {
+	return a == nil && b == nil || a != nil && b != nil && a.User == b.User
+}

@@ -1,0 +1,221 @@
+package ikev1
+
+import (
+	"crypto/sha256"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/internal/child"
+	"github.com/racoon3/racoon/internal/secret"
+)
+
+// An exchange is one under an ISAKMP SA: Quick Mode, Transaction,
+// Informational, New Group Mode. Each has a message ID and an initialization
+// vector of its own, so any number run side by side.
+type exchange struct {
+	sa        *isakmpSA
+	id        uint32
+	kind      isakmp.ExchangeType
+	initiator bool
+	iv        initVector
+	of        conversation // nil when it has ended
+	busy      bool         // a job works on the last message; duplicates are absorbed
+	waits     bool         // for another message, retransmitting the own one
+
+	seen   [sha256.Size]byte // the message accepted last
+	hasAny bool
+	sent   [][]byte // the own last message
+	tries  int
+	timer  child.Timer // retransmission, or forgetting it after its end
+}
+
+// A conversation is what an exchange is about.
+type conversation interface {
+	// hash returns what the HASH payload of the next message from the peer has
+	// to be.
+	hash(x *exchange, covered []byte) secret.Bytes
+	// receive takes the next message, which is authentic. It ends, now or after
+	// jobs, in send, reply or finish.
+	receive(now time.Time, x *exchange, m *inbound)
+	// abort ends it for want of an answer or of the ISAKMP SA.
+	abort(now time.Time, x *exchange, err error)
+}
+
+// inbound is a received message of an exchange.
+type inbound struct {
+	header isakmp.Header
+	isakmp.Payloads
+	chain isakmp.Chain
+	body  []byte // decrypted, padding included
+}
+
+// maxExchanges bounds the exchanges of one ISAKMP SA that the peer may have
+// under way.
+const maxExchanges = 64
+
+// newExchange begins an exchange with a fresh message ID.
+func (sa *isakmpSA) newExchange(kind isakmp.ExchangeType, of conversation) (*exchange, error) {
+	var b [4]byte
+	for {
+		if err := sa.ep.Random(b[:]); err != nil {
+			return nil, err
+		}
+		id := uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
+		if id != 0 && sa.exchanges[id] == nil && !sa.used.has(id) {
+			return sa.openExchange(kind, id, true, of), nil
+		}
+	}
+}
+
+func (sa *isakmpSA) openExchange(kind isakmp.ExchangeType, id uint32, initiator bool, of conversation) *exchange {
+	x := &exchange{sa: sa, id: id, kind: kind, initiator: initiator, of: of}
+	x.iv = sa.keys.hash.phase2IV(sa.blockSize(), sa.lastBlock, id)
+	x.timer.Owner = x.timerDue
+	if sa.exchanges == nil {
+		sa.exchanges = make(map[uint32]*exchange)
+	}
+	sa.exchanges[id] = x
+	sa.used.add(id)
+	return x
+}
+
+// send sends a message and waits for the answer, retransmitting.
+func (x *exchange) send(now time.Time, hash func(covered []byte) secret.Bytes, payloads ...isakmp.Payload) {
+	if x.transmit(now, hash, payloads) {
+		x.waits, x.tries = true, 0
+		x.arm(now)
+	}
+}
+
+// reply sends a message that ends the exchange: it is sent again when the
+// peer's last one comes again.
+func (x *exchange) reply(now time.Time, hash func(covered []byte) secret.Bytes, payloads ...isakmp.Payload) {
+	if x.transmit(now, hash, payloads) {
+		x.finish(now)
+	}
+}
+
+func (x *exchange) transmit(now time.Time, hash func(covered []byte) secret.Bytes, payloads []isakmp.Payload) bool {
+	sa := x.sa
+	if sa.state == stateDead {
+		return false
+	}
+	packets, next, err := sa.seal(now, sa.header(x.kind, x.id), x.iv, hash, payloads)
+	if err != nil {
+		x.fail(now, err)
+		return false
+	}
+	x.iv, x.sent, x.busy = next, packets, false
+	sa.ep.Transmit(sa.s.Path, packets...)
+	return true
+}
+
+// messageHash is the hash of most messages: over the message ID and the
+// payloads.
+func (x *exchange) messageHash(covered []byte) secret.Bytes {
+	return x.sa.keys.messageHash(x.id, covered)
+}
+
+func (x *exchange) arm(now time.Time) {
+	e := x.sa.ep
+	e.SetTimer(&x.timer, now.Add(e.RetransmitAfter(x.sa.s.Timing, x.tries)))
+}
+
+// timerDue retransmits, gives up, or forgets.
+func (x *exchange) timerDue(now time.Time) {
+	sa := x.sa
+	if !x.waits {
+		if x.of != nil {
+			x.fail(now, x.timeout())
+			return
+		}
+		delete(sa.exchanges, x.id)
+		return
+	}
+	if x.tries >= sa.s.Timing.RetransmitTries {
+		x.fail(now, x.timeout())
+		return
+	}
+	x.tries++
+	sa.ep.Count.Retransmitted++
+	if sa.p1Unconfirmed() {
+		sa.ep.Transmit(sa.s.Path, sa.lastReply...)
+	}
+	sa.ep.Transmit(sa.s.Path, x.sent...)
+	if p := sa.s.Seen; p.Remote.IsValid() {
+		sa.ep.Transmit(p, x.sent...)
+	}
+	x.arm(now)
+}
+
+func (x *exchange) timeout() error {
+	return &TimeoutError{Exchange: x.kind, Tries: x.tries + 1, Path: x.sa.s.Path}
+}
+
+// fail ends the exchange and tells its conversation.
+func (x *exchange) fail(now time.Time, err error) {
+	delete(x.sa.exchanges, x.id)
+	x.abort(now, err)
+}
+
+func (x *exchange) abort(now time.Time, err error) {
+	x.sa.ep.StopTimer(&x.timer)
+	of := x.of
+	x.of, x.waits = nil, false
+	if of != nil {
+		of.abort(now, x, err)
+	}
+}
+
+// finish ends the exchange. It is remembered for a while, to answer
+// retransmissions.
+func (x *exchange) finish(now time.Time) {
+	x.of, x.waits, x.busy = nil, false, false
+	if x.sa.state == stateDead || x.sa.exchanges[x.id] != x {
+		return
+	}
+	x.sa.ep.SetTimer(&x.timer, now.Add(remember))
+}
+
+// remember is how long ended exchanges answer retransmissions.
+const remember = 60 * time.Second
+
+// receive takes a message of the exchange.
+func (x *exchange) receive(now time.Time, path ike.Path, h isakmp.Header, b []byte) {
+	sa, e := x.sa, x.sa.ep
+	digest := sha256.Sum256(b)
+	if x.hasAny && digest == x.seen {
+		if x.sent != nil && !x.busy {
+			e.Count.Repeated++
+			e.Transmit(sa.s.Path, x.sent...)
+		}
+		return
+	}
+	if x.of == nil || x.busy || h.Exchange != x.kind {
+		e.Count.Unexpected++
+		return
+	}
+	m, next, err := sa.open(now, h, b, x.iv, func(covered []byte) secret.Bytes { return x.of.hash(x, covered) })
+	if err != nil {
+		e.countBad(err)
+		return
+	}
+	x.iv, x.seen, x.hasAny = next, digest, true
+	x.waits, x.busy = false, true
+	e.StopTimer(&x.timer)
+	sa.confirmed(now)
+	sa.s.alive(now, path)
+	x.of.receive(now, x, m)
+}
+
+// sortedExchanges gives a map of exchanges a fixed order.
+func sortedExchanges(m map[uint32]*exchange) []*exchange {
+	out := make([]*exchange, 0, len(m))
+	for _, id := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, m[id])
+	}
+	return out
+}

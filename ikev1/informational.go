@@ -1,0 +1,184 @@
+package ikev1
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/internal/child"
+	"github.com/racoon3/racoon/internal/secret"
+	"github.com/racoon3/racoon/spd"
+)
+
+// informational is a message of the Informational exchange: one, that nobody
+// answers (RFC 2409 5.7).
+type informational struct{}
+
+func (*informational) hash(x *exchange, covered []byte) secret.Bytes { return x.messageHash(covered) }
+
+func (*informational) abort(time.Time, *exchange, error) {}
+
+// receive implements conversation.
+func (*informational) receive(now time.Time, x *exchange, m *inbound) {
+	sa, s := x.sa, x.sa.s
+	x.finish(now)
+	for n := range m.Notifies() {
+		if s.Dead {
+			return
+		}
+		sa.notified(now, n)
+	}
+	for d := range m.Deletes() {
+		if s.Dead {
+			return
+		}
+		sa.deleted(now, d)
+	}
+}
+
+// sendInformational sends one message. It is protected: before there are keys,
+// nothing is said this way.
+func (sa *isakmpSA) sendInformational(now time.Time, payloads ...isakmp.Payload) {
+	if sa.keys == nil || sa.state == stateDead || !sa.ready() {
+		return
+	}
+	x, err := sa.newExchange(isakmp.ExchangeInformational, nil)
+	if err != nil {
+		return
+	}
+	if x.transmit(now, x.messageHash, payloads) {
+		delete(sa.exchanges, x.id)
+	}
+}
+
+// sendNotify tells the peer something about the ISAKMP SA.
+func (sa *isakmpSA) sendNotify(now time.Time, t isakmp.NotifyType, data []byte) {
+	sa.sendInformational(now, sa.notify(t, data))
+}
+
+func (sa *isakmpSA) notify(t isakmp.NotifyType, data []byte) *isakmp.Notify {
+	i, r := sa.cookiePair()
+	return &isakmp.Notify{DOI: isakmp.DOIIPsec, Protocol: spd.ProtoIKE, SPI: isakmp.AppendCookies(nil, i, r), Type: t, Data: data}
+}
+
+// sendDelete tells the peer that the ISAKMP SA goes.
+func (sa *isakmpSA) sendDelete(now time.Time) {
+	i, r := sa.cookiePair()
+	sa.sendInformational(now, &isakmp.Delete{DOI: isakmp.DOIIPsec, Protocol: spd.ProtoIKE, SPISize: 16, SPIs: isakmp.AppendCookies(nil, i, r)})
+}
+
+// sendDeleteChild tells the peer that a Child SA goes.
+func (sa *isakmpSA) sendDeleteChild(now time.Time, a *child.SA) {
+	sa.sendDeleteSPI(now, a.Info.Protocol, a.Info.In)
+}
+
+func (sa *isakmpSA) sendDeleteSPI(now time.Time, protocol spd.Protocol, spi spd.SPI) {
+	sa.sendInformational(now, &isakmp.Delete{DOI: isakmp.DOIIPsec, Protocol: protocol, SPISize: 4, SPIs: appendSPI(nil, spi)})
+}
+
+// notifyText is the text of a notification, if it is one.
+func notifyText(n *isakmp.Notify) string {
+	if n.Type >= isakmp.NotifyConnected || len(n.Data) == 0 || len(n.Data) > 256 {
+		return ""
+	}
+	for _, c := range n.Data {
+		if c < ' ' || c > '~' {
+			return ""
+		}
+	}
+	return string(n.Data)
+}
+
+// notified takes an authentic notification.
+func (sa *isakmpSA) notified(now time.Time, n *isakmp.Notify) {
+	s := sa.s
+	switch {
+	case n.Type == isakmp.NotifyRUThere:
+		sa.answerDPD(now, n)
+	case n.Type == isakmp.NotifyRUThereAck:
+		sa.takeDPDAck(now, n)
+	case n.Type == isakmp.NotifyInitialContact:
+		sa.initialContactReceived(now)
+	case n.Type < isakmp.NotifyConnected:
+		sa.refused(now, n)
+	default:
+		s.ep.Emit(ike.PeerNotify{EventHeader: s.EventHeader(now), Type: uint16(n.Type), Data: slices.Clone(n.Data)})
+	}
+}
+
+// refused takes an error notification: the answer to a Quick Mode of ours, if
+// there is one that it may be about.
+func (sa *isakmpSA) refused(now time.Time, n *isakmp.Notify) {
+	s := sa.s
+	var mine []*exchange
+	for _, x := range sortedExchanges(sa.exchanges) {
+		q, ok := x.of.(*quickMode)
+		if !ok || !x.initiator || q.step != 2 {
+			continue
+		}
+		mine = append(mine, x)
+		if len(n.SPI) == 4 && string(n.SPI) == string(appendSPI(nil, q.own[q.policy.main()])) {
+			mine = []*exchange{x}
+			break
+		}
+	}
+	if len(mine) != 1 {
+		s.Warn(now, &NotifyError{Exchange: isakmp.ExchangeInformational, Type: n.Type, Text: notifyText(n)})
+		return
+	}
+	q := mine[0].of.(*quickMode)
+	mine[0].fail(now, &NotifyError{Exchange: isakmp.ExchangeQuickMode, Type: n.Type, Text: notifyText(n), Detail: q.offeredText()})
+}
+
+// deleted takes a Delete payload: the peer's SAs are gone already (RFC 2408
+// 3.15). An SPI that is unknown has been deleted before.
+func (sa *isakmpSA) deleted(now time.Time, d *isakmp.Delete) {
+	s := sa.s
+	if d.DOI != isakmp.DOIIPsec && d.DOI != isakmp.DOIISAKMP {
+		return
+	}
+	if d.Protocol == spd.ProtoIKE {
+		for spi := range d.All() {
+			if len(spi) != 16 {
+				continue
+			}
+			for _, o := range slices.Clone(s.sas) {
+				if b := o.cookies(); string(spi) == string(b[:]) && o.ready() {
+					o.kill(now, errGone)
+				}
+			}
+		}
+		s.sweep(now, ike.DownRemote, nil)
+		return
+	}
+	for spi := range d.All() {
+		v, err := parseSPI(d.Protocol, spi)
+		if err != nil {
+			continue
+		}
+		if a := s.Children.ByOutbound(d.Protocol, v); a != nil && a.State != child.Gone {
+			s.Children.Remove(now, a, ike.DownRemote, nil, a.Successor != nil)
+		}
+	}
+}
+
+// initialContactReceived: the peer knows of no other SA with us, so what this
+// session has besides the SA that says so is from before its restart.
+func (sa *isakmpSA) initialContactReceived(now time.Time) {
+	s := sa.s
+	if s.peer.Unique == ike.UniqueNever || now.Sub(sa.established) > crossing {
+		return // said late it would take away what has been made since
+	}
+	for _, o := range slices.Clone(s.sas) {
+		if o != sa && o.ready() && o.established.Before(sa.established) {
+			o.kill(now, errReplaced)
+		}
+	}
+	for _, a := range slices.Clone(s.Children.All()) {
+		if a.Info.Installed.Before(sa.established) {
+			s.Children.Remove(now, a, ike.DownReplaced, fmt.Errorf("INITIAL-CONTACT"), false)
+		}
+	}
+}

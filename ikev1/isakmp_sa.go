@@ -1,0 +1,244 @@
+package ikev1
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/internal/child"
+	"github.com/racoon3/racoon/internal/vendorid"
+	"github.com/racoon3/racoon/natt"
+)
+
+// saState is where in its life an ISAKMP SA is.
+type saState uint8
+
+const (
+	statePhase1      saState = iota // identities are not proved yet
+	stateUser                       // they are, and XAuth has to authenticate the user
+	stateEstablished                // usable for everything
+	stateDead
+	saStates // not a state
+)
+
+var saStateNames = [saStates]string{"PHASE1", "XAUTH", "ESTABLISHED", "DEAD"}
+
+func (s saState) String() string { return saStateNames[s] }
+
+// An isakmpSA is one ISAKMP SA: a pair of cookies and one set of keys.
+type isakmpSA struct {
+	ep            *Endpoint
+	s             *session
+	initiator     bool
+	local, remote isakmp.Cookie
+	mode          Mode
+	state         saState
+	p1            *phase1 // until established
+	negotiated    selectedPhase1
+	keys          *phase1Keys
+	lastBlock     initVector // of phase 1: where the vectors of other exchanges come from
+	established   time.Time
+
+	peerVIDs vendorid.Announced // what the peer can do
+	variant  natt.Variant       // of NAT traversal
+	// firstContact: the peer has said that it knows of no other SA with us.
+	firstContact bool
+	repeats      int // of the last message
+
+	// The last message of phase 1, should the peer ask for it again.
+	lastSeen  [sha256.Size]byte
+	lastReply [][]byte
+
+	exchanges map[uint32]*exchange // by message ID; those that ended lately too
+	used      usedIDs
+	dpd       dpdState
+	partial   *reassembly
+	octets    uint64 // encrypted, for the lifetime in kilobytes
+
+	retransmit child.Timer // phase 1
+	soft       child.Timer // a new one is to take over
+	hard       child.Timer // lifetime, or the end of one that is half-open
+}
+
+// newSA makes an ISAKMP SA with a fresh cookie for a session.
+func (e *Endpoint) newSA(s *session, mode Mode, initiator bool) (*isakmpSA, error) {
+	cookie, err := e.newCookie(initiator)
+	if err != nil {
+		return nil, err
+	}
+	sa := &isakmpSA{ep: e, s: s, initiator: initiator, mode: mode, local: cookie}
+	sa.retransmit.Owner, sa.soft.Owner, sa.hard.Owner = sa.retransmitDue, sa.softExpired, sa.hardExpired
+	e.sas[cookie] = sa
+	s.sas = append(s.sas, sa)
+	return sa, nil
+}
+
+// cookies returns CKY-I | CKY-R.
+func (sa *isakmpSA) cookies() (b [16]byte) {
+	i, r := sa.cookiePair()
+	binary.BigEndian.PutUint64(b[:], uint64(i))
+	binary.BigEndian.PutUint64(b[8:], uint64(r))
+	return b
+}
+
+func (sa *isakmpSA) cookiePair() (i, r isakmp.Cookie) {
+	if sa.initiator {
+		return sa.local, sa.remote
+	}
+	return sa.remote, sa.local
+}
+
+func (sa *isakmpSA) header(x isakmp.ExchangeType, id uint32) isakmp.Header {
+	i, r := sa.cookiePair()
+	return isakmp.Header{CookieI: i, CookieR: r, Version: isakmp.Version1, Exchange: x, MessageID: id}
+}
+
+// kill takes the SA away without telling the peer. The session decides whether
+// it lives on.
+func (sa *isakmpSA) kill(now time.Time, err error) {
+	if sa.state == stateDead {
+		return
+	}
+	e, s := sa.ep, sa.s
+	sa.state = stateDead
+	delete(e.sas, sa.local)
+	sa.forgetInitial()
+	for _, t := range []*child.Timer{&sa.retransmit, &sa.soft, &sa.hard, &sa.dpd.timer} {
+		e.StopTimer(t)
+	}
+	s.sas = slices.DeleteFunc(s.sas, func(o *isakmpSA) bool { return o == sa })
+	if s.current == sa {
+		s.current = nil
+		s.choose()
+	}
+	all := sa.exchanges
+	sa.exchanges = nil
+	for _, x := range sortedExchanges(all) {
+		x.abort(now, err)
+	}
+	sa.keys.wipe()
+	sa.p1.wipe()
+	sa.p1, sa.lastReply, sa.partial = nil, nil, nil
+}
+
+// choose picks the ISAKMP SA that the session uses: the youngest established
+// one.
+func (s *session) choose() {
+	for _, sa := range s.sas {
+		if sa.state == stateEstablished && (s.current == nil || sa.established.After(s.current.established)) {
+			s.current = sa
+		}
+	}
+}
+
+// softExpired makes a new ISAKMP SA beside this one (RFC 2409 has no rekey in
+// place: it is a new phase 1, authentication included).
+func (sa *isakmpSA) softExpired(now time.Time) {
+	s := sa.s
+	if sa.state != stateEstablished || s.current != sa || s.negotiating() {
+		return
+	}
+	if err := s.renew(now); err != nil {
+		s.ep.Emit(ike.RekeyFailed{EventHeader: s.EventHeader(now), Err: err})
+	}
+}
+
+// hardExpired ends the SA: half-open for too long, or not replaced in time. Its
+// Child SAs live on.
+func (sa *isakmpSA) hardExpired(now time.Time) {
+	s := sa.s
+	if sa.state < stateEstablished {
+		sa.failed(now, ike.DownDead, errHalfOpen)
+		return
+	}
+	sa.sendDelete(now)
+	sa.kill(now, errGone)
+	s.sweep(now, ike.DownExpired, nil)
+}
+
+// failed ends an SA that has not been established, and its session if that
+// rests on it.
+func (sa *isakmpSA) failed(now time.Time, reason ike.DownReason, err error) {
+	s := sa.s
+	if s.Up {
+		s.ep.Emit(ike.RekeyFailed{EventHeader: s.EventHeader(now), Err: err})
+		sa.kill(now, err)
+		s.flunk(now, err)
+		s.sweep(now, reason, err)
+		return
+	}
+	s.fail(now, reason, err)
+}
+
+// startLifetime arms the renewal and the end of an established SA. The side
+// that did not begin it leaves the other a head start.
+func (sa *isakmpSA) startLifetime(now time.Time) {
+	t := sa.s.Timing
+	hard := sa.negotiated.life.time()
+	soft := t.Rekey
+	if soft <= 0 || soft > hard {
+		soft = hard - hard/10
+	}
+	if !sa.initiator {
+		soft += (hard - soft) / 2
+	}
+	if t.Rekey >= 0 && sa.s.canInitiate() {
+		sa.ep.SetTimer(&sa.soft, now.Add(sa.ep.Jitter(soft, t.Jitter/2)))
+	}
+	sa.ep.SetTimer(&sa.hard, now.Add(hard))
+}
+
+// supersede lets the older ISAKMP SAs of the session go, after what is under
+// way has had its time.
+func (sa *isakmpSA) supersede(now time.Time) {
+	for _, o := range sa.s.sas {
+		if o != sa && o.state == stateEstablished && sa.established.Sub(o.established) > crossing {
+			sa.ep.StopTimer(&o.soft)
+			sa.ep.SetTimer(&o.hard, now.Add(sa.s.Timing.DeleteWait))
+		}
+	}
+}
+
+// crossing is how close together two ISAKMP SAs of one session may come when
+// both sides begin one at the same time; both stay then.
+const crossing = 10 * time.Second
+
+// usedIDs are the message IDs that an SA has seen last, so that a recorded
+// exchange cannot be played again.
+type usedIDs struct {
+	ids  []uint32
+	next int
+}
+
+const maxUsedIDs = 1024
+
+func (u *usedIDs) has(id uint32) bool { return slices.Contains(u.ids, id) }
+
+func (u *usedIDs) add(id uint32) {
+	if len(u.ids) < maxUsedIDs {
+		u.ids = append(u.ids, id)
+		return
+	}
+	u.ids[u.next] = id
+	u.next = (u.next + 1) % maxUsedIDs
+}
+
+// fragmentSize is the size of datagram that messages are cut to, 0 for none.
+func (sa *isakmpSA) fragmentSize() int {
+	p := sa.s.peer
+	switch {
+	case p == nil || p.Fragmentation == FragmentOff:
+		return 0
+	case !sa.peerFragments() && p.Fragmentation != FragmentForce:
+		return 0
+	case p.FragmentSize > 0:
+		return max(p.FragmentSize, smallFragment)
+	}
+	return smallFragment
+}
+
+// smallFragment is the datagram size that every IPv4 host takes (RFC 791).
+const smallFragment = 576

@@ -1,0 +1,68 @@
+package ikev1
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/natt"
+)
+
+// natPayloads are the NAT-D payloads: the hash of the peer's address first,
+// then that of the own one (RFC 3947 3.2). With ForceEncap the own is of an
+// address that nobody has, so that the peer sees a NAT too.
+func (sa *isakmpSA) natPayloads() []isakmp.Payload {
+	if sa.variant == natt.NoVariant {
+		return nil
+	}
+	s := sa.s
+	source := s.Path.Local
+	if force := s.peer; force != nil && force.ForceEncap || force == nil && sa.p1.possible[0].ForceEncap {
+		source = netip.AddrPortFrom(netip.AddrFrom4([4]byte{}), 0)
+	}
+	i, r := sa.cookiePair()
+	t, h := isakmp.PayloadType(sa.variant.NATD()), sa.negotiated.hash.hash
+	return []isakmp.Payload{
+		&isakmp.NATD{Type: t, Hash: natt.AppendHash(nil, h, uint64(i), uint64(r), s.Path.Remote)},
+		&isakmp.NATD{Type: t, Hash: natt.AppendHash(nil, h, uint64(i), uint64(r), source)},
+	}
+}
+
+// detectNAT compares the NAT-D payloads of a message with where it came from.
+func (sa *isakmpSA) detectNAT(path ike.Path, m *inbound) {
+	if sa.variant == natt.NoVariant {
+		return
+	}
+	i, r := sa.cookiePair()
+	d := natt.NewDetector(sa.negotiated.hash.hash, uint64(i), uint64(r), path.Local, path.Remote)
+	n := 0
+	for hash := range m.NATDs(isakmp.PayloadType(sa.variant.NATD())) {
+		if n == 0 {
+			d.Destination(hash)
+		} else if n <= natt.MaxHashes {
+			d.Source(hash)
+		}
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	found := d.Result()
+	sa.s.NATLocal, sa.s.NATRemote = found.LocalNAT, found.RemoteNAT
+}
+
+// floatInitiator goes on from the NAT-T port when there is a NAT (RFC 3947 4).
+func (sa *isakmpSA) floatInitiator() {
+	s := sa.s
+	if sa.variant.Floats() && s.Encap() && sa.p1.float.Remote.IsValid() {
+		s.Path = sa.p1.float
+	}
+}
+
+// floatTo follows an initiator to the NAT-T port, before it is authenticated.
+func (sa *isakmpSA) floatTo(now time.Time, path ike.Path) {
+	if s := sa.s; !sa.initiator && !s.Up && sa.variant.Floats() && path != s.Path {
+		s.Path = path
+	}
+}

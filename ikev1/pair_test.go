@@ -1,0 +1,237 @@
+package ikev1
+
+import (
+	"context"
+	"crypto/rand"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/spd"
+)
+
+// pair is two endpoints with a perfect network between them and a virtual
+// clock. Jobs run at once.
+type pair struct {
+	t    *testing.T
+	now  time.Time
+	a, b *Endpoint
+	pa   *spd.Memory
+	pb   *spd.Memory
+	evA  []ike.Event
+	evB  []ike.Event
+	// filter, if set, decides about each datagram; false drops it.
+	filter func(from *Endpoint, tx ike.Transmit) bool
+}
+
+var (
+	addrA = netip.MustParseAddrPort("192.0.2.1:500")
+	addrB = netip.MustParseAddrPort("192.0.2.2:500")
+)
+
+func pathAB() ike.Path { return ike.Path{Local: addrA, Remote: addrB} }
+
+func reverse(p ike.Path) ike.Path { return ike.Path{Local: p.Remote, Remote: p.Local} }
+
+func newPair(t *testing.T, a, b *Peer, cfg func(a, b *Config)) *pair {
+	p := &pair{t: t, now: time.Unix(1_700_000_000, 0), pa: spd.NewMemory(spd.MemoryConfig{}), pb: spd.NewMemory(spd.MemoryConfig{})}
+	ca := Config{Rand: rand.Reader, DataPlane: p.pa, Tag: 0xa}
+	cb := Config{Rand: rand.Reader, DataPlane: p.pb, Tag: 0xb}
+	if cfg != nil {
+		cfg(&ca, &cb)
+	}
+	var err error
+	p.a, err = NewEndpoint(ca)
+	require.NoError(t, err)
+	p.b, err = NewEndpoint(cb)
+	require.NoError(t, err)
+	for e, peer := range map[*Endpoint]*Peer{p.a: a, p.b: b} {
+		ps, err := NewPeerSet([]*Peer{peer})
+		require.NoError(t, err)
+		e.SetPeers(ps)
+	}
+	return p
+}
+
+// run delivers and works until both sides are quiet.
+func (p *pair) run() {
+	for range 10_000 {
+		busy := false
+		for _, e := range []*Endpoint{p.a, p.b} {
+			for {
+				j, ok := e.PollJob()
+				if !ok {
+					break
+				}
+				busy = true
+				e.HandleResult(p.now, j.Do(context.Background()))
+			}
+			for {
+				tx, ok := e.PollTransmit()
+				if !ok {
+					break
+				}
+				busy = true
+				if tx.Keepalive || p.filter != nil && !p.filter(e, tx) {
+					continue
+				}
+				other := p.b
+				if e == p.b {
+					other = p.a
+				}
+				other.HandleDatagram(p.now, reverse(tx.Path), tx.Packet)
+			}
+			for {
+				ev, ok := e.PollEvent()
+				if !ok {
+					break
+				}
+				if e == p.a {
+					p.evA = append(p.evA, ev)
+				} else {
+					p.evB = append(p.evB, ev)
+				}
+			}
+		}
+		if !busy {
+			return
+		}
+	}
+	p.t.Fatal("endpoints do not come to rest")
+}
+
+// advance lets time pass, timer by timer.
+func (p *pair) advance(d time.Duration) {
+	end := p.now.Add(d)
+	for {
+		p.run()
+		next, found := end, false
+		for _, e := range []*Endpoint{p.a, p.b} {
+			if t, ok := e.PollTimeout(); ok && !t.After(next) {
+				next, found = t, true
+			}
+		}
+		if next.After(p.now) {
+			p.now = next
+		}
+		if !found {
+			return
+		}
+		p.a.HandleTimeout(p.now)
+		p.b.HandleTimeout(p.now)
+	}
+}
+
+func find[E ike.Event](events []ike.Event) (found []E) {
+	for _, e := range events {
+		if v, ok := e.(E); ok {
+			found = append(found, v)
+		}
+	}
+	return found
+}
+
+func mustID(s string) ike.Identity {
+	i, err := ike.ParseIdentity(s)
+	if err != nil {
+		panic(err)
+	}
+	return i
+}
+
+func pskPeer(name, local, remote string) *Peer {
+	cred := (&ike.Credential{PSK: ike.Secret("a shared secret")}).Source()
+	return &Peer{
+		Name:      name,
+		Modes:     []Mode{MainMode},
+		Methods:   []AuthMethod{AuthPSK},
+		Local:     LocalAuth{ID: mustID(local)},
+		Remote:    RemoteAuth{ID: ike.ExactIdentity(mustID(remote)), Credential: cred},
+		Proposals: []spd.Proposal{spd.MustParseProposal(spd.ProtoIKE, "aes128-sha256-prfsha256-ecp256")},
+		Children: []*ike.ChildConfig{{
+			Name:      "net",
+			Local:     []spd.TrafficSelector{spd.MustParseTrafficSelector("10.1.0.0/16")},
+			Remote:    []spd.TrafficSelector{spd.MustParseTrafficSelector("10.2.0.0/16")},
+			Proposals: []spd.Proposal{spd.MustParseProposal(spd.ProtoESP, "aes128gcm16-noesn")},
+		}},
+	}
+}
+
+func pskPair(t *testing.T) *pair {
+	a, b := pskPeer("b", "a.example", "b.example"), pskPeer("a", "b.example", "a.example")
+	b.Children[0].Local, b.Children[0].Remote = b.Children[0].Remote, b.Children[0].Local
+	return newPair(t, a, b, nil)
+}
+
+func (p *pair) initiate() ike.SessionID {
+	id, err := p.a.Initiate(p.now, Initiation{Peer: p.a.peers.index.All()[0], Path: pathAB()})
+	require.NoError(p.t, err)
+	p.run()
+	return id
+}
+
+// explain logs what happened, for a test that fails.
+func (p *pair) explain() {
+	for _, ev := range append(p.evA, p.evB...) {
+		p.t.Logf("%T %+v", ev, ev)
+	}
+	p.t.Logf("A %+v", p.a.Stats())
+	p.t.Logf("B %+v", p.b.Stats())
+}
+
+func TestMainModePSK(t *testing.T) {
+	p := pskPair(t)
+	id := p.initiate()
+	s, ok := p.a.Session(id)
+	if !ok || !s.Up {
+		p.explain()
+	}
+	require.True(t, ok)
+	require.True(t, s.Up)
+	require.Len(t, s.Children, 1)
+	require.Len(t, find[ike.SessionUp](p.evB), 1)
+	require.Len(t, find[ike.ChildUp](p.evB), 1)
+}
+
+func TestRekeyAndDelete(t *testing.T) {
+	p := pskPair(t)
+	id := p.initiate()
+	first, _ := p.a.Session(id)
+	require.NoError(t, p.a.RekeyChild(p.now, id, first.Children[0].ID))
+	p.advance(10 * time.Second)
+	s, _ := p.a.Session(id)
+	require.Len(t, s.Children, 1)
+	require.NotEqual(t, first.Children[0].In, s.Children[0].In)
+	require.Equal(t, first.Children[0].ID, s.Children[0].ID)
+
+	other := find[ike.SessionUp](p.evB)[0].Session
+	sb, _ := p.b.Session(other)
+	require.Len(t, sb.Children, 1)
+	p.advance(time.Minute)
+	require.NoError(t, p.b.RekeyIKE(p.now, other))
+	p.advance(time.Minute)
+	s2, _ := p.a.Session(id)
+	require.NotEqual(t, s.Info.LocalSPI, s2.Info.LocalSPI)
+	require.Len(t, s2.Children, 1)
+	require.Len(t, p.a.sas, 1)
+	require.Len(t, p.b.sas, 1)
+
+	require.NoError(t, p.b.Delete(p.now, other, ike.DownLocal))
+	p.advance(3 * time.Minute)
+	for _, e := range []*Endpoint{p.a, p.b} {
+		require.Empty(t, e.sessions)
+		require.Empty(t, e.sas)
+		require.Empty(t, e.Held().SAs)
+		require.Zero(t, e.Held().Jobs)
+		require.Zero(t, e.Held().Timers)
+	}
+	require.Len(t, find[ike.SessionDown](p.evA), 1)
+	require.Equal(t, ike.DownRemote, find[ike.SessionDown](p.evA)[0].Reason)
+	for _, ev := range append(p.evA, p.evB...) {
+		w, bad := ev.(ike.Warning)
+		require.False(t, bad, "%v", w.Err)
+	}
+}

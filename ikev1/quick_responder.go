@@ -1,0 +1,241 @@
+package ikev1
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/racoon3/racoon/dh"
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/internal/child"
+	"github.com/racoon3/racoon/internal/core"
+	"github.com/racoon3/racoon/internal/secret"
+	"github.com/racoon3/racoon/spd"
+)
+
+// respond takes the first message of the peer's Quick Mode.
+func (q *quickMode) respond(now time.Time, m *inbound) {
+	s := q.s
+	if err := m.Require(isakmp.PayloadSA, isakmp.PayloadNonce); err != nil {
+		q.refuse(now, m, isakmp.NotifyInvalidPayloadType, err)
+		return
+	}
+	switch {
+	case m.Count(isakmp.PayloadSA) != 1:
+		q.refuse(now, m, isakmp.NotifySituationNotSupported, fmt.Errorf("%d SA payloads; one is supported", m.Count(isakmp.PayloadSA)))
+		return
+	case m.SA().DOI != isakmp.DOIIPsec:
+		q.refuse(now, m, isakmp.NotifyDOINotSupported, fmt.Errorf("DOI %v", m.SA().DOI))
+		return
+	case s.Children.Len() >= 2*s.ep.Limits.Children:
+		s.ep.Count.Limited++
+		q.refuse(now, m, isakmp.NotifyNoProposalChosen, fmt.Errorf("limit of %d Child SAs is reached", s.ep.Limits.Children))
+		return
+	}
+	q.ni = slices.Clone(m.Nonce().Data)
+	q.idci, q.idcr = m.ClientIDs()
+	q.noteNATOAs(q.x.sa, m)
+	if t, err := q.chooseChild(m); err != nil {
+		q.refuse(now, m, t, err)
+		return
+	}
+	q.group = q.chosen.group
+	if (m.KE() != nil) != (q.group != dh.None) {
+		q.refuse(now, m, isakmp.NotifyInvalidKeyInformation, fmt.Errorf("KE payload: %v, group chosen: %v", m.KE() != nil, q.group))
+		return
+	}
+	var err error
+	if q.nr, err = s.ep.newNonce(); err != nil {
+		q.refuse(now, m, isakmp.NotifyNoProposalChosen, err)
+		return
+	}
+	q.replaces()
+	q.narrow(now, m, func(now time.Time) { q.agree(now, m) })
+}
+
+// chooseChild finds the configured Child that the request fits: the selectors
+// exactly, else within its own, and the algorithms. The error says why none
+// does.
+func (q *quickMode) chooseChild(m *inbound) (isakmp.NotifyType, error) {
+	s, sa := q.s, q.x.sa
+	local, remote, err := q.offeredSelectors()
+	if err != nil {
+		return isakmp.NotifyInvalidIDInformation, err
+	}
+	failType, failure := isakmp.NotifyInvalidIDInformation, error(nil)
+	found, exact := false, false
+	for _, c := range s.peer.Children {
+		l, r, same, ok := s.fits(c, local, remote, sa)
+		if !ok {
+			if failure == nil {
+				ownL, ownR := s.OfferedSelectors(c)
+				failure = fmt.Errorf("offered %v === %v, Child %q has %v === %v: %w", local, remote, c.Name, ownL, ownR, errNoSelectors)
+			}
+			continue
+		}
+		if found && (exact || !same) {
+			continue
+		}
+		policy := s.policyOf(sa, c)
+		policy.optionalKE = voluntaryGroups
+		chosen, err := policy.choose(m.SA())
+		if err != nil {
+			failType, failure = isakmp.NotifyNoProposalChosen, fmt.Errorf("Child %q: %w", c.Name, err)
+			continue
+		}
+		q.cfg, q.policy, q.chosen, q.local, q.remote = c, policy, chosen, l, r
+		found, exact = true, same
+	}
+	if !found {
+		found = q.generate(m, local, remote)
+	}
+	if found {
+		return 0, nil
+	}
+	if failure == nil {
+		failure = fmt.Errorf("peer %q has no Child configured for this", s.peer.Name)
+	}
+	return failType, failure
+}
+
+// voluntaryGroups are taken for a Child SA whose configuration asks for no
+// perfect forward secrecy, when the peer wants it.
+var voluntaryGroups = []uint16{uint16(dh.Curve25519), uint16(dh.ECP256), uint16(dh.ECP384), uint16(dh.ECP521),
+	uint16(dh.MODP2048), uint16(dh.MODP3072), uint16(dh.MODP4096), uint16(dh.MODP6144), uint16(dh.MODP8192)}
+
+// replaces finds the Child SA that this one rekeys, if any: IKEv1 does not say
+// so, but it is for the same traffic of the same Child.
+func (q *quickMode) replaces() {
+	for _, a := range slices.Backward(q.s.Children.All()) {
+		if a.State < child.Replaced && a.State > child.Larval && a.Successor == nil && a.Info.Name == q.cfg.Name &&
+			a.Info.Protocol == q.chosen.proposal.Protocol && len(a.Info.LocalTS) == 1 && a.Info.LocalTS[0] == q.local && a.Info.RemoteTS[0] == q.remote {
+			q.old = a
+			q.reqID = a.Info.ReqID
+			return
+		}
+	}
+}
+
+// narrow asks the program about the selectors. IKEv1 cannot answer with others,
+// so it may only agree.
+func (q *quickMode) narrow(now time.Time, m *inbound, next func(now time.Time)) {
+	s := q.s
+	ask := s.ep.cfg.Narrow
+	if ask == nil || q.old != nil {
+		next(now)
+		return
+	}
+	local, remote := []spd.TrafficSelector{q.local}, []spd.TrafficSelector{q.remote}
+	r := ike.NarrowRequest{Session: s.ID, Peer: s.peer.Name, Child: q.cfg.Name, LocalID: s.LocalID, RemoteID: s.RemoteID, Mode: q.chosen.mode,
+		OfferedLocal: local, OfferedRemote: remote, Local: local, Remote: remote}
+	s.Job(ike.JobNarrow, 0, func(ctx context.Context) (any, error) {
+		l, r, err := ask(ctx, r)
+		if err == nil && (!slices.Equal(l, local) || !slices.Equal(r, remote)) {
+			err = fmt.Errorf("callback answered %v === %v; IKEv1 has to take %v === %v as they are or refuse them", l, r, local, remote)
+		}
+		return nil, err
+	}, func(now time.Time, _ any, err error) {
+		if err != nil {
+			q.refuse(now, m, isakmp.NotifyInvalidIDInformation, err)
+			return
+		}
+		next(now)
+	}, nil)
+}
+
+// agree runs the slow steps: key exchange, SPIs, installation. The inbound SA
+// stands before the answer leaves; the outbound one waits for the third
+// message.
+func (q *quickMode) agree(now time.Time, m *inbound) {
+	install := func(now time.Time) {
+		q.reserve(q.chosen.protocols(), func(now time.Time, err error) {
+			if err != nil {
+				q.refuse(now, m, isakmp.NotifyNoProposalChosen, err)
+				return
+			}
+			q.install(now, q.keyShare.Secret, true, func(now time.Time, err error) {
+				q.keyShare.Secret.Wipe()
+				if err != nil {
+					q.refuse(now, m, isakmp.NotifyNoProposalChosen, err)
+					return
+				}
+				q.answer(now, m)
+			})
+		})
+	}
+	if q.group == dh.None {
+		install(now)
+		return
+	}
+	q.s.RespondTo(q.group, m.KE().Data, func(now time.Time, k core.KeyExchange, err error) {
+		if err != nil {
+			q.refuse(now, m, isakmp.NotifyInvalidKeyInformation, fmt.Errorf("key exchange: %w", err))
+			return
+		}
+		q.keyShare = k
+		install(now)
+	})
+}
+
+// answer sends the second message.
+func (q *quickMode) answer(now time.Time, m *inbound) {
+	x := q.x
+	payloads := []isakmp.Payload{q.chosen.answer(m.SA(), q.own), &isakmp.Nonce{Data: q.nr}}
+	if q.group != dh.None {
+		payloads = append(payloads, &isakmp.KE{Data: q.keyShare.Public})
+	}
+	if q.idci != nil {
+		payloads = append(payloads, q.idci, q.idcr)
+	}
+	payloads = append(payloads, q.natOAs(x.sa)...)
+	if q.chosen.claims() && q.policy.check == CheckClaim {
+		payloads = append(payloads, &isakmp.Notify{DOI: isakmp.DOIIPsec, Protocol: q.chosen.proposal.Protocol,
+			SPI: appendSPI(nil, q.own[q.chosen.proposal.Protocol]), Type: isakmp.NotifyResponderLifetime,
+			Data: isakmp.AppendAttributes(nil, isakmp.AppendLifetime(nil, spd.ProtoESP, q.chosen.life.wire())...)})
+	}
+	q.step = 3
+	// As RFC 2409 5.5 says, with the initiator's nonce.
+	x.send(now, func(covered []byte) secret.Bytes { return x.sa.keys.quickHash2(x.id, q.ni, covered) }, payloads...)
+}
+
+// confirmed takes the third message.
+func (q *quickMode) confirmed(now time.Time) {
+	x := q.x
+	if q.sa == nil || q.sa.State == child.Gone {
+		x.finish(now)
+		return
+	}
+	q.s.Children.Activate(now, q.sa)
+	x.finish(now)
+	q.succeed(now)
+}
+
+// unconfirmed: the third message did not come. If the peer has sent traffic, the
+// SA is in use all the same.
+func (q *quickMode) unconfirmed(now time.Time, err error) {
+	if q.sa.State > child.InboundOnly {
+		if q.sa.State == child.Mature {
+			q.succeed(now)
+		}
+		return
+	}
+	q.s.Children.Discard(now, q.sa)
+	q.sa = nil
+	q.failed(now, err)
+}
+
+// refuse answers with a notification.
+func (q *quickMode) refuse(now time.Time, m *inbound, t isakmp.NotifyType, err error) {
+	s, x := q.s, q.x
+	var spi []byte
+	protocol := spd.ProtoESP
+	if sa := m.SA(); sa != nil && len(sa.Proposals) > 0 {
+		spi, protocol = sa.Proposals[0].SPI, sa.Proposals[0].Protocol
+	}
+	x.finish(now)
+	x.sa.sendInformational(now, &isakmp.Notify{DOI: isakmp.DOIIPsec, Protocol: protocol, SPI: spi, Type: t})
+	q.failed(now, &RefusedError{Exchange: x.kind, Type: t, Err: err})
+	_ = s
+}

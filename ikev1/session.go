@@ -1,0 +1,203 @@
+package ikev1
+
+import (
+	"slices"
+	"time"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/internal/child"
+	"github.com/racoon3/racoon/internal/core"
+)
+
+// A session is one authenticated relation with a peer: its ISAKMP SAs, one
+// after the other, and the Child SAs. Child SAs outlive the ISAKMP SA that made
+// them; when there is something to say and none stands, another one is made.
+type session struct {
+	core.Session
+	ep    *Endpoint
+	peer  *Peer       // nil while a responder does not know yet
+	begin *Initiation // of an initiator, until it is established
+	float ike.Path    // where it goes on behind a NAT
+
+	current *isakmpSA   // the established one that is used; may be nil
+	sas     []*isakmpSA // all, those under way too
+	queue   []errand    // what waits for an ISAKMP SA
+
+	remoteMethod string
+	user         *ike.UserAccepted // of a client (XAuth)
+}
+
+// An errand is something that needs an established ISAKMP SA.
+type errand struct {
+	run  func(now time.Time, sa *isakmpSA)
+	fail func(now time.Time, err error)
+}
+
+func (e *Endpoint) newSession(peer *Peer, path ike.Path, initiator bool) *session {
+	s := &session{ep: e}
+	s.Init(&e.engine, s, path, initiator, &defaultTiming)
+	if peer != nil {
+		s.setPeer(peer)
+	}
+	e.sessions[s.ID] = s
+	return s
+}
+
+var defaultTiming = ike.Timing{}.WithDefaults()
+
+// setPeer gives the session its configuration.
+func (s *session) setPeer(p *Peer) {
+	s.peer = p
+	s.Name, s.Timing, s.Asked, s.Assign, s.ForceEncap = p.Name, p.times(), p.Request, p.Assign, p.ForceEncap
+}
+
+// do runs an errand on the established ISAKMP SA, at once or when there is one.
+func (s *session) do(now time.Time, x errand) {
+	if s.current != nil {
+		x.run(now, s.current)
+		return
+	}
+	if len(s.queue) >= s.ep.Limits.Queue {
+		s.ep.Count.Limited++
+		x.fail(now, errQueueFull)
+		return
+	}
+	s.queue = append(s.queue, x)
+	if s.negotiating() {
+		return
+	}
+	if err := s.renew(now); err != nil {
+		s.flunk(now, err)
+	}
+}
+
+// negotiating reports whether a phase 1 is under way.
+func (s *session) negotiating() bool {
+	return slices.ContainsFunc(s.sas, func(sa *isakmpSA) bool { return sa.state < stateEstablished })
+}
+
+// flunk ends what waits for an ISAKMP SA in vain.
+func (s *session) flunk(now time.Time, err error) {
+	queue := s.queue
+	s.queue = nil
+	for _, x := range queue {
+		x.fail(now, err)
+	}
+}
+
+// runErrands runs what has waited for an ISAKMP SA.
+func (s *session) runErrands(now time.Time) {
+	for s.current != nil && len(s.queue) > 0 {
+		x := s.queue[0]
+		s.queue = s.queue[1:]
+		x.run(now, s.current)
+	}
+}
+
+// fail ends the session because something broke; the peer is not told (it
+// knows, or it cannot be reached).
+func (s *session) fail(now time.Time, reason ike.DownReason, err error) { s.end(now, reason, err) }
+
+// end takes the session away.
+func (s *session) end(now time.Time, reason ike.DownReason, err error) {
+	if s.Dead {
+		return
+	}
+	delete(s.ep.sessions, s.ID)
+	s.End(now, reason, err)
+	if err == nil {
+		err = errGone
+	}
+	s.flunk(now, err)
+	for _, sa := range slices.Clone(s.sas) {
+		sa.kill(now, err)
+	}
+}
+
+// delete tells the peer, as far as it can be told without an answer, and ends
+// the session (RFC 2408 3.15).
+func (s *session) delete(now time.Time, reason ike.DownReason, err error) {
+	if s.Dead {
+		return
+	}
+	if sa := s.current; sa != nil {
+		for _, a := range s.Children.All() {
+			if a.State < child.Deleting {
+				sa.sendDeleteChild(now, a)
+			}
+		}
+		for _, sa := range s.sas {
+			if sa.state >= stateEstablished {
+				sa.sendDelete(now)
+			}
+		}
+	}
+	s.end(now, reason, err)
+}
+
+// sweep decides what becomes of a session that has lost an ISAKMP SA. Without
+// Child SAs and anything to do, there is nothing left of it.
+func (s *session) sweep(now time.Time, reason ike.DownReason, err error) {
+	if s.Dead || s.current != nil || s.negotiating() {
+		return
+	}
+	if !s.Up || s.Children.Len() == 0 {
+		s.end(now, reason, err)
+		return
+	}
+	if err == nil {
+		err = errGone
+	}
+	s.flunk(now, err)
+}
+
+// StartRekey implements child.Host.
+func (s *session) StartRekey(now time.Time, a *child.SA) {
+	cfg := s.peer.child(a.Info.Name)
+	if cfg == nil {
+		return // gone from the configuration; the SA ends with its lifetime
+	}
+	a.Rekeying = true
+	q := s.newQuickMode(cfg)
+	q.old = a
+	s.do(now, q.errand())
+}
+
+// StartDelete implements child.Host. Nobody answers a Delete, so the SA goes at
+// once.
+func (s *session) StartDelete(now time.Time, a *child.SA, reason ike.DownReason) {
+	if s.current != nil {
+		s.current.sendDeleteChild(now, a)
+	}
+	s.Children.Remove(now, a, reason, nil, false)
+}
+
+// Removed implements child.Host.
+func (s *session) Removed(now time.Time, a *child.SA) {
+	s.Session.Removed(now, a)
+	if s.Up && s.Children.Len() == 0 && len(s.sas) == 0 {
+		s.sweep(now, ike.DownRemote, nil)
+	}
+}
+
+// alive notes a sign of life: an authenticated message that is no repetition. A
+// peer behind a NAT may show a new address by it.
+func (s *session) alive(now time.Time, path ike.Path) {
+	s.LastAlive = now
+	s.Seen = ike.Path{}
+	if path != s.Path && s.Up && s.FollowsNAT() {
+		s.MoveTo(now, path)
+	}
+}
+
+func (s *session) info() ike.SessionInfo {
+	i := s.Info()
+	if s.user != nil {
+		i.User = s.user.User
+	}
+	if sa := s.current; sa != nil {
+		i.LocalSPI, i.RemoteSPI, i.Proposal = uint64(sa.local), uint64(sa.remote), sa.negotiated.proposal()
+		i.Fragmentation = sa.fragmentSize() > 0
+	}
+	return i
+}

@@ -1,0 +1,77 @@
+package ikev1
+
+import (
+	"slices"
+
+	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/internal/vendorid"
+	"github.com/racoon3/racoon/natt"
+)
+
+// offeredVariants are the kinds of NAT traversal that an initiator announces,
+// the best first; the drafts are what older peers know.
+var offeredVariants = []natt.Variant{natt.RFC3947, natt.Draft03, natt.Draft02Newline, natt.Draft02}
+
+// vendorIDs are the own ones. A responder announces the one kind of NAT
+// traversal that it has chosen.
+func (sa *isakmpSA) vendorIDs() (out []isakmp.Payload) {
+	add := func(id []byte) { out = append(out, &isakmp.VendorID{ID: id}) }
+	p := sa.s.peer
+	if p == nil {
+		p = sa.p1.possible[0]
+	}
+	if !p.NoNATT {
+		for _, v := range offeredVariants {
+			if sa.initiator || v == sa.variant {
+				add(v.AppendVendorID(nil))
+			}
+		}
+		if !sa.initiator && sa.variant != natt.NoVariant && !slices.Contains(offeredVariants, sa.variant) {
+			add(sa.variant.AppendVendorID(nil))
+		}
+	}
+	if slices.ContainsFunc(p.Methods, AuthMethod.XAuth) {
+		add(vendorid.XAuth.Append(nil))
+	}
+	if p.Request != nil || p.Assign != nil {
+		add(vendorid.Unity.Append(nil))
+	}
+	add(vendorid.DPD.Append(nil))
+	if p.Fragmentation != FragmentOff {
+		add(vendorid.Fragmentation.Append(nil))
+	}
+	for _, v := range sa.ep.cfg.VendorIDs {
+		add(v)
+	}
+	return out
+}
+
+// announced takes what the peer announces by vendor IDs.
+func (sa *isakmpSA) announced(m isakmp.Payloads) {
+	peers := sa.p1.possible
+	if sa.s.peer != nil {
+		peers = []*Peer{sa.s.peer}
+	}
+	for v := range m.VendorIDs() {
+		sa.peerVIDs.Add(v.ID)
+		if info, ok := vendorid.Lookup(v.ID); ok && info.Name != "" && len(sa.p1.vendors) < maxVendors && !slices.Contains(sa.p1.vendors, info.Name) {
+			sa.p1.vendors = append(sa.p1.vendors, info.Name)
+		}
+	}
+	if slices.ContainsFunc(peers, func(p *Peer) bool { return !p.NoNATT }) && sa.peerVIDs.NATT().Floats() {
+		sa.variant = sa.peerVIDs.NATT()
+	}
+}
+
+// maxVendors bounds what a session remembers of a peer's vendor IDs.
+const maxVendors = 16
+
+// gssapiOnly reports whether an initiator announces GSSAPI and not XAuth, with
+// which it shares the number 65001.
+func gssapiOnly(m isakmp.Payloads) bool {
+	var a vendorid.Announced
+	for v := range m.VendorIDs() {
+		a.Add(v.ID)
+	}
+	return a.Has(vendorid.GSSAPI) && !a.Has(vendorid.XAuth)
+}
