@@ -150,6 +150,14 @@ func TestConfigAttributesMalformed(t *testing.T) {
 	require.Error(t, err)
 }
 
+func TestConfigAttributesAreBounded(t *testing.T) {
+	body := func(n int) []byte { return append(unhex("01000000"), bytes.Repeat(unhex("00010000"), n)...) }
+	m, err := isakmp.Parse(datagram(raw{t: isakmp.PayloadAttributes, body: body(isakmp.MaxConfigAttributes)}))
+	require.NoError(t, err)
+	require.Len(t, m.Attributes().Attributes, isakmp.MaxConfigAttributes)
+	requireSyntax(t, datagram(raw{t: isakmp.PayloadAttributes, body: body(isakmp.MaxConfigAttributes + 1)}))
+}
+
 func TestUnityDomains(t *testing.T) {
 	collect := func(data string) (got []string, err error) {
 		a := isakmp.ConfigAttribute{Type: isakmp.AttrUnitySplitDNS, Data: []byte(data)}

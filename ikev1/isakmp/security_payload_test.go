@@ -87,6 +87,10 @@ func TestA28_PKCS7(t *testing.T) {
 	require.Len(t, got, isakmp.MaxCertificates)
 	_, err = wrapped(signed(append(set, unhex("3003020101")...))).Certificates()
 	require.ErrorContains(t, err, "more than 32")
+	// Octets inside of SignedData, behind what belongs there.
+	inner := append(unhex("020101 3100 300b06092a864886f70d010701 3100"), 5, 0)
+	_, err = wrapped(tlv(0x30, append(unhex("06092a864886f70d010702"), tlv(0xa0, tlv(0x30, inner))...))).Certificates()
+	require.ErrorIs(t, err, isakmp.ErrSyntax)
 
 	// The other encodings: the certificate itself, or none.
 	for e := range 256 {
@@ -289,6 +293,7 @@ func TestC07_QuickModeIdentities(t *testing.T) {
 		"unknown":        {Type: 99, Data: unhex("0a000001")},
 		"none":           {},
 		"hole":           {Type: isakmp.IDIPv4AddrSubnet, Data: unhex("0a000000 ff00ff00")},
+		"hole in octet":  {Type: isakmp.IDIPv4AddrSubnet, Data: unhex("0a000000 ffa00000")},
 		"reversed mask":  {Type: isakmp.IDIPv4AddrSubnet, Data: unhex("0a000000 000000ff")},
 		"reversed range": {Type: isakmp.IDIPv4AddrRange, Data: unhex("0a000002 0a000001")},
 		"reversed v6":    {Type: isakmp.IDIPv6AddrRange, Data: append(bytes.Repeat([]byte{2}, 16), bytes.Repeat([]byte{1}, 16)...)},
@@ -298,6 +303,8 @@ func TestC07_QuickModeIdentities(t *testing.T) {
 		var pe *isakmp.ParseError
 		require.ErrorAs(t, err, &pe, name)
 		require.Equal(t, isakmp.PayloadID, pe.Payload)
+		_, _, err = id.Range()
+		require.ErrorAs(t, err, &pe, name)
 	}
 	// A key length of zero (AES-GMAC) is there to be refused, not left out.
 	a := isakmp.Basic(isakmp.Phase2KeyLength, uint16(0))
