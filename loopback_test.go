@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -180,4 +181,65 @@ func TestRefusedRekeyIsTold(t *testing.T) {
 	require.ErrorContains(t, err, "NO_PROPOSAL_CHOSEN")
 	require.Equal(t, child.ChildSPIs, s.ChildSAs()[0].ChildSPIs)
 	require.False(t, cp.Send(gp, flow, 100).Outcome.Gap())
+}
+
+// slowRemoval is a data plane whose Remove waits.
+type slowRemoval struct {
+	*spd.Memory
+	begun, release chan struct{}
+	once           sync.Once
+}
+
+func (p *slowRemoval) Remove(ctx context.Context, id spd.SAID) (spd.Counters, error) {
+	p.once.Do(func() { close(p.begun) })
+	select {
+	case <-p.release:
+	case <-ctx.Done():
+	}
+	return p.Memory.Remove(ctx, id)
+}
+
+// TestEndWaitsForTheDataPlane: a session has ended when its SAs are removed; not
+// before do Delete and Done say so, and then the counters are final.
+func TestEndWaitsForTheDataPlane(t *testing.T) {
+	slow := &slowRemoval{begun: make(chan struct{}), release: make(chan struct{})}
+	client, gateway, cp, gp := pairOfManagers(t, "127.0.0.1", func(c, _ *Config) {
+		slow.Memory = c.DataPlane.(*spd.Memory)
+		c.DataPlane = slow
+	})
+	ctx := testContext(t)
+	events := client.Subscribe(ctx)
+	s, err := client.Initiate(ctx, "gw")
+	require.NoError(t, err)
+	require.False(t, cp.Send(gp, flow, 100).Outcome.Gap())
+
+	g := only(t, gateway.Sessions())
+	deleted := make(chan error, 2)
+	go func() { deleted <- s.Delete(ctx) }()
+	<-slow.begun
+	go func() { deleted <- s.Delete(ctx) }() // the protocol knows it no more
+	<-g.Done() // the peer knows
+	require.True(t, s.Up())
+	require.Empty(t, deleted)
+	close(slow.release)
+	require.NoError(t, <-deleted)
+	require.NoError(t, <-deleted)
+	require.False(t, s.Up())
+	st, err := s.Stats(ctx)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, st.Sent.Packets)
+	require.EqualValues(t, 100, st.Sent.Bytes)
+	require.Zero(t, cp.SAs())
+
+	var last []ike.Event
+	for ev := range events {
+		last = append(last, ev)
+		if _, ok := ev.(ike.SessionDown); ok {
+			break
+		}
+	}
+	down, ok := last[len(last)-2].(ike.ChildDown)
+	require.True(t, ok, "%T", last[len(last)-2])
+	require.True(t, down.SessionEnds)
+	require.EqualValues(t, 1, down.Out.Packets)
 }

@@ -22,7 +22,6 @@ type registry struct {
 	mu       sync.Mutex
 	closed   bool
 	sessions map[ike.SessionID]*Session
-	leaving  map[ike.SessionID]*Session // ended, with Child SAs that are being removed
 	byPeer   map[string][]*Session
 	byPair   map[identityPair][]*Session // established ones
 	claims   map[ike.SessionID]claim     // authorized, not yet established
@@ -35,7 +34,6 @@ type registry struct {
 func (r *registry) init(m *Manager) {
 	r.m = m
 	r.sessions = make(map[ike.SessionID]*Session)
-	r.leaving = make(map[ike.SessionID]*Session)
 	r.byPeer = make(map[string][]*Session)
 	r.byPair = make(map[identityPair][]*Session)
 	r.claims = make(map[ike.SessionID]claim)
@@ -96,9 +94,6 @@ func (r *registry) handle(ev ike.Event) {
 	}
 	s := r.sessions[h.Session]
 	if s == nil {
-		if down, ok := ev.(ike.ChildDown); ok {
-			r.childGone(r.leaving[h.Session], down)
-		}
 		return
 	}
 	switch ev := ev.(type) {
@@ -119,7 +114,11 @@ func (r *registry) handle(ev ike.Event) {
 		}
 	case ike.ChildDown:
 		r.childGone(s, ev)
-		r.m.sup.childDown(s.peer, ev.Child.Name, ev.Reason)
+		if ev.SessionEnds { // what becomes of it is decided with the session
+			s.last = append(s.last, ev.Child.Name)
+		} else {
+			r.m.sup.childDown(s.peer, ev.Child.Name, ev.Reason)
+		}
 	case ike.ChildFailed:
 		r.childDecided(s, ev.Name, ev.Err)
 		r.m.sup.childFailed(s.peer, ev.Name)
@@ -134,21 +133,13 @@ func (r *registry) handle(ev ike.Event) {
 	}
 }
 
-// childGone takes the final counters of a Child SA. They come when its SAs
-// are removed, which may be after the session's end.
+// childGone takes the final counters of a Child SA.
 func (r *registry) childGone(s *Session, ev ike.ChildDown) {
-	if s == nil {
-		return
-	}
 	if s.past == nil {
 		s.past = new(pastTraffic)
 	}
 	s.past.in, s.past.out = s.past.in.Add(ev.In), s.past.out.Add(ev.Out)
 	s.children = slices.DeleteFunc(s.children, func(c ChildSA) bool { return c.ID == ev.Child.ID })
-	if s.state == ended && len(s.children) == 0 && r.leaving[s.id] == s {
-		delete(r.leaving, s.id)
-		s.gone.fire()
-	}
 }
 
 // add enters a session that has begun.
@@ -173,11 +164,6 @@ func (r *registry) remove(s *Session, reason ike.DownReason, err error) {
 	s.state, s.reason, s.err = ended, reason, err
 	s.done.fire()
 	delete(r.sessions, s.id)
-	if len(s.children) > 0 && !r.closed {
-		r.leaving[s.id] = s
-	} else {
-		s.gone.fire()
-	}
 	if l := without(r.byPeer[s.peer], s); len(l) > 0 {
 		r.byPeer[s.peer] = l
 	} else {
@@ -244,8 +230,15 @@ func (r *registry) down(ev ike.SessionDown) {
 	r.m.sup.sessionDown(s.peer, ev.Reason, initiator, lived, names, len(r.byPeer[s.peer]) > 0)
 }
 
+// childNames are what the Child SAs are called, with those that have ended as
+// the session does.
 func (s *Session) childNames() []string {
 	var names []string
+	for _, name := range s.last {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
 	for _, c := range s.children {
 		if !slices.Contains(names, c.Name) {
 			names = append(names, c.Name)
@@ -320,10 +313,6 @@ func (r *registry) close() {
 	for _, s := range r.sessions {
 		r.remove(s, ike.DownShutdown, nil)
 	}
-	for _, s := range r.leaving {
-		s.gone.fire()
-	}
-	clear(r.leaving)
 }
 
 func (r *registry) count() int {

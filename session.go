@@ -30,10 +30,10 @@ type Session struct {
 	children []ChildSA
 	creating []string     // Child SAs that the Manager has ordered
 	past     *pastTraffic // of Child SAs that are gone, nil for nothing
+	last     []string     // names of those that ended as the session does
 	call     *call        // the attempt that made it, until it is decided
 	replaces ike.SessionID
-	done     signal // it has ended
-	gone     signal // its Child SAs are removed too
+	done     signal // it has ended, and its Child SAs are removed
 	err      error
 	reason   ike.DownReason
 }
@@ -196,17 +196,11 @@ func (s *Session) CheckLiveness(ctx context.Context) error {
 // A peer with StartAlways stays down until it is called again.
 func (s *Session) Delete(ctx context.Context) error {
 	err := s.do(ctx, func(now time.Time, c core) error { return c.Delete(now, s.id, ike.DownLocal) })
-	if errors.Is(err, ErrSessionEnded) {
-		return nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrSessionEnded) {
 		return err
 	}
-	unlock := s.m.reg.lock()
-	gone := s.gone.channel()
-	unlock()
 	select {
-	case <-gone:
+	case <-s.Done():
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)

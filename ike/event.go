@@ -135,6 +135,8 @@ type ChildDown struct {
 	Err    error
 	In     spd.Counters
 	Out    spd.Counters
+	// SessionEnds: the session ends with it; SessionDown follows.
+	SessionEnds bool
 }
 
 // ChildFailed: a Child SA could not be negotiated or installed; the session

@@ -315,3 +315,20 @@ func TestDeleteAtAnyMoment(t *testing.T) {
 		}
 	}
 }
+
+// TestSessionDownComesLast: what a session's Child SAs have counted is told
+// before its end, on both sides.
+func TestSessionDownComesLast(t *testing.T) {
+	s := newScene(t).establish()
+	for id := range s.A.sessions {
+		require.NoError(t, s.A.Delete(s.now, id, ike.DownLocal))
+	}
+	s.flush()
+	for _, a := range []*actor{s.A, s.B} {
+		n := len(a.happened)
+		down, ok := a.happened[n-2].(ike.ChildDown)
+		require.True(t, ok, "%T", a.happened[n-2])
+		require.True(t, down.SessionEnds)
+		require.IsType(t, ike.SessionDown{}, a.happened[n-1])
+	}
+}

@@ -104,6 +104,9 @@ type Set struct {
 	host  Host
 	plane spd.DataPlane
 	sas   []*SA
+
+	removing int // removals under way
+	empty    func(now time.Time)
 }
 
 // NewSet returns an empty set.

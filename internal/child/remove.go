@@ -14,6 +14,10 @@ import (
 // unless it had a successor, whose end will be told. With linger, the inbound side stays for a
 // while, for packets that are on their way; the outbound one goes at once.
 func (s *Set) Remove(now time.Time, a *SA, reason ike.DownReason, err error, lingering bool) {
+	s.remove(now, a, reason, err, lingering, false)
+}
+
+func (s *Set) remove(now time.Time, a *SA, reason ike.DownReason, err error, lingering, sessionEnds bool) {
 	if a.State == Gone {
 		return
 	}
@@ -47,7 +51,7 @@ func (s *Set) Remove(now time.Time, a *SA, reason ike.DownReason, err error, lin
 	}
 	s.removeNow(a, func(now time.Time) {
 		if last {
-			s.tellEnd(now, a, reason, err)
+			s.tellEnd(now, a, reason, err, sessionEnds)
 		}
 	})
 }
@@ -78,21 +82,21 @@ func (s *Set) endsLineage(a *SA) bool {
 	}) == nil
 }
 
-func (s *Set) tellEnd(now time.Time, a *SA, reason ike.DownReason, err error) {
+func (s *Set) tellEnd(now time.Time, a *SA, reason ike.DownReason, err error, sessionEnds bool) {
 	t := a.counts()
 	if t.ended {
 		return
 	}
 	t.ended = true
 	s.host.Emit(ike.ChildDown{EventHeader: s.host.EventHeader(now), Child: a.Info, Reason: reason, Err: err,
-		In: t.in, Out: t.out})
+		In: t.in, Out: t.out, SessionEnds: sessionEnds})
 }
 
 // Lost tells the end of an SA that was discarded because a successor was
 // expected, which did not come.
 func (s *Set) Lost(now time.Time, a *SA, reason ike.DownReason, err error) {
 	if s.endsLineage(a) {
-		s.tellEnd(now, a, reason, err)
+		s.tellEnd(now, a, reason, err, false)
 	}
 }
 
@@ -118,26 +122,32 @@ func (s *Set) StopSending(now time.Time) {
 			}
 		}
 		setPolicies := !a.Config.NoPolicies
-		s.host.Cleanup(ike.JobRemove, uint64(a.Info.ID), func(ctx context.Context) (any, error) {
+		s.cleanup(a, func(ctx context.Context) (any, error) {
 			var errs error
 			if setPolicies {
 				errs = plane.SetPolicies(ctx, owner, inbound)
 			}
 			t, err := remove(ctx, plane, nil, out)
 			return t, errors.Join(errs, err)
-		}, func(now time.Time, v any, err error) { s.count(now, a, v, err) })
+		}, nil)
 	}
 }
 
-// RemoveAll empties the set, without lingering.
-func (s *Set) RemoveAll(now time.Time, reason ike.DownReason, err error) {
+// RemoveAll empties the set, without lingering, since the session ends. done is
+// called when nothing is installed any more and all counters have been told.
+func (s *Set) RemoveAll(now time.Time, reason ike.DownReason, err error, done func(now time.Time)) {
 	for _, a := range s.sas {
 		wipe(a.pending)
 		a.pending = nil
 	}
 	for _, a := range slices.Clone(s.sas) {
-		s.Remove(now, a, reason, err, false)
+		s.remove(now, a, reason, err, false, true)
 	}
+	if s.removing == 0 {
+		done(now)
+		return
+	}
+	s.empty = done
 }
 
 // drop takes a out of the set and stops its timers.
@@ -166,27 +176,36 @@ func (s *Set) removeNow(a *SA, done func(now time.Time)) {
 			policies = appendPolicies(policies, b)
 		}
 	}
-	s.host.Cleanup(ike.JobRemove, uint64(a.Info.ID), func(ctx context.Context) (any, error) {
+	s.cleanup(a, func(ctx context.Context) (any, error) {
 		var errs error
 		if setPolicies {
 			errs = plane.SetPolicies(ctx, owner, policies)
 		}
 		t, err := remove(ctx, plane, in, out)
 		return t, errors.Join(errs, err)
-	}, func(now time.Time, v any, err error) {
-		s.count(now, a, v, err)
-		if done != nil {
-			done(now)
-		}
-	})
+	}, done)
 }
 
 // removeIDs removes some SAs and counts them.
 func (s *Set) removeIDs(a *SA, ids []spd.SAID) {
 	plane := s.plane
-	s.host.Cleanup(ike.JobRemove, uint64(a.Info.ID), func(ctx context.Context) (any, error) {
-		return remove(ctx, plane, nil, ids)
-	}, func(now time.Time, v any, err error) { s.count(now, a, v, err) })
+	s.cleanup(a, func(ctx context.Context) (any, error) { return remove(ctx, plane, nil, ids) }, nil)
+}
+
+// cleanup removes something of a, and counts what that has passed.
+func (s *Set) cleanup(a *SA, run func(ctx context.Context) (any, error), done func(now time.Time)) {
+	s.removing++
+	s.host.Cleanup(ike.JobRemove, uint64(a.Info.ID), run, func(now time.Time, v any, err error) {
+		s.removing--
+		s.count(now, a, v, err)
+		if done != nil {
+			done(now)
+		}
+		if s.removing == 0 && s.empty != nil {
+			s.empty(now)
+			s.empty = nil
+		}
+	})
 }
 
 func (s *Set) count(now time.Time, a *SA, v any, err error) {

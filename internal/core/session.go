@@ -83,12 +83,10 @@ func (s *Session) Establish(now time.Time, info ike.SessionInfo) {
 	s.early = nil
 }
 
-// End takes away what the session holds and tells how it ended. The protocol
-// forgets it, and its IKE SAs.
+// End takes away what the session holds, and tells how it ended when that is
+// done. The protocol forgets it, and its IKE SAs, at once.
 func (s *Session) End(now time.Time, reason ike.DownReason, err error) {
 	c := s.core
-	header := s.EventHeader(now)
-	s.Children.RemoveAll(now, reason, err)
 	c.StopTimer(&s.LivenessTimer)
 	c.StopTimer(&s.KeepaliveTimer)
 	s.Dead = true
@@ -97,13 +95,17 @@ func (s *Session) End(now time.Time, reason ike.DownReason, err error) {
 		if c.perPeer[s.Name]--; c.perPeer[s.Name] == 0 {
 			delete(c.perPeer, s.Name)
 		}
-		c.Emit(ike.SessionDown{EventHeader: header, Reason: reason, Err: err, Successor: s.Successor})
 	} else if err != nil {
 		c.Count.Failed++
-		c.Emit(ike.SessionFailed{EventHeader: header, Initiator: s.Initiator, Err: err})
+		c.Emit(ike.SessionFailed{EventHeader: s.EventHeader(now), Initiator: s.Initiator, Err: err})
 	}
 	s.AnswerAcquire(now, err)
-	s.releaseLease()
+	s.Children.RemoveAll(now, reason, err, func(now time.Time) {
+		if s.Up {
+			c.Emit(ike.SessionDown{EventHeader: s.EventHeader(now), Reason: reason, Err: err, Successor: s.Successor})
+		}
+		s.releaseLease() // another may have the address when it is no SA's any more
+	})
 }
 
 // Info is what all protocols tell of an established session.
