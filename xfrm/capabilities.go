@@ -27,7 +27,7 @@ var (
 func (p *DataPlane) findCapabilities(ctx context.Context) error {
 	if c := p.cfg.Capabilities; c != nil {
 		p.caps = *c
-		p.has = features{interfaceID: c.InterfaceIDs, outputMark: c.Marks, cpu: true, label: c.SecurityLabels}
+		p.has = features{interfaceID: c.InterfaceIDs, outputMark: c.Marks, cpu: c.PerCPU, label: c.SecurityLabels}
 		return nil
 	}
 	p.caps = spd.Capabilities{Name: "xfrm", Tunnel: true, Transport: true, Bundles: true, MaxReplay: MaxReplayWindow,
@@ -177,5 +177,5 @@ func (p *prober) rest(ctx context.Context, c *spd.Capabilities, f *features) {
 	label := *p.base
 	label.SecCtx = SecCtx{Label: "system_u:object_r:ipsec_spd_t:s0"}
 	p.try(ctx, label, func(sa *SA) { f.label = sa.SecCtx.Label != "" })
-	c.InterfaceIDs, c.SecurityLabels = f.interfaceID, f.label
+	c.InterfaceIDs, c.SecurityLabels, c.PerCPU = f.interfaceID, f.label, f.cpu
 }

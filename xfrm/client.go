@@ -33,6 +33,7 @@ type Client struct {
 	seq     uint32
 	out, in []byte
 	closed  bool
+	timeout time.Duration
 }
 
 // NewClient returns a Client that opens its sockets by dial, see
@@ -42,7 +43,7 @@ func NewClient(dial Dialer) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{dial: dial, conn: conn, lock: make(chan struct{}, 1), seq: rand.Uint32(),
+	return &Client{dial: dial, conn: conn, lock: make(chan struct{}, 1), seq: rand.Uint32(), timeout: defaultTimeout,
 		out: make([]byte, 0, 4096), in: make([]byte, datagramSize)}, nil
 }
 
@@ -108,7 +109,7 @@ func (c *Client) Ask(ctx context.Context, m Message) (Message, error) {
 }
 
 func (c *Client) request(ctx context.Context, m Message, flags uint16, answer bool) (Message, error) {
-	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	select {
 	case c.lock <- struct{}{}:

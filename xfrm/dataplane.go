@@ -74,7 +74,8 @@ type DataPlane struct {
 	sas         map[SAKey]*entry
 	byReqID     map[uint32][]*entry // outbound
 	larval      map[SAKey]*larval
-	larvalTimer *time.Timer
+	larvalTimer *time.Timer // nil: none is set
+	larvalDue   time.Time   // when it fires
 	acquires    acquires
 	moving      map[uint32]int // ReqIDs of SAs that are being moved
 	watch       watch
@@ -87,22 +88,21 @@ var _ spd.DataPlane = (*DataPlane)(nil)
 
 // An entry is an installed SA.
 type entry struct {
-	id            spd.SAID
-	key           SAKey
-	reqID         uint32
-	ends          spd.Endpoints
-	selector      Selector
-	limits        Limits
-	exhausts      bool // the soft limit is that of the sequence number
-	installed     bool // the kernel has confirmed it
-	soft          bool // its soft limit was told
-	expired       bool // the kernel has removed it
-	final         spd.Counters
-	awaited       bool          // inbound: the first packet has not come
-	mapping       spd.Endpoints // inbound: Remote is what was told last
-	before        spd.Counters  // drops counted before it was moved
-	seen          spd.Counters  // at the last Query
-	thresholdsSet bool
+	id        spd.SAID
+	key       SAKey
+	reqID     uint32
+	ends      spd.Endpoints
+	selector  Selector
+	limits    Limits
+	exhausts  bool // the soft limit is that of the sequence number
+	installed bool // the kernel has confirmed it
+	soft      bool // its soft limit was told
+	expired   bool // the kernel has removed it
+	final     spd.Counters
+	awaited   bool          // inbound: the first packet has not come
+	mapping   spd.Endpoints // inbound: Remote is what was told last
+	before    spd.Counters  // drops counted before it was moved
+	seen      spd.Counters  // at the last Query
 }
 
 // New returns a data plane on the kernel. Elsewhere than on Linux it fails with

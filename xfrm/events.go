@@ -120,7 +120,8 @@ func (p *DataPlane) handleExpire(m *Expire) {
 		return
 	}
 	e := p.sas[m.Key()]
-	if e == nil || !e.installed && !m.Hard {
+	reservation := m.AEAD.Name == "" && m.Crypt.Name == "" && m.Auth.Name == "" && m.Comp.Name == ""
+	if e == nil || reservation {
 		p.mu.Unlock()
 		return
 	}

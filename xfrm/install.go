@@ -152,8 +152,6 @@ func (p *DataPlane) check(d spd.Direction, b *spd.Bundle) error {
 		return lacks("Options.Fragment: fragmentation before encapsulation")
 	case o.DF == spd.DFSet:
 		return lacks("Options.DF: setting DF whatever the inner packet says")
-	case o.PerCPU != 0 && !p.has.cpu:
-		return lacks("Options.PerCPU: this kernel does not know SAs of one CPU")
 	case o.OutputMark.Mask != 0 && !p.has.outputMark:
 		return lacks("Options.OutputMark: this kernel does not know it")
 	case b.Local.Addr().IsUnspecified() || b.Remote.Addr().IsUnspecified():

@@ -227,7 +227,7 @@ func (p *DataPlane) movePolicies(ctx context.Context, e *entry, from, to spd.End
 // lost. The kernel tells that to those who listen, after no packet can change
 // it any more.
 func (c *Client) removeSA(ctx context.Context, k SAKey) (*SA, error) {
-	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	conn, err := c.dial(ProtocolXFRM, GroupSA)
 	if err != nil {

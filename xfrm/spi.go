@@ -71,9 +71,15 @@ func (p *DataPlane) reserve(key SAKey, ttl time.Duration) bool {
 	if p.closed || p.larval[key] != nil || p.sas[key] != nil {
 		return false
 	}
-	p.larval[key] = &larval{ends: time.Now().Add(ttl)}
-	if p.larvalTimer == nil {
+	l := &larval{ends: time.Now().Add(ttl)}
+	p.larval[key] = l
+	switch {
+	case p.larvalTimer == nil:
 		p.larvalTimer = time.AfterFunc(ttl, p.endLarval)
+		p.larvalDue = l.ends
+	case l.ends.Before(p.larvalDue):
+		p.larvalTimer.Reset(ttl)
+		p.larvalDue = l.ends
 	}
 	return true
 }
@@ -100,6 +106,7 @@ func (p *DataPlane) endLarval() {
 	}
 	if !next.IsZero() {
 		p.larvalTimer = time.AfterFunc(next.Sub(now), p.endLarval)
+		p.larvalDue = next
 	}
 	p.mu.Unlock()
 	for _, k := range over {
