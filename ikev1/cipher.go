@@ -8,10 +8,11 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/racoon3/racoon/ikev1/isakmp"
-	"github.com/racoon3/racoon/spd"
 	"golang.org/x/crypto/blowfish"
 	"golang.org/x/crypto/cast5"
+
+	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/spd"
 )
 
 // An encryptionAlgorithm is a cipher for ISAKMP messages: a value of the

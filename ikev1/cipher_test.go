@@ -7,9 +7,10 @@ import (
 	"encoding/hex"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/spd"
-	"github.com/stretchr/testify/require"
 )
 
 func unhex(t testing.TB, s string) []byte {

@@ -267,7 +267,7 @@ func (p *phase2Policy) offer(g dh.ID, spis protocolSPIs) (*isakmp.SA, error) {
 		}
 	}
 	if p.ipcomp {
-		t := isakmp.Transform{Num: 1, ID: uint8(ipcompDeflate), Attributes: q.common(g)}
+		t := isakmp.Transform{Num: 1, ID: uint8(ipcompDeflate), Attributes: appendGroup(q.common(), g)}
 		cpi := spis[spd.ProtoIPComp]
 		compress := isakmp.Proposal{Protocol: spd.ProtoIPComp, SPI: []byte{byte(cpi >> 8), byte(cpi)}, Transforms: []isakmp.Transform{t}}
 		add(1, append(slices.Clone(plain), compress)...)
@@ -302,7 +302,7 @@ func (p *phase2Policy) payload(proposals []spd.Proposal, g dh.ID, spis protocolS
 }
 
 func (p *phase2Policy) transform(num uint8, c phase2Choice, g dh.ID) isakmp.Transform {
-	t := isakmp.Transform{Num: num, Attributes: p.common(g)}
+	t := isakmp.Transform{Num: num, Attributes: p.common()}
 	auth, ah, _ := authOf(c.integ)
 	if c.encr.Type == 0 {
 		t.ID = uint8(ah)
@@ -316,16 +316,19 @@ func (p *phase2Policy) transform(num uint8, c phase2Choice, g dh.ID) isakmp.Tran
 	if c.integ != 0 {
 		t.Attributes = append(t.Attributes, isakmp.Basic(isakmp.Phase2AuthAlgorithm, auth))
 	}
-	if c.esn {
+	if t.Attributes = appendGroup(t.Attributes, g); c.esn {
 		t.Attributes = append(t.Attributes, isakmp.Basic(isakmp.Phase2ESN, uint16(1)))
 	}
 	return t
 }
 
 // common are the attributes that all transforms of a policy share.
-func (p *phase2Policy) common(g dh.ID) []isakmp.Attribute {
+func (p *phase2Policy) common() []isakmp.Attribute {
 	a := isakmp.AppendLifetime(make([]isakmp.Attribute, 0, 9), spd.ProtoESP, p.life.wire())
-	a = append(a, isakmp.Basic(isakmp.Phase2EncapsulationMode, uint16(p.wireMode())))
+	return append(a, isakmp.Basic(isakmp.Phase2EncapsulationMode, uint16(p.wireMode())))
+}
+
+func appendGroup(a []isakmp.Attribute, g dh.ID) []isakmp.Attribute {
 	if g != dh.None {
 		a = append(a, isakmp.Basic(isakmp.Phase2Group, uint16(g)))
 	}
