@@ -62,6 +62,7 @@ func TestConfigErrors(t *testing.T) {
 		`DeadAction: the peer cannot be called again`:           func(_ *Config, p *Peer) { p.DeadAction, p.Remote = ActionRestart, "" },
 		`Timing.Lifetime: 1m0s is not longer than Timing.Rekey`: func(_ *Config, p *Peer) { p.Timing.Rekey, p.Timing.Lifetime = time.Hour, time.Minute },
 		`Timing.Jitter: 2 is out of range; use 0 to 1`:          func(_ *Config, p *Peer) { p.Timing.Jitter = 2 },
+		`RequireAddress: is set, but Assign is nil; say where`:  func(_ *Config, p *Peer) { p.RequireAddress = true },
 		`NoNATT: data plane "poor" has ESP in UDP only`:         func(c *Config, p *Peer) { c.DataPlane, p.NoNATT = plain, true },
 		`BackoffMax: 1s is less than Backoff, 1m0s`:             func(_ *Config, p *Peer) { p.Backoff, p.BackoffMax = time.Minute, time.Second },
 	} {

@@ -218,7 +218,7 @@ func TestEndWaitsForTheDataPlane(t *testing.T) {
 	go func() { deleted <- s.Delete(ctx) }()
 	<-slow.begun
 	go func() { deleted <- s.Delete(ctx) }() // the protocol knows it no more
-	<-g.Done() // the peer knows
+	<-g.Done()                               // the peer knows
 	require.True(t, s.Up())
 	require.Empty(t, deleted)
 	close(slow.release)

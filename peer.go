@@ -86,6 +86,9 @@ type Peer struct {
 	// Assign gives inner addresses to peers that ask, as a gateway does; see
 	// [NewPool].
 	Assign ike.AddressAssigner
+	// RequireAddress refuses the first Child SA to a peer that asks for no
+	// inner address, where Assign is there to give it one.
+	RequireAddress bool
 
 	// Timing holds retransmission, liveness, lifetimes and keepalives; zero
 	// fields take their defaults.

@@ -164,10 +164,13 @@ func (c *compiler) peer(cfg *Peer) (*peer, error) {
 	if cfg.NoNATT && !c.caps.RawESP {
 		return nil, configError("NoNATT", "data plane %q has ESP in UDP only; leave it false (or, with package esp, set esp.Config.RawESP)", c.caps.Name)
 	}
+	if cfg.RequireAddress && cfg.Assign == nil {
+		return nil, configError("RequireAddress", "is set, but Assign is nil; say where addresses come from, see NewPool")
+	}
 	p := &peer{cfg: *cfg, port: natt.PortIKE, natt: natt.PortNATT}
 	v2 := &ikev2.Peer{
 		Name: cfg.Name, Timing: cfg.Timing, Assign: cfg.Assign, Unique: cfg.Unique, ForceEncap: cfg.ForceEncap || !c.caps.RawESP, NoNATT: cfg.NoNATT,
-		FragmentSize: cfg.FragmentSize, Childless: cfg.Childless, MakeBeforeBreak: cfg.MakeBeforeBreak, Quirks: cfg.Quirks,
+		FragmentSize: cfg.FragmentSize, Childless: cfg.Childless, RequireAddress: cfg.RequireAddress, MakeBeforeBreak: cfg.MakeBeforeBreak, Quirks: cfg.Quirks,
 	}
 	p.v2 = v2
 	for _, step := range []func(*Peer, *peer) error{c.addresses, c.authentication, c.identities, c.ikeProposals, c.timing, c.childSAs, c.starts, c.request} {

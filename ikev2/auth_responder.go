@@ -101,17 +101,25 @@ func (sa *ikeSA) refuseAuth(now time.Time, t message.NotifyType, err error) {
 // assign leases addresses, if the peer asks for them.
 func (sa *ikeSA) assign(now time.Time, m *message.Message) {
 	s, cp := sa.s, m.CP()
-	if cp == nil || cp.Type != message.ConfigRequest || s.peer.Assign == nil {
+	var r ike.AddressRequest
+	asks := cp != nil && cp.Type == message.ConfigRequest
+	if asks {
+		r = addressRequest(s, cp)
+	}
+	if s.peer.RequireAddress && m.SA() != nil && !r.IPv4 && !r.IPv6 {
+		sa.answerAuth(now, m, &childRefusal{message.NotifyFailedCPRequired, errNoRequest})
+		return
+	}
+	if !asks || s.peer.Assign == nil {
 		sa.answerAuth(now, m, nil)
 		return
 	}
 	assign := s.peer.Assign
-	r := addressRequest(s, cp)
 	s.Job(ike.JobAddress, 0, func(ctx context.Context) (any, error) {
 		return assign.Assign(ctx, r)
 	}, func(now time.Time, v any, err error) {
 		if err != nil {
-			sa.answerAuth(now, m, fmt.Errorf("address request: %w", err))
+			sa.answerAuth(now, m, &childRefusal{message.NotifyInternalAddressFailure, fmt.Errorf("address request: %w", err)})
 			return
 		}
 		s.Network, _ = v.(*ike.NetworkConfig)
@@ -127,8 +135,18 @@ func (sa *ikeSA) assign(now time.Time, m *message.Message) {
 	})
 }
 
-// answerAuth proves the own identity, makes the Child SA and answers.
-func (sa *ikeSA) answerAuth(now time.Time, m *message.Message, noAddress error) {
+// childRefusal is why there is no first Child SA.
+type childRefusal struct {
+	answer message.NotifyType
+	err    error
+}
+
+// errNoRequest: see Peer.RequireAddress.
+var errNoRequest = errors.New("the peer asks for no inner address, and must")
+
+// answerAuth proves the own identity, makes the Child SA, unless that is
+// refused already, and answers.
+func (sa *ikeSA) answerAuth(now time.Time, m *message.Message, refused *childRefusal) {
 	s := sa.s
 	sa.prove(s.peer, s.RemoteID, func(now time.Time, p proof, err error) {
 		if err != nil {
@@ -139,10 +157,10 @@ func (sa *ikeSA) answerAuth(now time.Time, m *message.Message, noAddress error) 
 		payloads := message.Payloads{idPayload(p.id, true)}
 		payloads = append(payloads, p.certs...)
 		payloads = append(payloads, p.auth)
-		if noAddress != nil {
+		if refused != nil {
 			sa.establish(now)
-			sa.childRefused(now, message.ExchangeIKEAuth, message.NotifyInternalAddressFailure, noAddress)
-			sa.respond(now, message.ExchangeIKEAuth, append(payloads, &message.Notify{Type: message.NotifyInternalAddressFailure})...)
+			sa.childRefused(now, message.ExchangeIKEAuth, refused.answer, refused.err)
+			sa.respond(now, message.ExchangeIKEAuth, append(payloads, &message.Notify{Type: refused.answer})...)
 			return
 		}
 		if s.Network != nil && s.Leased != nil {

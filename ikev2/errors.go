@@ -23,6 +23,7 @@ var (
 	errTooLarge  = errors.New("message is too large")
 	errShort     = errors.New("encrypted payload is too short")
 	errStillborn = errors.New("the peer has deleted the new SA at once")
+	errNoIDs     = errors.New("no message ID is left, and the rekey of the IKE SA has not come about")
 	errReplaced  = errors.New("replaced by another SA")
 )
 

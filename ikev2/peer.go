@@ -66,6 +66,9 @@ type Peer struct {
 	FragmentSize int
 	// Childless lets an IKE SA come up without its first Child SA (RFC 6023).
 	Childless bool
+	// RequireAddress refuses the first Child SA to a peer that asks for no
+	// inner address (FAILED_CP_REQUIRED); it goes with Assign.
+	RequireAddress bool
 	// MakeBeforeBreak reauthenticates by a new session beside the old one.
 	MakeBeforeBreak bool
 	// Quirks tolerate known defects of peers.

@@ -114,6 +114,9 @@ func (sa *ikeSA) receive(now time.Time, path ike.Path, h message.Header, b []byt
 		return
 	}
 	sa.serving = true
+	if sa.req != nil && sa.state == stateEstablished {
+		sa.req.lives()
+	}
 	if err != nil {
 		sa.refuseSyntax(now, h.Exchange, err)
 		return

@@ -54,7 +54,10 @@ type ikeSA struct {
 	yielding bool
 	contends *ikeSA // the SA that this one of the peer's may replace, while our own rekey is undecided
 	reply    [][]byte
-	partial  [2]*reassembly // fragments of a request, of a response
+	// firstReply: reply is that to IKE_AUTH. While no request of ours is in
+	// flight, the timer retransmit ends it.
+	firstReply bool
+	partial    [2]*reassembly // fragments of a request, of a response
 
 	retransmit child.Timer
 	soft       child.Timer // rekey
@@ -67,6 +70,7 @@ type request struct {
 	payloads message.Payloads // to be fragmented anew; nil for IKE_SA_INIT
 	packets  [][]byte
 	tries    int
+	revived  int // see lives
 }
 
 // A task is an exchange that this side begins: it makes a request, perhaps

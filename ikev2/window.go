@@ -1,6 +1,7 @@
 package ikev2
 
 import (
+	"math"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
@@ -75,6 +76,9 @@ func (sa *ikeSA) armRetransmit(now time.Time) {
 // retransmitDue sends the request again, or gives the peer up.
 func (sa *ikeSA) retransmitDue(now time.Time) {
 	if sa.req == nil {
+		if sa.firstReply {
+			sa.forgetReply()
+		}
 		return
 	}
 	if sa.hs != nil && sa.hs.refused != nil {
@@ -107,6 +111,19 @@ func (sa *ikeSA) shrink() {
 	}
 }
 
+// lives notes that the peer has sent a request of its own: it is there, and may
+// only have lost ours. So it is asked again as if for the first time, some
+// times.
+func (r *request) lives() {
+	if r.revived < maxRevived {
+		r.tries = 0
+		r.revived++
+	}
+}
+
+// maxRevived bounds how long a peer that never answers is waited for.
+const maxRevived = 16
+
 // gaveUp: the peer does not answer.
 func (sa *ikeSA) gaveUp(now time.Time) {
 	if sa.state == stateRekeyed || sa.state == stateDeleting {
@@ -121,7 +138,10 @@ func (sa *ikeSA) gaveUp(now time.Time) {
 func (sa *ikeSA) answered(now time.Time, m *message.Message) {
 	sa.ep.StopTimer(&sa.retransmit)
 	sa.req = nil
-	sa.sendID++
+	if sa.firstReply {
+		sa.forgetReply() // who takes our requests has it
+	}
+	sa.countID(now, &sa.sendID)
 	if sa.active != nil {
 		sa.active.response(now, sa, m)
 	}
@@ -138,13 +158,51 @@ func (sa *ikeSA) respond(now time.Time, exchange message.ExchangeType, payloads 
 		return
 	}
 	sa.s.trace(now, true, sa.header(exchange, true, sa.recvID), payloads)
-	sa.replied(packets)
+	sa.replied(now, packets)
+	if exchange == message.ExchangeIKEAuth && sa.state == stateEstablished {
+		sa.firstReply = true
+		if sa.req == nil {
+			sa.ep.SetTimer(&sa.retransmit, now.Add(keepReply))
+		}
+	}
 }
 
 // replied records and sends a response.
-func (sa *ikeSA) replied(packets [][]byte) {
-	sa.reply = packets
+func (sa *ikeSA) replied(now time.Time, packets [][]byte) {
+	sa.reply, sa.firstReply = packets, false
 	sa.serving = false
-	sa.recvID++
 	sa.ep.Transmit(sa.s.Path, packets...)
+	sa.countID(now, &sa.recvID)
 }
+
+// Message IDs never wrap (RFC 7296 2.2): long before, the IKE SA is replaced,
+// and at the end it takes and sends nothing more.
+const (
+	lastID  = math.MaxUint32
+	rekeyID = lastID &^ (1<<16 - 1)
+)
+
+// countID counts a finished exchange.
+func (sa *ikeSA) countID(now time.Time, id *uint32) {
+	*id++
+	if *id < rekeyID {
+		return
+	}
+	switch current := sa.state == stateEstablished && sa.s.current == sa; {
+	case *id == lastID && current:
+		sa.s.end(now, ike.DownExpired, errNoIDs)
+	case *id == lastID:
+		sa.kill(now, errNoIDs)
+		sa.s.sweep(now)
+	case current && *id%(1<<12) == 0: // again and again: the rekey may come to nothing
+		sa.s.rekeyIKE(now)
+	}
+}
+
+// keepReply is how long the response to IKE_AUTH is kept, which is large with
+// certificates, if the peer never shows that it has it: longer than any known
+// peer repeats its request (strongSwan, 165 s).
+const keepReply = 5 * time.Minute
+
+// forgetReply drops the last response.
+func (sa *ikeSA) forgetReply() { sa.reply, sa.firstReply = nil, false }

@@ -100,6 +100,6 @@ func (o *options) addPool(dns string) error {
 	if err != nil {
 		return fmt.Errorf("-pool: %w", err)
 	}
-	o.peer.Assign = pool
+	o.peer.Assign, o.peer.RequireAddress = pool, true // others would have no way back
 	return nil
 }
