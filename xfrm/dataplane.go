@@ -96,6 +96,7 @@ type entry struct {
 	limits    Limits
 	exhausts  bool // the soft limit is that of the sequence number
 	installed bool // the kernel has confirmed it
+	doubtful  bool // its reservation was over, which the kernel tells like the end of the SA
 	soft      bool // its soft limit was told
 	expired   bool // the kernel has removed it
 	final     spd.Counters

@@ -79,7 +79,6 @@ func (p *DataPlane) read(conn Conn) {
 			continue
 		}
 		p.handle(buf[:n])
-		clear(buf[:n]) // expire messages have keys
 	}
 }
 
@@ -101,7 +100,6 @@ func (p *DataPlane) handle(datagram []byte) {
 			p.handleAcquire(m)
 		case *Expire:
 			p.handleExpire(m)
-			m.Wipe()
 		case *Mapping:
 			p.handleMapping(m)
 		case *NewAE:
@@ -120,11 +118,19 @@ func (p *DataPlane) handleExpire(m *Expire) {
 		return
 	}
 	e := p.sas[m.Key()]
-	reservation := m.AEAD.Name == "" && m.Crypt.Name == "" && m.Auth.Name == "" && m.Comp.Name == ""
-	if e == nil || reservation {
+	if e == nil || !e.installed {
 		p.mu.Unlock()
-		return
+		return // the end of a reservation, or somebody else's SA
 	}
+	doubtful := e.doubtful && m.Hard
+	p.mu.Unlock()
+	if doubtful {
+		if sa, err := p.client.SA(p.done, e.key); err == nil {
+			sa.Wipe()
+			return
+		}
+	}
+	p.mu.Lock()
 	ev, ok := p.expire(e, &m.SA, m.Hard)
 	p.mu.Unlock()
 	if ok {

@@ -53,7 +53,13 @@ func (p *DataPlane) install(ctx context.Context, d spd.Direction, b *spd.Bundle)
 		return err
 	}
 	for i := range sas {
-		if err := p.installSA(ctx, &sas[i], reserved[i]); err != nil {
+		late, err := p.installSA(ctx, &sas[i], reserved[i])
+		if late {
+			p.mu.Lock()
+			entries[i].doubtful = true
+			p.mu.Unlock()
+		}
+		if err != nil {
 			p.undoInstall(ctx, entries, i, err)
 			return err
 		}
@@ -103,15 +109,15 @@ func (p *DataPlane) enter(ctx context.Context, d spd.Direction, b *spd.Bundle, s
 }
 
 // installSA installs one SA. A reserved SPI becomes mature by an update; if the
-// kernel has dropped the reservation it is added like any other.
-func (p *DataPlane) installSA(ctx context.Context, sa *SA, reserved bool) error {
+// kernel has dropped the reservation, it is late and added like any other.
+func (p *DataPlane) installSA(ctx context.Context, sa *SA, reserved bool) (late bool, err error) {
 	if reserved {
 		err := p.client.UpdateSA(ctx, sa)
 		if !isErrno(err, ESRCH) {
-			return err
+			return false, err
 		}
 	}
-	return p.client.AddSA(ctx, sa)
+	return reserved, p.client.AddSA(ctx, sa)
 }
 
 // undoInstall removes the SAs of a bundle up to the one that failed; that one

@@ -216,12 +216,12 @@ func (k *Kernel) count(s *state, size int) bool {
 	u, l := &s.Usage, &s.Limits
 	if l.HardBytes > 0 && u.Bytes >= l.HardBytes || l.HardPackets > 0 && u.Packets >= l.HardPackets {
 		k.remove(s)
-		k.multicast(xfrm.GroupExpire, xfrm.Header{}, &xfrm.Expire{SA: s.SA, Hard: true})
+		k.multicast(xfrm.GroupExpire, xfrm.Header{}, expired(s, true))
 		return false
 	}
 	if !s.dying && (l.SoftBytes > 0 && u.Bytes >= l.SoftBytes || l.SoftPackets > 0 && u.Packets >= l.SoftPackets) {
 		s.dying = true
-		k.multicast(xfrm.GroupExpire, xfrm.Header{}, &xfrm.Expire{SA: s.SA})
+		k.multicast(xfrm.GroupExpire, xfrm.Header{}, expired(s, false))
 	}
 	if u.Used == 0 {
 		u.Used = uint64(k.now().Unix())

@@ -183,10 +183,18 @@ func (k *Kernel) expireLarval() {
 		for _, s := range slices.Clone(list) {
 			if s.larval && !now.Before(s.ends) {
 				k.remove(s)
-				k.multicast(xfrm.GroupExpire, xfrm.Header{}, &xfrm.Expire{SA: s.SA, Hard: true})
+				k.multicast(xfrm.GroupExpire, xfrm.Header{}, expired(s, true))
 			}
 		}
 	}
+}
+
+// expired is the message about an SA, in which Linux tells little.
+func expired(s *state, hard bool) *xfrm.Expire {
+	sa := s.SA
+	sa.AEAD, sa.Crypt, sa.Auth, sa.Comp = xfrm.Algorithm{}, xfrm.Algorithm{}, xfrm.Algorithm{}, xfrm.Algorithm{}
+	sa.Replay, sa.ReplayESN, sa.Thresholds, sa.LastUsed, sa.SetUsage = nil, nil, nil, 0, false
+	return &xfrm.Expire{SA: sa, Hard: hard}
 }
 
 // Expire ends larval SAs whose time is over, as the kernel's timers do.
