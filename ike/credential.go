@@ -3,7 +3,7 @@ package ike
 import (
 	"context"
 	"crypto"
-	"crypto/dsa"
+	"crypto/dsa" //lint:ignore SA1019 IKEv1 has DSS signatures (RFC 2409 5.1)
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"

@@ -2,7 +2,7 @@ package ike_test
 
 import (
 	"crypto"
-	"crypto/dsa"
+	"crypto/dsa" //lint:ignore SA1019 IKEv1 has DSS signatures (RFC 2409 5.1)
 	"crypto/rand"
 	"encoding/asn1"
 	"encoding/hex"

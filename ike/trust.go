@@ -3,7 +3,7 @@ package ike
 import (
 	"bytes"
 	"crypto"
-	"crypto/dsa"
+	"crypto/dsa" //lint:ignore SA1019 IKEv1 has DSS signatures (RFC 2409 5.1)
 	"crypto/x509"
 	"encoding/asn1"
 	"errors"

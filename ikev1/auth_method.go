@@ -32,7 +32,7 @@ const (
 	AuthHybridInitDSS = AuthMethod(isakmp.AuthHybridInitDSS)
 	AuthHybridRespDSS = AuthMethod(isakmp.AuthHybridRespDSS)
 
-	AuthXAuthInitPSK = AuthMethod(isakmp.AuthXAuthInitPreShared) // the same number as GSSAPI: see phase1Policy.gssapi
+	AuthXAuthInitPSK = AuthMethod(isakmp.AuthXAuthInitPreShared) // the same number as GSSAPI: the peer's vendor ID tells which is meant
 	AuthXAuthRespPSK = AuthMethod(isakmp.AuthXAuthRespPreShared)
 	AuthXAuthInitDSS = AuthMethod(isakmp.AuthXAuthInitDSS)
 	AuthXAuthRespDSS = AuthMethod(isakmp.AuthXAuthRespDSS)

@@ -4,10 +4,11 @@ import (
 	"encoding/binary"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/internal/pcap"
 	"github.com/racoon3/racoon/spd"
-	"github.com/stretchr/testify/require"
 )
 
 // racoonSecrets is what the log of one side says, in the order in which it was

@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"slices"
 
-	"golang.org/x/crypto/blowfish"
-	"golang.org/x/crypto/cast5"
+	"golang.org/x/crypto/blowfish" //lint:ignore SA1019 IKEv1 has it (RFC 2409 appendix A)
+	"golang.org/x/crypto/cast5"    //lint:ignore SA1019 IKEv1 has it (RFC 2409 appendix A)
 
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/spd"

@@ -8,10 +8,11 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/internal/secret"
 	"github.com/racoon3/racoon/spd"
-	"github.com/stretchr/testify/require"
 )
 
 type hexBytes []byte

@@ -313,7 +313,7 @@ func (c *phase2Chooser) bundle(all []isakmp.Proposal, first, end int) (selectedP
 	for i := first; i < end; i++ {
 		q := &all[i]
 		got = append(got, q.Protocol.String())
-		if q.Protocol >= spd.Protocol(len(place)) || place[q.Protocol] != 0 || q.Protocol == spd.ProtoIKE {
+		if q.Protocol <= spd.ProtoIKE || q.Protocol >= spd.Protocol(len(place)) || place[q.Protocol] != 0 {
 			c.note(all, first, Mismatch{"Protocols", strings.Join(got, "+"), c.protocols()})
 			return selectedPhase2{}, false
 		}

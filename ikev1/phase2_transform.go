@@ -181,8 +181,13 @@ func checkPhase2Proposals(proposals []spd.Proposal) error {
 	return first
 }
 
-// main is the protocol that the Child SA is named after.
-func (p *phase2Policy) main() spd.Protocol { return p.proposals[0].Protocol }
+// main is the protocol that the Child SA is named after; 0 without proposals.
+func (p *phase2Policy) main() spd.Protocol {
+	if len(p.proposals) == 0 {
+		return 0
+	}
+	return p.proposals[0].Protocol
+}
 
 // protocols are those that an SPI is needed for before the policy is offered,
 // in the order in which they apply to a packet.
@@ -199,7 +204,12 @@ func (p *phase2Policy) protocols() (all []spd.Protocol) {
 
 // group is the group of the preferred proposal: the one to generate a public
 // value of, None without PFS.
-func (p *phase2Policy) group() dh.ID { return dh.ID(p.proposals[0].KeyExchange()) }
+func (p *phase2Policy) group() dh.ID {
+	if len(p.proposals) == 0 {
+		return dh.None
+	}
+	return dh.ID(p.proposals[0].KeyExchange())
+}
 
 // withGroup returns the policy with that group only: the KE payload of Quick
 // Mode has one, and all proposals of it have the same (RFC 2409 5.5).

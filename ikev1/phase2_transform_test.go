@@ -471,6 +471,60 @@ func TestPhase2Hostile(t *testing.T) {
 	_, err := own.choose(sa)
 	require.ErrorIs(t, err, spd.ErrNoProposalChosen)
 	require.Less(t, len(err.Error()), 2000)
+
+	// Nothing configured, or nothing left of it.
+	nothing := phase2Policy{}
+	require.Equal(t, dh.None, nothing.group())
+	_, err = nothing.offer(dh.None, ourSPIs)
+	require.ErrorContains(t, err, "no proposal has the group")
+	for _, sa := range []*isakmp.SA{sa, offerOf(t, own), {DOI: 1, Situation: 1, Proposals: []isakmp.Proposal{{}}}} {
+		_, err = nothing.choose(sa)
+		require.ErrorIs(t, err, spd.ErrNoProposalChosen)
+	}
+	_, err = own.checkAnswer(&isakmp.SA{DOI: 1, Situation: 1, Proposals: offerOf(t, phase2Of(t, "aes128-sha1")).Proposals}, dh.MODP8192)
+	require.ErrorIs(t, err, spd.ErrNoProposalChosen)
+}
+
+// Whatever comes, a choice is made of what is configured or refused, and the
+// answer to it is one that the wire has a form for.
+func FuzzProposals(f *testing.F) {
+	ike := phase1Of(f, "aes256-aes128-3des-blowfish128-sha256-sha1-modp2048", AuthPSK, AuthRSA)
+	child := phase2Of(f, "aes128-sha1-modp2048-none,aes256gcm16")
+	child.ipcomp, child.optionalKE = true, []uint16{14}
+	ah := child
+	ah.outer = childProposals(f, spd.ProtoAH, "sha1")
+	f.Add(ike.offer().AppendBody(nil))
+	f.Add(offerOf(f, child).AppendBody(nil))
+	f.Add(offerOf(f, ah).AppendBody(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		wire := append([]byte{0, 0, byte((len(b) + 4) >> 8), byte(len(b) + 4)}, b...)
+		payloads, err := isakmp.ParsePayloads(isakmp.PayloadSA, wire)
+		if err != nil || payloads.SA() == nil {
+			return
+		}
+		sa := payloads.SA()
+		if s, err := ike.choose(sa); err == nil {
+			through(t, s.answer(sa))
+			require.NoError(t, ike.allows(&s))
+		} else {
+			_ = err.Error()
+		}
+		_, _ = ike.checkAnswer(sa)
+		for _, p := range []phase2Policy{child, ah} {
+			s, err := p.choose(sa)
+			if err != nil {
+				_ = err.Error()
+				continue
+			}
+			require.True(t, s.has(spd.ProtoESP))
+			answer := through(t, s.answer(sa, theirSPIs))
+			if own := p.withGroup(s.group); len(own.proposals) > 0 {
+				again, err := p.checkAnswer(answer, s.group)
+				require.NoError(t, err, "the initiator would take it")
+				require.Equal(t, s.protocols(), again.protocols())
+			}
+		}
+	})
 }
 
 func BenchmarkPhase2Choose(b *testing.B) {

@@ -2,7 +2,7 @@ package ikev1
 
 import (
 	"crypto"
-	"crypto/dsa"
+	"crypto/dsa" //lint:ignore SA1019 IKEv1 has DSS signatures (RFC 2409 5.1)
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rsa"
@@ -11,9 +11,10 @@ import (
 	"io"
 	"math/big"
 
-	"github.com/racoon3/racoon/internal/trust"
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/racoon3/racoon/internal/trust"
 )
 
 // SignatureOptions is the policy for signatures in phase 1. The zero value is

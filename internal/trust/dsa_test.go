@@ -1,7 +1,7 @@
 package trust
 
 import (
-	"crypto/dsa"
+	"crypto/dsa" //lint:ignore SA1019 IKEv1 has DSS signatures (RFC 2409 5.1)
 	"math/big"
 	"testing"
 
