@@ -1,6 +1,8 @@
 package ikev1
 
 import (
+	"crypto/hmac"
+	"crypto/sha1"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -256,4 +258,18 @@ func BenchmarkKeymat(b *testing.B) {
 			}
 		}
 	})
+}
+
+// The hashes of Base Mode with signatures, part by part: no capture has them.
+func TestBaseModeSignatureHash(t *testing.T) {
+	h := hashOf(t, spd.PRFHMACSHA1)
+	in := phase1Hash{gxi: []byte("gxi"), gxr: []byte("gxr"), cookies: [16]byte([]byte("CKY-I..)CKY-R..)")), sai: []byte("SAi_b"), idi: []byte("IDii_b"), idr: []byte("IDir_b")}
+	sum := sha1.Sum([]byte("Ni_bNr_b"))
+	mac := func(text string) secret.Bytes {
+		m := hmac.New(sha1.New, sum[:])
+		m.Write([]byte(text))
+		return m.Sum(nil)
+	}
+	require.Equal(t, mac("gxiCKY-I..)CKY-R..)SAi_bIDii_b"), in.baseHashISignature(h, []byte("Ni_b"), []byte("Nr_b")))
+	require.Equal(t, mac("gxigxrCKY-I..)CKY-R..)SAi_bIDii_b"), in.baseHashRSignature(h, []byte("Ni_b"), []byte("Nr_b")))
 }
