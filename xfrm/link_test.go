@@ -1,0 +1,103 @@
+package xfrm_test
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/racoon3/racoon/spd"
+	"github.com/racoon3/racoon/xfrm"
+	"github.com/racoon3/racoon/xfrm/xfrmtest"
+)
+
+// routes is an rtnetlink socket that keeps requests and answers from a list.
+type routes struct {
+	requests [][]byte
+	answers  []func(h xfrm.Header) []byte
+}
+
+func (r *routes) Send(b []byte) error {
+	r.requests = append(r.requests, append([]byte(nil), b...))
+	return nil
+}
+
+func (r *routes) Receive(_ context.Context, b []byte) (int, error) {
+	last := r.requests[len(r.requests)-1]
+	for h := range xfrm.Messages(last) {
+		a := r.answers[0](h)
+		r.answers = r.answers[1:]
+		return copy(b, a), nil
+	}
+	return 0, nil
+}
+
+func (r *routes) Close() error { return nil }
+
+func acknowledge(errno xfrm.Errno, text string) func(xfrm.Header) []byte {
+	return func(h xfrm.Header) []byte { return xfrm.AppendAck(nil, h, errno, text) }
+}
+
+func linkInfo(index uint32) func(xfrm.Header) []byte {
+	return func(h xfrm.Header) []byte {
+		return xfrm.AppendMessage(nil, xfrm.Header{Type: 16, Seq: h.Seq}, func(b []byte) []byte {
+			return append(binary.NativeEndian.AppendUint32(append(b, 0, 0, 0, 0), index), make([]byte, 8)...)
+		})
+	}
+}
+
+func withRoutes(t *testing.T, r *routes) *xfrm.DataPlane {
+	k := xfrmtest.NewKernel()
+	p, err := xfrm.New(xfrm.Config{Capabilities: fakeCapabilities(), Dial: func(p xfrm.Protocol, g xfrm.Groups) (xfrm.Conn, error) {
+		if p == xfrm.ProtocolRoute {
+			return r, nil
+		}
+		return k.Dial(p, g)
+	}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, p.Close()) })
+	return p
+}
+
+func TestAddLink(t *testing.T) {
+	r := &routes{answers: []func(xfrm.Header) []byte{linkInfo(3), acknowledge(0, ""), linkInfo(17), acknowledge(0, "")}}
+	p := withRoutes(t, r)
+	i, err := p.AddLink(ctx, xfrm.Link{Name: "ipsec0", Kind: xfrm.LinkXFRM, Device: "eth0", InterfaceID: 0x01020304, MTU: 1400})
+	require.NoError(t, err)
+	require.Equal(t, 17, i)
+	if binary.NativeEndian.Uint16([]byte{1, 0}) == 1 {
+		require.Equal(t, "00000000"+"00000000"+"01000000"+"01000000"+ // ifinfomsg: index, flags, change
+			"0b000300697073656330"+"0000"+ // IFLA_IFNAME
+			"0800040078050000"+ // IFLA_MTU
+			"20001200"+ // IFLA_LINKINFO
+			"080001007866726d"+ // IFLA_INFO_KIND
+			"14000200"+"0800010003000000"+"0800020004030201", // IFLA_INFO_DATA: link, if_id
+			hex.EncodeToString(r.requests[1][16:]))
+	}
+	require.NoError(t, p.DeleteLink(ctx, "ipsec0"))
+	require.EqualValues(t, 17, binary.NativeEndian.Uint16(r.requests[3][4:]))
+
+	r.answers = append(r.answers, acknowledge(xfrm.EOPNOTSUPP, "Unknown device type"))
+	_, err = p.AddLink(ctx, xfrm.Link{Name: "ipsec0", Kind: xfrm.LinkXFRM, InterfaceID: 1})
+	require.ErrorIs(t, err, spd.ErrUnsupported)
+	require.ErrorContains(t, err, "xfrm_interface")
+	r.answers = append(r.answers, acknowledge(xfrm.ENODEV, ""))
+	require.ErrorIs(t, p.DeleteLink(ctx, "ipsec0"), spd.ErrNotFound)
+
+	r.answers = append(r.answers, acknowledge(0, ""), linkInfo(18))
+	_, err = p.AddLink(ctx, xfrm.Link{Name: "vti0", Kind: xfrm.LinkVTI, Local: addr("192.0.2.1"), Remote: addr("192.0.2.2"), InKey: 9, OutKey: 10})
+	require.NoError(t, err)
+	if binary.NativeEndian.Uint16([]byte{1, 0}) == 1 {
+		require.Contains(t, hex.EncodeToString(r.requests[len(r.requests)-2]),
+			"07000100767469"+"00"+"24000200"+"0800020000000009"+"080003000000000a"+"08000400c0000201"+"08000500c0000202")
+	}
+	for _, l := range []xfrm.Link{
+		{Kind: xfrm.LinkXFRM, InterfaceID: 1}, {Name: "0123456789abcdef", Kind: xfrm.LinkXFRM, InterfaceID: 1}, {Name: "a", Kind: xfrm.LinkXFRM},
+		{Name: "a", Kind: xfrm.LinkVTI}, {Name: "a", Kind: xfrm.LinkVTI6, Local: addr("192.0.2.1"), Remote: addr("192.0.2.2")}, {Name: "a", Kind: "gre"},
+	} {
+		_, err := p.AddLink(ctx, l)
+		require.Error(t, err, "%+v", l)
+	}
+}
