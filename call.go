@@ -22,6 +22,7 @@ type call struct {
 	cancel context.CancelFunc
 
 	// Guarded by the registry's mutex.
+	tries     int      // versions of IKE tried in vain
 	waiting   int      // callers of Initiate
 	pending   []string // Child SAs that are not decided
 	errs      []error  // of Child SAs
@@ -193,10 +194,13 @@ func (m *Manager) begin(c *call) error {
 	if err != nil {
 		return err
 	}
-	in := initiation{peer: p, path: path, natt: float, children: c.order.names, acquire: c.order.acquire, packet: c.order.packet}
+	in := initiation{peer: p, version: p.cfg.Versions[c.tries], path: path, natt: float, children: c.order.names, packet: c.order.packet}
 	// One worker for all that this side begins with a peer: it can tell
 	// whether a session is the only one (INITIAL_CONTACT).
 	w := m.workers[m.hashName(p.name())%uint64(len(m.workers))]
+	if in.version == IKEv1 {
+		w = m.workers[m.hashOfAddr(path.Remote.Addr())%len(m.workers)] // where the peer's messages come in
+	}
 	if old := c.order.replaces; old != nil {
 		// The new session takes over what the old one has on its worker.
 		in.replaces, w = old.id, m.workerOf(old.id)
@@ -206,6 +210,13 @@ func (m *Manager) begin(c *call) error {
 		if c.finished {
 			return c.err
 		}
+		if id := c.order.acquire; id != 0 && c.tries+1 < len(p.cfg.Versions) {
+			// A try in vain must not answer it: that is done here.
+			key := acquireKey{p.name(), c.order.names[0]}
+			m.reg.acquires[key] = append(m.reg.acquires[key], id)
+			c.order.acquire = 0
+		}
+		in.acquire = c.order.acquire
 		id, err := k.Initiate(now, in)
 		if err != nil {
 			return err

@@ -110,6 +110,18 @@ func (c *compiler) childSA(cfg *Peer, p *peer, in *Child, name string) (*peerChi
 			return nil, configError("Proposals", "data plane %q has none of the default algorithms for %v; it has %s: name some", c.caps.Name, proto, listAlgorithms(c.caps, proto))
 		}
 	}
+	if len(in.OuterAH) > 0 {
+		r := c.parseProposals(spd.ProtoAH, in.OuterAH)
+		switch {
+		case r.err != nil:
+			return nil, inField("OuterAH", r.err)
+		case proto != spd.ProtoESP:
+			return nil, configError("OuterAH", "is AH around ESP, but Protocol is %v", proto)
+		case p.speaks(IKEv2):
+			return nil, configError("OuterAH", "cannot be negotiated by IKEv2; set Versions to IKEv1 alone")
+		}
+		out.Outer = r.proposals
+	}
 	if out.Priority == 0 {
 		out.Priority = priorityOf(out)
 	}

@@ -40,6 +40,7 @@ type core interface {
 // initiation is an order to begin a session.
 type initiation struct {
 	peer     *peer
+	version  Version
 	path     ike.Path
 	natt     ike.Path // where to go on when there is a NAT; zero: stay
 	children []string // to negotiate; nil: all

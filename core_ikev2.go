@@ -1,6 +1,7 @@
 package racoon
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
@@ -30,6 +31,9 @@ func (c ikev2Core) Initiate(now time.Time, in initiation) (ike.SessionID, error)
 }
 
 func (c ikev2Core) SetPeer(now time.Time, s ike.SessionID, p *peer) error {
+	if !p.speaks(IKEv2) {
+		return fmt.Errorf("peer %q no longer speaks IKEv2", p.name())
+	}
 	return c.Endpoint.SetPeer(now, s, p.v2)
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev1"
 	"github.com/racoon3/racoon/ikev2"
 	"github.com/racoon3/racoon/spd"
 )
@@ -35,6 +36,7 @@ var (
 type Manager struct {
 	log    *slog.Logger
 	load   ike.Load
+	router *ikev1.Router
 	seed   maphash.Seed
 	random lockedRand
 
@@ -103,8 +105,11 @@ func newManager(cfg Config, make newCore) (*Manager, error) {
 	m.sup.init(m)
 	m.events.init(f.EventBuffer)
 	m.runner = newJobRunner(m.ctx, f.Workers)
+	if m.router, err = ikev1.NewRouter(f.Rand); err != nil {
+		return nil, configError("Rand", "%w", err)
+	}
 	if make == nil {
-		make = m.newIKEv2
+		make = m.newVersions
 	}
 	for i := range f.Workers {
 		k, err := make(uint8(i), ps)
@@ -321,7 +326,7 @@ func (m *Manager) shutdown(ctx context.Context) error {
 		}
 	}
 	m.sup.quiet()
-	empty := &peerSet{v2: new(ikev2.PeerSet)}
+	empty := &peerSet{v1: new(ikev1.PeerSet), v2: new(ikev2.PeerSet)}
 	for _, w := range m.workers {
 		w.do(ctx, func(_ time.Time, c core) error { c.SetPeers(empty); return nil })
 	}
@@ -417,7 +422,7 @@ func (m *Manager) Peers() []string {
 
 // workerOf returns the worker whose core has a session.
 func (m *Manager) workerOf(id ike.SessionID) *worker {
-	if i := int(id >> 56); i < len(m.workers) {
+	if i := int(id >> 56 &^ tagIKEv1); i < len(m.workers) {
 		return m.workers[i]
 	}
 	return nil
@@ -430,6 +435,12 @@ func (m *Manager) hashOf(spi []byte, remote netip.AddrPort) int {
 	a := remote.Addr().As16()
 	copy(b[8:], a[:])
 	binary.BigEndian.PutUint16(b[24:], remote.Port())
+	return int(maphash.Bytes(m.seed, b[:]) >> 1)
+}
+
+// hashOfAddr is a keyed hash of an address.
+func (m *Manager) hashOfAddr(a netip.Addr) int {
+	b := a.As16()
 	return int(maphash.Bytes(m.seed, b[:]) >> 1)
 }
 

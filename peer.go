@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev1"
 	"github.com/racoon3/racoon/ikev2"
 	"github.com/racoon3/racoon/spd"
 )
@@ -79,6 +80,20 @@ type Peer struct {
 	// quarter of jitter. Zero values mean 2 s and 5 min.
 	Backoff, BackoffMax time.Duration
 
+	// Versions are the versions of IKE that the peer may speak, the preferred
+	// one first: that is how it is called, and if it does not answer, the next.
+	// Empty: IKEv2 alone. The fields of this configuration serve both as far as
+	// they can; IKEv1 has what only that version knows.
+	Versions []Version
+	IKEv1    IKEv1Options
+
+	// Users authenticates the user of a client, beside the client itself
+	// (IKEv1: XAuth), in the way of UserKind. UserPrompt answers when a gateway
+	// asks for the user of this side; see ike.StaticUser.
+	Users      ike.UserAuthenticator
+	UserKind   ike.UserAuthKind
+	UserPrompt ike.UserPrompter
+
 	// RequestAddress asks the peer for an inner address and its network's
 	// configuration, as a client does. Request says in detail what for.
 	RequestAddress bool
@@ -105,6 +120,30 @@ type Peer struct {
 	Quirks          ikev2.Quirks
 }
 
+// IKEv1Options is what only IKEv1 knows.
+type IKEv1Options struct {
+	// Modes are the phase 1 exchanges, the one to call with first. Empty: Main
+	// Mode alone.
+	Modes []ikev1.Mode
+	// Methods are the authentication methods, where they do not follow from the
+	// credentials: DSS, hybrid beside another one, a client that is called. As
+	// many methods as fit may be listed.
+	Methods []ikev1.AuthMethod
+	// Hybrid: the client proves nothing but its user; the gateway signs.
+	Hybrid bool
+	// Check says what to make of lifetimes that are not ours, Volume limits what
+	// an ISAKMP SA encrypts, in octets.
+	Check  ikev1.ProposalCheck
+	Volume uint64
+
+	GeneratePolicy   ikev1.GeneratePolicy
+	Fragmentation    ikev1.FragmentPolicy
+	PushConfig       bool // the gateway sends the configuration unasked
+	NoInitialContact bool
+	NoCertRequest    bool
+	Signature        ikev1.SignatureOptions // of the peer
+}
+
 // A Child is the configuration of a Child SA.
 type Child struct {
 	// Name is what it is called; empty means the peer's name for the only
@@ -126,6 +165,8 @@ type Child struct {
 	Proposals []string
 	Mode      spd.Mode
 	IPComp    bool // offer and accept IPComp
+	// OuterAH are proposals for AH around ESP, which IKEv1 alone negotiates.
+	OuterAH []string
 
 	// Start is as for the peer, which it overrides.
 	Start StartMode
@@ -184,10 +225,13 @@ func (p Peer) clone() Peer {
 	p.PSK = p.PSK.Clone()
 	p.RemoteAuth = slices.Clone(p.RemoteAuth)
 	p.Proposals = slices.Clone(p.Proposals)
+	p.Versions = slices.Clone(p.Versions)
+	p.IKEv1.Modes, p.IKEv1.Methods = slices.Clone(p.IKEv1.Modes), slices.Clone(p.IKEv1.Methods)
 	p.Children = slices.Clone(p.Children)
 	for i := range p.Children {
 		c := &p.Children[i]
 		c.Local, c.Remote, c.Proposals = slices.Clone(c.Local), slices.Clone(c.Remote), slices.Clone(c.Proposals)
+		c.OuterAH = slices.Clone(c.OuterAH)
 	}
 	if p.Request != nil {
 		r := *p.Request

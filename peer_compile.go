@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev1"
 	"github.com/racoon3/racoon/ikev2"
 	"github.com/racoon3/racoon/natt"
 	"github.com/racoon3/racoon/spd"
@@ -20,7 +21,8 @@ import (
 // peer is a Peer as the Manager works with it. It is immutable.
 type peer struct {
 	cfg Peer
-	v2  *ikev2.Peer
+	v2  *ikev2.Peer // also holds what all versions share
+	v1  *ikev1.Peer // nil without IKEv1
 
 	host     string     // to look up or to call; empty: cannot be called
 	addr     netip.Addr // if host is an address
@@ -36,6 +38,9 @@ type peerChild struct {
 	*ike.ChildConfig
 	start StartMode
 }
+
+// speaks reports whether a version may be used with the peer.
+func (p *peer) speaks(v Version) bool { return slices.Contains(p.cfg.Versions, v) }
 
 func (p *peer) name() string { return p.cfg.Name }
 
@@ -62,6 +67,7 @@ func (p *peer) starts(mode StartMode) []string {
 
 // peerSet is all configured peers. It is immutable.
 type peerSet struct {
+	v1      *ikev1.PeerSet
 	v2      *ikev2.PeerSet
 	peers   []*peer
 	byName  map[string]*peer
@@ -121,6 +127,7 @@ func (c *compiler) compile(peers []Peer) (*peerSet, error) {
 	for _, id := range c.reqIDs {
 		c.usedIDs[id] = true
 	}
+	var v1 []*ikev1.Peer
 	v2 := make([]*ikev2.Peer, 0, len(peers))
 	for i := range peers {
 		field := fmt.Sprintf("Peers[%d] %q", i, peers[i].Name)
@@ -138,10 +145,18 @@ func (c *compiler) compile(peers []Peer) (*peerSet, error) {
 				ps.byReqID[ch.ReqID] = peerAndChild{p, ch}
 			}
 		}
-		v2 = append(v2, p.v2)
+		if p.v1 != nil {
+			v1 = append(v1, p.v1)
+		}
+		if p.speaks(IKEv2) {
+			v2 = append(v2, p.v2)
+		}
 	}
 	var err error
 	if ps.v2, err = ikev2.NewPeerSet(v2); err != nil {
+		return nil, inField("Peers", err)
+	}
+	if ps.v1, err = ikev1.NewPeerSet(v1); err != nil {
 		return nil, inField("Peers", err)
 	}
 	return ps, nil
@@ -173,7 +188,7 @@ func (c *compiler) peer(cfg *Peer) (*peer, error) {
 		FragmentSize: cfg.FragmentSize, Childless: cfg.Childless, RequireAddress: cfg.RequireAddress, MakeBeforeBreak: cfg.MakeBeforeBreak, Quirks: cfg.Quirks,
 	}
 	p.v2 = v2
-	for _, step := range []func(*Peer, *peer) error{c.addresses, c.authentication, c.identities, c.ikeProposals, c.timing, c.childSAs, c.starts, c.request} {
+	for _, step := range []func(*Peer, *peer) error{c.versions, c.addresses, c.authentication, c.identities, c.ikeProposals, c.timing, c.childSAs, c.starts, c.request, c.ikev1} {
 		if err := step(cfg, p); err != nil {
 			return nil, err
 		}
@@ -273,6 +288,9 @@ func parsePort(s string) (uint16, error) {
 
 // authentication: how each side proves its identity.
 func (c *compiler) authentication(cfg *Peer, p *peer) error {
+	if !p.speaks(IKEv2) && (cfg.IKEv1.Hybrid || len(cfg.IKEv1.Methods) > 0) {
+		return nil // IKEv1 has methods of its own
+	}
 	local, remote := &p.v2.Local, &p.v2.Remote
 	local.Signature, remote.Signature = cfg.LocalSignature, cfg.RemoteSignature
 	local.AlwaysSendCert = cfg.AlwaysSendCert

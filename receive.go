@@ -117,15 +117,29 @@ func (r *receiver) flushESP() {
 	r.esp = r.esp[:0]
 }
 
-// ike gives an IKE message to its worker: the one that our SPI names, or for
+// route finds the worker of an IKE message: the one that our SPI names, or for
 // a first message one chosen by a keyed hash, so that a sender cannot aim at
-// one worker and its repetitions meet the same one.
-func (r *receiver) ike(path ike.Path, b []byte) {
-	tag, initial, ok := ikev2.Route(b)
-	i := int(tag)
-	if initial {
-		i = r.m.hashOf(b[:8], path.Remote) % len(r.m.workers)
+// one worker and its repetitions meet the same one. In IKEv1 it is by the
+// sender's address alone, so that a new ISAKMP SA finds the session that it
+// belongs to.
+func (m *Manager) route(path ike.Path, b []byte) (int, bool) {
+	if isIKEv1(b) {
+		tag, initial, ok := m.router.Route(b)
+		if initial {
+			return m.hashOfAddr(path.Remote.Addr()) % len(m.workers), ok
+		}
+		return int(tag &^ tagIKEv1), ok
 	}
+	tag, initial, ok := ikev2.Route(b)
+	if initial {
+		return m.hashOf(b[:8], path.Remote) % len(m.workers), ok
+	}
+	return int(tag), ok
+}
+
+// ike gives an IKE message to its worker.
+func (r *receiver) ike(path ike.Path, b []byte) {
+	i, ok := r.m.route(path, b)
 	if !ok || i >= len(r.m.workers) {
 		r.socket.stats.malformed.Add(1)
 		return

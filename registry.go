@@ -207,8 +207,16 @@ func (r *registry) failed(ev ike.SessionFailed) {
 		return // a responder's
 	}
 	r.remove(s, ike.DownFailed, ev.Err)
+	c := s.call
+	if c != nil && c.fallsBack(ev.Err) {
+		r.m.log.Info("trying another version of IKE", "peer", s.peer, "version", c.peer.cfg.Versions[c.tries+1].String(), "why", ev.Err)
+		s.call, c.session = nil, nil
+		c.tries++
+		r.m.wg.Go(func() { r.m.dial(c) })
+		return
+	}
 	r.answer(s.peer, "", ev.Err)
-	if c := s.call; c != nil {
+	if c != nil {
 		s.call = nil
 		c.finish(r, nil, peerError(s.peer, ev.Err))
 	}

@@ -11,10 +11,14 @@ import (
 )
 
 // identityPair is whose session it is, with names in one spelling.
-type identityPair struct{ local, remote ike.Identity }
+// With a user (XAuth), who may share the identity with others, he counts too.
+type identityPair struct {
+	local, remote ike.Identity
+	user          string
+}
 
 func pairOf(i ike.SessionInfo) identityPair {
-	return identityPair{oneSpelling(i.LocalID), oneSpelling(i.RemoteID)}
+	return identityPair{oneSpelling(i.LocalID), oneSpelling(i.RemoteID), i.User}
 }
 
 func oneSpelling(id ike.Identity) ike.Identity {
@@ -111,7 +115,7 @@ func (r *registry) claim(q ike.AuthorizeRequest, p *peer) error {
 			}
 		}
 	}
-	keep := p.cfg.Unique == ike.UniqueKeep
+	keep := p.cfg.Unique == ike.UniqueKeep && p.cfg.Users == nil // a user is not known yet
 	if keep && !q.InitialContact {
 		for _, s := range r.byPair[pair] {
 			if s.path.Remote != q.Path.Remote { // else it reauthenticates

@@ -50,3 +50,28 @@ type CoreStats struct {
 	Failed        uint64
 	LostEvents    uint64
 }
+
+// Add returns the sums of both.
+func (s CoreStats) Add(o CoreStats) CoreStats {
+	s.Sessions += o.Sessions
+	s.HalfOpen += o.HalfOpen
+	s.Children += o.Children
+	s.Timers += o.Timers
+	s.Jobs += o.Jobs
+	s.Received += o.Received
+	s.Sent += o.Sent
+	s.Retransmitted += o.Retransmitted
+	s.Repeated += o.Repeated
+	s.Malformed += o.Malformed
+	s.UnknownSPI += o.UnknownSPI
+	s.BadIntegrity += o.BadIntegrity
+	s.Unprotected += o.Unprotected
+	s.Unexpected += o.Unexpected
+	s.Limited += o.Limited
+	s.CookiesSent += o.CookiesSent
+	s.CookiesBad += o.CookiesBad
+	s.Established += o.Established
+	s.Failed += o.Failed
+	s.LostEvents += o.LostEvents
+	return s
+}

@@ -14,12 +14,12 @@ type Config struct {
 	Rand io.Reader
 	// DataPlane is called from jobs, never by the core itself.
 	DataPlane spd.DataPlane
-	// Tag is the top octet of the session and request IDs that this endpoint
-	// chooses, so that those of several endpoints differ.
+	// Tag is the top octet of all cookies, session, job and Child IDs that this
+	// endpoint chooses, so that several endpoints can share sockets.
 	Tag uint8
-	// Owns tells the initiator cookies that this endpoint's messages may have,
-	// see Route; nil is any.
-	Owns func(cookie uint64) bool
+	// Router, shared by those endpoints, finds the one that a datagram is for;
+	// nil for an endpoint that is alone.
+	Router *Router
 
 	Authorize ike.Authorize // nil: whoever proves a configured identity is welcome
 	Narrow    ike.Narrow    // nil: the configuration alone decides

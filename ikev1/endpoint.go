@@ -1,7 +1,6 @@
 package ikev1
 
 import (
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"time"
@@ -90,22 +89,16 @@ func (e *Endpoint) PollTimeout() (time.Time, bool) { return e.engine.PollTimeout
 // Stats returns the counters.
 func (e *Endpoint) Stats() ike.CoreStats { return e.engine.Stats(len(e.sessions)) }
 
-// Route returns what tells which endpoint a datagram is for: the initiator's
-// cookie. All messages of an ISAKMP SA have it, so a driver with several
-// endpoints gives each cookie its endpoint by a keyed hash, and tells the
-// endpoints by [Config.Owns]. It reports false for what is no IKEv1 message.
-func Route(b []byte) (initiator uint64, ok bool) {
-	if len(b) < isakmp.HeaderLen || isakmp.Version(b[17]).Major() != 1 {
-		return 0, false
-	}
-	return binary.BigEndian.Uint64(b), true
-}
-
 // newCookie returns an unused cookie. It is random, which is as good as one
 // derived from a secret (RFC 2408 2.5.3).
-func (e *Endpoint) newCookie(initiator bool) (isakmp.Cookie, error) {
-	v, err := e.NewSPI(func(v uint64) bool {
-		return e.sas[isakmp.Cookie(v)] != nil || initiator && e.cfg.Owns != nil && !e.cfg.Owns(v)
+func (e *Endpoint) newCookie() (isakmp.Cookie, error) {
+	var marked uint64
+	_, err := e.NewSPI(func(v uint64) bool {
+		marked = v
+		if e.cfg.Router != nil {
+			marked = e.cfg.Router.mark(v)
+		}
+		return e.sas[isakmp.Cookie(marked)] != nil
 	})
-	return isakmp.Cookie(v), err
+	return isakmp.Cookie(marked), err
 }

@@ -65,7 +65,7 @@ type isakmpSA struct {
 
 // newSA makes an ISAKMP SA with a fresh cookie for a session.
 func (e *Endpoint) newSA(s *session, mode Mode, initiator bool) (*isakmpSA, error) {
-	cookie, err := e.newCookie(initiator)
+	cookie, err := e.newCookie()
 	if err != nil {
 		return nil, err
 	}

@@ -141,7 +141,7 @@ func (s *session) sweep(now time.Time, reason ike.DownReason, err error) {
 	if s.Dead || s.current != nil || s.negotiating() {
 		return
 	}
-	if !s.Up || s.Children.Len() == 0 {
+	if !s.Up || !s.carries() {
 		s.end(now, reason, err)
 		return
 	}
@@ -149,6 +149,10 @@ func (s *session) sweep(now time.Time, reason ike.DownReason, err error) {
 		err = errGone
 	}
 	s.flunk(now, err)
+}
+
+func (s *session) carries() bool {
+	return slices.ContainsFunc(s.Children.All(), func(a *child.SA) bool { return a.State < child.Replaced })
 }
 
 // StartRekey implements child.Host.
@@ -175,7 +179,7 @@ func (s *session) StartDelete(now time.Time, a *child.SA, reason ike.DownReason)
 // Removed implements child.Host.
 func (s *session) Removed(now time.Time, a *child.SA) {
 	s.Session.Removed(now, a)
-	if s.Up && s.Children.Len() == 0 && len(s.sas) == 0 {
+	if s.Up && !s.carries() && len(s.sas) == 0 {
 		s.sweep(now, ike.DownRemote, nil)
 	}
 }

@@ -219,8 +219,9 @@ func (c *Core) CloseHalf(remote netip.AddrPort) {
 func (c *Core) job(s *Session, kind ike.JobKind, order uint64, run func(ctx context.Context) (any, error),
 	done func(now time.Time, v any, err error), abandon func(v any)) {
 	c.nextJob++
-	c.jobs[c.nextJob] = pendingJob{s: s, done: done, abandon: abandon}
-	c.jobsOut.push(ike.Job{ID: c.nextJob, Kind: kind, Order: order, Run: run})
+	id := ike.JobID(uint64(c.tag)<<56) | c.nextJob
+	c.jobs[id] = pendingJob{s: s, done: done, abandon: abandon}
+	c.jobsOut.push(ike.Job{ID: id, Kind: kind, Order: order, Run: run})
 }
 
 // Emit tells a fact. When Limits.Events are waiting, it is lost and counted.

@@ -1,0 +1,56 @@
+package racoon
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/racoon3/racoon/ike"
+)
+
+// versions sets the versions of IKE of all peers of a Manager.
+func versions(cfg *Config, v ...Version) {
+	for i := range cfg.Peers {
+		cfg.Peers[i].Versions = v
+	}
+}
+
+func TestTwoManagersIKEv1(t *testing.T) {
+	for _, addr := range []string{"127.0.0.1", "::1"} {
+		t.Run(addr, func(t *testing.T) {
+			client, gateway, cp, gp := pairOfManagers(t, addr, func(c, g *Config) {
+				versions(c, IKEv1)
+				versions(g, IKEv2, IKEv1)
+			})
+			ctx := testContext(t)
+			s, err := client.Initiate(ctx, "gw")
+			require.NoError(t, err)
+			require.True(t, s.Up())
+			g := only(t, gateway.Sessions())
+			require.Equal(t, s.Info().LocalSPI, g.Info().RemoteSPI)
+			require.Eventually(t, func() bool { return len(g.ChildSAs()) == 1 }, 5*time.Second, time.Millisecond)
+			require.False(t, cp.Send(gp, flow, 100).Outcome.Gap())
+
+			child := s.ChildSAs()[0]
+			require.NoError(t, s.RekeyChild(ctx, child.ID))
+			require.NoError(t, s.Rekey(ctx))
+			require.False(t, cp.Send(gp, flow, 100).Outcome.Gap())
+			require.NotEqual(t, child.In, s.ChildSAs()[0].In)
+
+			require.NoError(t, g.Delete(ctx))
+			require.Eventually(t, func() bool { return !s.Up() }, 5*time.Second, time.Millisecond)
+		})
+	}
+}
+
+func TestFallBackToIKEv1(t *testing.T) {
+	client, _, _, _ := pairOfManagers(t, "127.0.0.1", func(c, g *Config) {
+		versions(c, IKEv2, IKEv1)
+		versions(g, IKEv1)
+		c.Peers[0].Timing = ike.Timing{RetransmitBase: 50 * time.Millisecond, RetransmitTries: 1}
+	})
+	s, err := client.Initiate(testContext(t), "gw")
+	require.NoError(t, err)
+	require.NotZero(t, uint64(s.ID())>>56&tagIKEv1, "the session is IKEv1's")
+}
