@@ -22,12 +22,10 @@ type Endpoint struct {
 	cfg   Config
 	peers *PeerSet
 
-	sessions map[ike.SessionID]*session
-	sas      map[isakmp.Cookie]*isakmpSA // by our cookie
-	initial  map[initKey]*isakmpSA       // half-open responders by what their first message is known by
-	waiting  []*isakmpSA                 // those that have seen one message only, oldest first
-
-	scratch []byte // of a message that is being decrypted
+	sessions  map[ike.SessionID]*session
+	sas       map[isakmp.Cookie]*isakmpSA // by our cookie
+	initial   map[initKey]*isakmpSA       // half-open responders by what their first message is known by
+	fragments fragments
 }
 
 // initKey is what a first message is known by before it has our cookie.

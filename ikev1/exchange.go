@@ -30,6 +30,8 @@ type exchange struct {
 	sent   [][]byte // the own last message
 	tries  int
 	timer  child.Timer // retransmission, or forgetting it after its end
+
+	patience time.Time // until when to send again, instead of so many tries
 }
 
 // A conversation is what an exchange is about.
@@ -98,6 +100,14 @@ func (x *exchange) reply(now time.Time, hash func(covered []byte) secret.Bytes, 
 	}
 }
 
+// answer sends a message that may be the last one: the exchange answers
+// repetitions, and takes another message of the peer if it comes soon.
+func (x *exchange) answer(now time.Time, hash func(covered []byte) secret.Bytes, payloads ...isakmp.Payload) {
+	if x.transmit(now, hash, payloads) {
+		x.sa.ep.SetTimer(&x.timer, now.Add(remember))
+	}
+}
+
 func (x *exchange) transmit(now time.Time, hash func(covered []byte) secret.Bytes, payloads []isakmp.Payload) bool {
 	sa := x.sa
 	if sa.state == stateDead {
@@ -135,11 +145,12 @@ func (x *exchange) timerDue(now time.Time) {
 		delete(sa.exchanges, x.id)
 		return
 	}
-	if x.tries >= sa.s.Timing.RetransmitTries {
+	if x.patience.IsZero() && x.tries >= sa.s.Timing.RetransmitTries || !x.patience.IsZero() && !now.Before(x.patience) {
 		x.fail(now, x.timeout())
 		return
 	}
 	x.tries++
+	x.sent = sa.smaller(x.sent, x.tries)
 	sa.ep.Count.Retransmitted++
 	if sa.p1Unconfirmed() {
 		sa.ep.Transmit(sa.s.Path, sa.lastReply...)
@@ -190,6 +201,10 @@ func (x *exchange) receive(now time.Time, path ike.Path, h isakmp.Header, b []by
 	if x.hasAny && digest == x.seen {
 		if x.sent != nil && !x.busy {
 			e.Count.Repeated++
+			if !x.waits {
+				x.tries++
+				x.sent = sa.smaller(x.sent, x.tries)
+			}
 			e.Transmit(sa.s.Path, x.sent...)
 		}
 		return

@@ -3,6 +3,7 @@ package ikev1
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"time"
 
@@ -44,6 +45,7 @@ type isakmpSA struct {
 
 	peerVIDs vendorid.Announced // what the peer can do
 	variant  natt.Variant       // of NAT traversal
+	nat      natt.Detection     // what the NAT-D payloads have shown
 	// firstContact: the peer has said that it knows of no other SA with us.
 	firstContact bool
 	repeats      int // of the last message
@@ -52,11 +54,13 @@ type isakmpSA struct {
 	lastSeen  [sha256.Size]byte
 	lastReply [][]byte
 
-	exchanges map[uint32]*exchange // by message ID; those that ended lately too
-	used      usedIDs
-	dpd       dpdState
-	partial   *reassembly
-	octets    uint64 // encrypted, for the lifetime in kilobytes
+	exchanges  map[uint32]*exchange // by message ID; those that ended lately too
+	used       usedIDs
+	dpd        dpdState
+	login      *login        // of the client, XAuth
+	prompts    prompts       // of the server, XAuth
+	collecting []*reassembly // fragments
+	octets     uint64        // encrypted, for the lifetime in kilobytes
 
 	retransmit child.Timer // phase 1
 	soft       child.Timer // a new one is to take over
@@ -106,6 +110,7 @@ func (sa *isakmpSA) kill(now time.Time, err error) {
 	sa.state = stateDead
 	delete(e.sas, sa.local)
 	sa.forgetInitial()
+	sa.endLogin()
 	for _, t := range []*child.Timer{&sa.retransmit, &sa.soft, &sa.hard, &sa.dpd.timer} {
 		e.StopTimer(t)
 	}
@@ -121,7 +126,8 @@ func (sa *isakmpSA) kill(now time.Time, err error) {
 	}
 	sa.keys.wipe()
 	sa.p1.wipe()
-	sa.p1, sa.lastReply, sa.partial = nil, nil, nil
+	sa.p1, sa.lastReply = nil, nil
+	sa.forgetAllFragments()
 }
 
 // choose picks the ISAKMP SA that the session uses: the youngest established
@@ -150,8 +156,16 @@ func (sa *isakmpSA) softExpired(now time.Time) {
 // Child SAs live on.
 func (sa *isakmpSA) hardExpired(now time.Time) {
 	s := sa.s
-	if sa.state < stateEstablished {
-		sa.failed(now, ike.DownDead, errHalfOpen)
+	switch sa.state {
+	case statePhase1:
+		err := errHalfOpen
+		if why := sa.silence(); why != nil {
+			err = fmt.Errorf("%w: %w", errHalfOpen, why)
+		}
+		sa.failed(now, ike.DownDead, err)
+		return
+	case stateUser:
+		sa.userExpired(now)
 		return
 	}
 	sa.sendDelete(now)
@@ -225,20 +239,3 @@ func (u *usedIDs) add(id uint32) {
 	u.ids[u.next] = id
 	u.next = (u.next + 1) % maxUsedIDs
 }
-
-// fragmentSize is the size of datagram that messages are cut to, 0 for none.
-func (sa *isakmpSA) fragmentSize() int {
-	p := sa.s.peer
-	switch {
-	case p == nil || p.Fragmentation == FragmentOff:
-		return 0
-	case !sa.peerFragments() && p.Fragmentation != FragmentForce:
-		return 0
-	case p.FragmentSize > 0:
-		return max(p.FragmentSize, smallFragment)
-	}
-	return smallFragment
-}
-
-// smallFragment is the datagram size that every IPv4 host takes (RFC 791).
-const smallFragment = 576

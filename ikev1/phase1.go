@@ -3,6 +3,7 @@ package ikev1
 import (
 	"crypto/sha256"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -25,6 +26,7 @@ type phase1 struct {
 
 	private dh.PrivateKey // of an initiator
 	shared  secret.Bytes  // g^xy, while SKEYID is not decided
+	skeyid  secret.Bytes  // of Base Mode with a pre-shared key, until there are the other keys
 	keyed   []keyedPeer   // of a Main Mode responder with pre-shared keys
 	iv      initVector    // of the next message
 
@@ -34,11 +36,16 @@ type phase1 struct {
 	sent  [][]byte
 	tries int
 
+	before      [sha256.Size]byte // seen, before the message that is being worked on
+	doubts      uint8             // messages in clear that were not genuine
+	undecrypted uint8             // messages that the keys did not fit
+
 	float         ike.Path // where an initiator goes on behind a NAT
 	certRequested bool
 	authorities   [][]byte // that the peer trusts: DER names
 	vendors       []string // names of the peer's vendor IDs
-	refused       error    // an unauthenticated refusal, believed only if nothing better comes
+	notifies      []*isakmp.Notify
+	refused       error // an unauthenticated refusal, believed only if nothing better comes
 }
 
 // keyedPeer are peers that a responder may be talking to, with the keys that
@@ -57,6 +64,7 @@ func (p *phase1) wipe() {
 		p.private = nil
 	}
 	p.shared.Wipe()
+	p.skeyid.Wipe()
 	for _, k := range p.keyed {
 		k.keys.wipe()
 	}
@@ -168,10 +176,11 @@ func (sa *isakmpSA) retransmitDue(now time.Time) {
 		return
 	}
 	if p.tries >= s.Timing.RetransmitTries {
-		sa.failed(now, ike.DownDead, &TimeoutError{Exchange: sa.mode.exchange(), Tries: p.tries + 1, Path: s.Path})
+		sa.failed(now, ike.DownDead, &TimeoutError{Exchange: sa.mode.exchange(), Tries: p.tries + 1, Path: s.Path, Cause: sa.silence()})
 		return
 	}
 	p.tries++
+	p.sent = sa.smaller(p.sent, p.tries)
 	sa.ep.Count.Retransmitted++
 	sa.ep.Transmit(s.Path, p.sent...)
 	sa.ep.SetTimer(&sa.retransmit, now.Add(sa.ep.RetransmitAfter(s.Timing, p.tries)))
@@ -195,16 +204,21 @@ func (sa *isakmpSA) receivePhase1(now time.Time, path ike.Path, h isakmp.Header,
 	if digest == p.seen {
 		if !p.busy && !sa.initiator && p.sent != nil {
 			e.Count.Repeated++
+			p.tries++
+			p.sent = sa.smaller(p.sent, p.tries)
 			e.Transmit(sa.s.Path, p.sent...)
 		}
 		return
 	}
-	if mode, ok := modeOf(h.Exchange); !ok || mode != sa.mode || p.busy || h.Flags&isakmp.FlagCommit != 0 {
+	if mode, ok := modeOf(h.Exchange); !ok || mode != sa.mode || p.busy || h.Flags&isakmp.FlagCommit != 0 || h.CookieR == 0 || p.doubts >= maxDoubts {
 		e.Count.Unexpected++
 		return
 	}
 	m, next, err := sa.openPhase1(now, h, b)
 	if err != nil {
+		if h.Encrypted() && p.undecrypted < math.MaxUint8 {
+			p.undecrypted++
+		}
 		e.countBad(err)
 		return
 	}
@@ -214,15 +228,11 @@ func (sa *isakmpSA) receivePhase1(now time.Time, path ike.Path, h isakmp.Header,
 	}
 	// What does not advance the exchange leaves no trace: the genuine message
 	// may follow a forged one.
+	p.before, p.seen = p.seen, digest
 	if !sa.takePhase1(now, path, m, next) {
+		p.seen = p.before
 		e.Count.Unexpected++
 		return
-	}
-	if sa.p1 != nil {
-		sa.p1.seen = digest
-		sa.p1.tries = 0
-	} else {
-		sa.lastSeen = digest
 	}
 	if sa.initiator && sa.p1 != nil && sa.p1.busy {
 		e.StopTimer(&sa.retransmit)
@@ -271,27 +281,6 @@ func (sa *isakmpSA) encrypts(step uint8) bool {
 	return false
 }
 
-// openWithAny decrypts the fifth message of Main Mode, which shows by which of
-// several pre-shared keys the SA is keyed: its HASH_I fits.
-func (sa *isakmpSA) openWithAny(now time.Time, h isakmp.Header, b []byte) (*inbound, initVector, error) {
-	p := sa.p1
-	for i, k := range p.keyed {
-		sa.keys = k.keys
-		m, next, err := sa.open(now, h, b, p.iv, nil)
-		if err != nil || m.HASH() == nil || m.chain.Body(isakmp.PayloadID) == nil {
-			continue
-		}
-		in := p.hashed
-		in.idi = m.chain.Body(isakmp.PayloadID)
-		if equalHash(m.HASH().Data, in.hashI(k.keys.hash, k.keys.skeyid)) {
-			p.keyed[0], p.keyed[i] = p.keyed[i], p.keyed[0]
-			return m, next, nil
-		}
-	}
-	sa.keys = p.keyed[0].keys
-	return sa.open(now, h, b, p.iv, nil)
-}
-
 // takePhase1 works on the message of a step. It reports false, having changed
 // nothing, if it is not the one that is expected.
 func (sa *isakmpSA) takePhase1(now time.Time, path ike.Path, m *inbound, next initVector) bool {
@@ -317,12 +306,12 @@ func (e *Endpoint) firstMessage(now time.Time, path ike.Path, h isakmp.Header, b
 	}
 	m, err := openClear(h, b)
 	if err == nil {
-		err = m.Require(isakmp.PayloadSA)
+		err = m.Require(mode.firstPayloads()...)
 	}
 	if err == nil {
 		err = m.Only(phase1Payloads...)
 	}
-	if err != nil || m.SA().DOI != isakmp.DOIIPsec || m.Count(isakmp.PayloadSA) != 1 {
+	if err != nil || m.SA().DOI != isakmp.DOIIPsec || m.Count(isakmp.PayloadSA) != 1 || m.Count(isakmp.PayloadID) > 1 {
 		e.Count.Malformed++
 		return
 	}
@@ -340,14 +329,68 @@ func (e *Endpoint) firstMessage(now time.Time, path ike.Path, h isakmp.Header, b
 		e.Count.Limited++
 		return
 	}
-	policy := unionPolicy(possible)
-	policy.gssapi = gssapiOnly(m.Payloads)
-	chosen, err := policy.choose(m.SA())
-	if err != nil {
-		refuse(isakmp.NotifyNoProposalChosen, err)
+	if mode == MainMode {
+		policy := unionPolicy(possible)
+		policy.gssapi = gssapiOnly(m.Payloads)
+		chosen, err := policy.choose(m.SA())
+		if err != nil {
+			refuse(isakmp.NotifyNoProposalChosen, err)
+			return
+		}
+		e.acceptFirst(now, path, h, b, m, mode, possible, policy, chosen)
 		return
 	}
-	e.acceptFirst(now, path, h, b, m, mode, possible, policy, chosen)
+	peer, policy, chosen, t, err := e.chooseNamed(path, mode, possible, m)
+	if err != nil {
+		refuse(t, err)
+		return
+	}
+	e.acceptFirst(now, path, h, b, m, mode, []*Peer{peer}, policy, chosen)
+}
+
+// chooseNamed chooses the peer and the proposal where the initiator says at
+// once who it is: the first peer with that identity that allows any of what is
+// offered. In Aggressive Mode the public value has to be one of the group.
+func (e *Endpoint) chooseNamed(path ike.Path, mode Mode, possible []*Peer, m *inbound) (peer *Peer, policy phase1Policy, chosen selectedPhase1, t isakmp.NotifyType, err error) {
+	id := identityOf(m.ID())
+	if err = id.Validate(); err != nil {
+		return nil, policy, chosen, isakmp.NotifyInvalidIDInformation, err
+	}
+	var first error
+	gssapi := gssapiOnly(m.Payloads)
+	for _, q := range byIdentity(possible, id) {
+		policy = q.policy(false)
+		policy.gssapi = gssapi
+		if chosen, err = policy.choose(m.SA()); err == nil {
+			peer = q
+			break
+		}
+		if first == nil {
+			first = fmt.Errorf("%v is peer %q: %w", id, q.Name, err)
+		}
+	}
+	switch {
+	case peer == nil && first != nil:
+		return nil, policy, chosen, isakmp.NotifyNoProposalChosen, first
+	case peer == nil:
+		return nil, policy, chosen, isakmp.NotifyInvalidIDInformation, e.unknownIdentity(path, id, mode)
+	}
+	if g, ok := dh.ByID(chosen.group); mode == AggressiveMode && (!ok || len(m.KE().Data) != g.InitiatorSize()) {
+		err = fmt.Errorf("KE payload of %d octets for %v", len(m.KE().Data), chosen.group)
+		return nil, policy, chosen, isakmp.NotifyInvalidKeyInformation, err
+	}
+	return peer, policy, chosen, 0, nil
+}
+
+// firstPayloads are what the first message of a mode must have.
+func (m Mode) firstPayloads() []isakmp.PayloadType {
+	switch m {
+	case AggressiveMode:
+		return []isakmp.PayloadType{isakmp.PayloadSA, isakmp.PayloadKE, isakmp.PayloadNonce, isakmp.PayloadID}
+	case BaseMode:
+		return []isakmp.PayloadType{isakmp.PayloadSA, isakmp.PayloadNonce, isakmp.PayloadID}
+	}
+	return []isakmp.PayloadType{isakmp.PayloadSA}
 }
 
 // possible are the peers that may use a mode from an address.
@@ -420,7 +463,12 @@ func (e *Endpoint) acceptFirst(now time.Time, path ike.Path, h isakmp.Header, b 
 	e.initial[sa.p1.key] = sa
 	e.OpenHalf(path.Remote)
 	e.SetTimer(&sa.hard, now.Add(s.Timing.HalfOpen))
+	if mode != MainMode {
+		s.RemoteID = identityOf(m.ID())
+		s.setPeer(possible[0])
+	}
 	sa.announced(m.Payloads)
+	sa.noteCertRequests(m.Payloads)
 	sa.trace(now, false, h, m.body, h.NextPayload)
 	answer := chosen.answer(m.SA())
 	switch mode {

@@ -16,18 +16,13 @@ var offeredVariants = []natt.Variant{natt.RFC3947, natt.Draft03, natt.Draft02New
 // traversal that it has chosen.
 func (sa *isakmpSA) vendorIDs() (out []isakmp.Payload) {
 	add := func(id []byte) { out = append(out, &isakmp.VendorID{ID: id}) }
-	p := sa.s.peer
-	if p == nil {
-		p = sa.p1.possible[0]
-	}
-	if !p.NoNATT {
+	p := sa.candidates()[0]
+	switch {
+	case !sa.initiator && sa.variant != natt.NoVariant:
+		add(sa.variant.AppendVendorID(nil))
+	case sa.initiator && !p.NoNATT:
 		for _, v := range offeredVariants {
-			if sa.initiator || v == sa.variant {
-				add(v.AppendVendorID(nil))
-			}
-		}
-		if !sa.initiator && sa.variant != natt.NoVariant && !slices.Contains(offeredVariants, sa.variant) {
-			add(sa.variant.AppendVendorID(nil))
+			add(v.AppendVendorID(nil))
 		}
 	}
 	if slices.ContainsFunc(p.Methods, AuthMethod.XAuth) {
@@ -38,7 +33,7 @@ func (sa *isakmpSA) vendorIDs() (out []isakmp.Payload) {
 	}
 	add(vendorid.DPD.Append(nil))
 	if p.Fragmentation != FragmentOff {
-		add(vendorid.Fragmentation.Append(nil))
+		add(ownFragments(p))
 	}
 	for _, v := range sa.ep.cfg.VendorIDs {
 		add(v)
@@ -48,19 +43,25 @@ func (sa *isakmpSA) vendorIDs() (out []isakmp.Payload) {
 
 // announced takes what the peer announces by vendor IDs.
 func (sa *isakmpSA) announced(m isakmp.Payloads) {
-	peers := sa.p1.possible
-	if sa.s.peer != nil {
-		peers = []*Peer{sa.s.peer}
-	}
 	for v := range m.VendorIDs() {
 		sa.peerVIDs.Add(v.ID)
 		if info, ok := vendorid.Lookup(v.ID); ok && info.Name != "" && len(sa.p1.vendors) < maxVendors && !slices.Contains(sa.p1.vendors, info.Name) {
 			sa.p1.vendors = append(sa.p1.vendors, info.Name)
 		}
 	}
-	if slices.ContainsFunc(peers, func(p *Peer) bool { return !p.NoNATT }) && sa.peerVIDs.NATT().Floats() {
+	if slices.ContainsFunc(sa.candidates(), func(p *Peer) bool { return !p.NoNATT }) && sa.peerVIDs.NATT().Floats() {
 		sa.variant = sa.peerVIDs.NATT()
 	}
+}
+
+// heard takes what a responder's first message says beside its choice; what a
+// message said that was not genuine is forgotten.
+func (sa *isakmpSA) heard(m *inbound) {
+	p := sa.p1
+	sa.peerVIDs, sa.variant, p.vendors = vendorid.Announced{}, natt.NoVariant, nil
+	p.certRequested, p.authorities = false, nil
+	sa.announced(m.Payloads)
+	sa.noteCertRequests(m.Payloads)
 }
 
 // maxVendors bounds what a session remembers of a peer's vendor IDs.
