@@ -26,6 +26,10 @@ type Credential struct {
 	// It is called from jobs only, never from a core, and by one job at a time
 	// for each session; it must be safe for concurrent use.
 	Signer crypto.Signer
+	// Fallback: it is for anybody that has no credential of its own. Where a
+	// peer has several identities, IKEv1 asks for each and takes one that is no
+	// fallback.
+	Fallback bool
 }
 
 // String says what the credential is, and nothing of its secrets.
@@ -106,7 +110,7 @@ func SharedKeys(entries ...SharedKey) CredentialSource {
 		if best == nil {
 			return nil, &NoCredentialError{local, remote}
 		}
-		c := &Credential{PSK: best.Key}
+		c := &Credential{PSK: best.Key, Fallback: best.Remote.Specificity() == 0}
 		if err := c.Validate(); err != nil {
 			return nil, fmt.Errorf("pre-shared key for %s with %s: %w", local, remote, err)
 		}

@@ -48,8 +48,16 @@ type SessionInfo struct {
 	Fragmentation bool         // IKE fragmentation was negotiated (RFC 7383)
 	User          string       // who logged in through XAuth, or ""
 	Groups        []string     // of the user, as the UserAuthenticator says
+	Vendors       []string     // what an IKEv1 peer's vendor IDs name, at most 16
 	// Addresses leased to the peer (gateway) or assigned by it (client), with
 	// the rest of the configuration payload.
+	Config *NetworkConfig
+}
+
+// AddressAssigned: a client has got its network configuration after SessionUp,
+// or another one: in IKEv1 a client asks its gateway when it likes.
+type AddressAssigned struct {
+	EventHeader
 	Config *NetworkConfig
 }
 

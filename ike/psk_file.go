@@ -51,22 +51,22 @@ func LoadPSKFile(path string) (*PSKFile, error) {
 
 // Credential is a [CredentialSource]: the key of the remote identity, else that
 // of "*". IKEv1 asks for the peer's address in Main Mode, where the key is needed
-// before the identity is known (RFC 2409 5.4), and for the identity and then,
-// if there is none, for the address in Aggressive and Base Mode; so "*" goes
-// before an address there, as it does in racoon.
+// before the identity is known (RFC 2409 5.4), unless that can be one only, and
+// for the identity and then, if there is none, for the address in Aggressive and
+// Base Mode. The key of "*" is a [Credential.Fallback]: it counts if neither
+// has a line.
 func (f *PSKFile) Credential(_ context.Context, local, remote Identity) (*Credential, error) {
 	t, err := f.file.get()
 	if err != nil {
 		return nil, err
 	}
-	k := t.find(remote)
-	if k == nil {
-		k = t.any
+	if k := t.find(remote); k != nil {
+		return &Credential{PSK: k}, nil
 	}
-	if k == nil {
+	if t.any == nil {
 		return nil, &NoCredentialError{local, remote}
 	}
-	return &Credential{PSK: k}, nil
+	return &Credential{PSK: t.any, Fallback: true}, nil
 }
 
 // Password returns the secret of a login name: racoon keeps the passwords of

@@ -27,11 +27,18 @@ type TimeoutError struct {
 	Exchange isakmp.ExchangeType
 	Tries    int // messages sent
 	Path     ike.Path
+	Cause    error // what is probably wrong, if that shows
 }
 
 func (e *TimeoutError) Error() string {
-	return fmt.Sprintf("no answer to %v from %v after %d tries", e.Exchange, e.Path.Remote, e.Tries)
+	s := fmt.Sprintf("no answer to %v from %v after %d tries", e.Exchange, e.Path.Remote, e.Tries)
+	if e.Cause != nil {
+		s += ": " + e.Cause.Error()
+	}
+	return s
 }
+
+func (e *TimeoutError) Unwrap() error { return e.Cause }
 
 // Timeout makes a TimeoutError a net.Error of sorts.
 func (e *TimeoutError) Timeout() bool { return true }

@@ -5,6 +5,9 @@ import (
 	"time"
 
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/natt"
+	"github.com/racoon3/racoon/spd"
 )
 
 // establish: phase 1 is through, both sides have proved what it lets them
@@ -12,9 +15,10 @@ import (
 func (sa *isakmpSA) establish(now time.Time) {
 	p := sa.p1
 	sa.lastBlock, sa.lastSeen = p.iv, p.seen
-	if !sa.initiator || sa.mode == AggressiveMode {
+	if sa.initiator == (sa.mode == AggressiveMode) { // whose message was the last
 		sa.lastReply = p.sent
 	}
+	sa.settle(now)
 	sa.forgetInitial()
 	sa.keys.settle()
 	for _, k := range p.keyed {
@@ -33,6 +37,36 @@ func (sa *isakmpSA) establish(now time.Time) {
 		return
 	}
 	sa.up(now)
+}
+
+// settle gives the session what phase 1 has found out.
+func (sa *isakmpSA) settle(now time.Time) {
+	s, p := sa.s, sa.p1
+	if sa.variant != natt.NoVariant {
+		s.NATLocal, s.NATRemote = sa.nat.LocalNAT, sa.nat.RemoteNAT
+	}
+	s.vendors = p.vendors
+	if sa.mode == AggressiveMode && !sa.initiator && sa.negotiated.method.Base() == AuthPSK {
+		s.Warn(now, errAggressivePSK)
+	}
+	for _, n := range p.notifies {
+		sa.notifiedInPhase1(now, n)
+	}
+}
+
+// notifiedInPhase1 takes a notification that came with the peer's proof.
+func (sa *isakmpSA) notifiedInPhase1(now time.Time, n *isakmp.Notify) {
+	s := sa.s
+	switch {
+	case n.Type == isakmp.NotifyResponderLifetime:
+		if said, err := n.ResponderLifetime(); err == nil && n.Protocol == spd.ProtoIKE {
+			sa.negotiated.life = sa.negotiated.life.shortened(said)
+		}
+	case n.Type.IsError():
+		s.Warn(now, &NotifyError{Exchange: sa.mode.exchange(), Type: n.Type, Text: notifyText(n)})
+	default:
+		s.ep.Emit(ike.PeerNotify{EventHeader: s.EventHeader(now), Type: uint16(n.Type), Data: slices.Clone(n.Data)})
+	}
 }
 
 // confirmAfter is when to look whether the last message has arrived: the
@@ -86,6 +120,9 @@ func (sa *isakmpSA) up(now time.Time) {
 		s.LastAlive = now
 		s.ArmLiveness(now)
 		s.runErrands(now)
+		if !s.Dead && sa.state == stateEstablished {
+			sa.reconfigure(now)
+		}
 		return
 	}
 	sa.configure(now, s.comeUp)

@@ -41,7 +41,7 @@ func (sa *isakmpSA) takeMain(now time.Time, path ike.Path, m *inbound, next init
 	p := sa.p1
 	switch p.step {
 	case 2:
-		if m.Require(isakmp.PayloadSA) != nil {
+		if m.Require(isakmp.PayloadSA) != nil || m.Count(isakmp.PayloadSA) != 1 {
 			return false
 		}
 		sa.mainChosen(now, m)
@@ -62,14 +62,19 @@ func (sa *isakmpSA) takeMain(now time.Time, path ike.Path, m *inbound, next init
 			return false
 		}
 		p.busy, p.iv = true, next
-		sa.floatTo(now, path)
-		if p.step == 5 {
-			p.hashed.idi = m.chain.Body(isakmp.PayloadID)
-			sa.verifyPeer(now, m, sa.mainAnswer)
-		} else {
-			p.hashed.idr = m.chain.Body(isakmp.PayloadID)
-			sa.verifyPeer(now, m, sa.establish)
+		sa.noteCertRequests(m.Payloads)
+		if err := sa.identify(m); err != nil {
+			sa.unproved(now, m, err)
+			return true
 		}
+		if p.step == 6 {
+			sa.verifyPeer(now, m, sa.establish)
+			return true
+		}
+		sa.verifyPeer(now, m, func(now time.Time) {
+			sa.floatTo(path)
+			sa.mainAnswer(now)
+		})
 	default:
 		return false
 	}
@@ -87,7 +92,7 @@ func (sa *isakmpSA) mainChosen(now time.Time, m *inbound) {
 	}
 	p.busy = true
 	sa.remote, sa.negotiated = m.header.CookieR, chosen
-	sa.announced(m.Payloads)
+	sa.heard(m)
 	s.Generate(chosen.group, func(now time.Time, k core.KeyExchange, err error) {
 		if err == nil {
 			p.ni, err = sa.ep.newNonce()
@@ -125,7 +130,7 @@ func (sa *isakmpSA) mainRespond(now time.Time, m *inbound) {
 			}
 			p.step = 5
 			payloads := []isakmp.Payload{&isakmp.KE{Data: k.Public}, &isakmp.Nonce{Data: p.nr}}
-			payloads = append(payloads, sa.certRequests(p.possible)...)
+			payloads = append(payloads, sa.certRequests(sa.negotiated.method)...)
 			sa.sendPhase1(now, false, append(payloads, sa.natPayloads()...)...)
 		})
 	})
@@ -151,11 +156,11 @@ func (sa *isakmpSA) mainConclude(now time.Time, m *inbound) {
 			sa.floatInitiator()
 			sa.prove(s.peer, func(now time.Time, proof []isakmp.Payload, err error) {
 				if err != nil {
-					sa.failed(now, ike.DownFailed, &AuthError{ID: s.RemoteID, Err: err})
+					sa.failed(now, ike.DownFailed, err)
 					return
 				}
 				p.step = 6
-				proof = append(proof, sa.certRequests([]*Peer{s.peer})...)
+				proof = append(proof, sa.certRequests(sa.negotiated.method)...)
 				sa.sendPhase1(now, true, append(proof, sa.initialContact()...)...)
 			})
 		})
@@ -167,7 +172,7 @@ func (sa *isakmpSA) mainAnswer(now time.Time) {
 	s := sa.s
 	sa.prove(s.peer, func(now time.Time, proof []isakmp.Payload, err error) {
 		if err != nil {
-			sa.failed(now, ike.DownFailed, fmt.Errorf("own proof: %w", err))
+			sa.refusePhase1(now, isakmp.NotifyAuthenticationFailed, err)
 			return
 		}
 		sa.sendPhase1(now, true, append(proof, sa.initialContact()...)...)

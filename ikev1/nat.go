@@ -2,7 +2,6 @@ package ikev1
 
 import (
 	"net/netip"
-	"time"
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
@@ -18,7 +17,7 @@ func (sa *isakmpSA) natPayloads() []isakmp.Payload {
 	}
 	s := sa.s
 	source := s.Path.Local
-	if force := s.peer; force != nil && force.ForceEncap || force == nil && sa.p1.possible[0].ForceEncap {
+	if sa.candidates()[0].ForceEncap {
 		source = netip.AddrPortFrom(netip.AddrFrom4([4]byte{}), 0)
 	}
 	i, r := sa.cookiePair()
@@ -48,21 +47,20 @@ func (sa *isakmpSA) detectNAT(path ike.Path, m *inbound) {
 	if n == 0 {
 		return
 	}
-	found := d.Result()
-	sa.s.NATLocal, sa.s.NATRemote = found.LocalNAT, found.RemoteNAT
+	sa.nat = d.Result()
 }
 
 // floatInitiator goes on from the NAT-T port when there is a NAT (RFC 3947 4).
 func (sa *isakmpSA) floatInitiator() {
 	s := sa.s
-	if sa.variant.Floats() && s.Encap() && sa.p1.float.Remote.IsValid() {
+	if sa.variant.Floats() && (sa.nat.Found() || s.ForceEncap) && sa.p1.float.Remote.IsValid() {
 		s.Path = sa.p1.float
 	}
 }
 
-// floatTo follows an initiator to the NAT-T port, before it is authenticated.
-func (sa *isakmpSA) floatTo(now time.Time, path ike.Path) {
-	if s := sa.s; !sa.initiator && !s.Up && sa.variant.Floats() && path != s.Path {
+// floatTo follows an initiator to the NAT-T port: its proof came from there.
+func (sa *isakmpSA) floatTo(path ike.Path) {
+	if s := sa.s; !sa.initiator && !s.Up && sa.variant.Floats() {
 		s.Path = path
 	}
 }

@@ -29,7 +29,14 @@ func (e *Endpoint) HandleDatagram(now time.Time, path ike.Path, b []byte) {
 // find returns the SA that a message belongs to, nil if there is none.
 func (e *Endpoint) find(path ike.Path, h isakmp.Header) *isakmpSA {
 	if h.CookieR == 0 {
-		return e.initial[initKey{h.CookieI, path.Remote}]
+		if sa := e.initial[initKey{h.CookieI, path.Remote}]; sa != nil {
+			return sa
+		}
+		// A refusal of our first message, by a peer that has made no cookie.
+		if sa := e.sas[h.CookieI]; sa != nil && sa.initiator && sa.remote == 0 {
+			return sa
+		}
+		return nil
 	}
 	if sa := e.sas[h.CookieI]; sa != nil && sa.initiator && (sa.remote == h.CookieR || sa.remote == 0) {
 		return sa
@@ -84,8 +91,14 @@ func (sa *isakmpSA) early(now time.Time, path ike.Path, h isakmp.Header, b []byt
 		e.countBad(err)
 		return
 	}
-	if n := m.ErrorNotify(); n != nil && sa.initiator {
-		sa.p1.refused = &NotifyError{Exchange: sa.mode.exchange(), Type: n.Type, Text: notifyText(n), Detail: sa.p1.offeredText(), Unprotected: true}
+	if n := m.ErrorNotify(); n != nil {
+		refused := &NotifyError{Exchange: sa.mode.exchange(), Type: n.Type, Text: notifyText(n), Unprotected: true}
+		if sa.remote == 0 || sa.p1.step == 2 {
+			refused.Detail = sa.p1.offeredText()
+		} else if why := sa.silence(); why != nil {
+			refused.Detail = why.Error()
+		}
+		sa.p1.refused = refused
 		return
 	}
 	e.Count.Unexpected++

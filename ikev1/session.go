@@ -24,7 +24,13 @@ type session struct {
 	queue   []errand    // what waits for an ISAKMP SA
 
 	remoteMethod string
+	vendors      []string          // what the peer's vendor IDs name
+	mayFloat     bool              // the peer is expected on its NAT-T port (Base Mode)
 	user         *ike.UserAccepted // of a client (XAuth)
+	userName     string            // of this side, a client
+
+	configured  func(now time.Time) // waits for the gateway's configuration
+	configTimer child.Timer
 }
 
 // An errand is something that needs an established ISAKMP SA.
@@ -104,6 +110,8 @@ func (s *session) end(now time.Time, reason ike.DownReason, err error) {
 		return
 	}
 	delete(s.ep.sessions, s.ID)
+	s.configured = nil
+	s.ep.StopTimer(&s.configTimer)
 	s.End(now, reason, err)
 	if err == nil {
 		err = errGone
@@ -151,6 +159,8 @@ func (s *session) sweep(now time.Time, reason ike.DownReason, err error) {
 	s.flunk(now, err)
 }
 
+// carries reports whether traffic rests on the session: a Child SA that is no
+// mere remainder of a rekey.
 func (s *session) carries() bool {
 	return slices.ContainsFunc(s.Children.All(), func(a *child.SA) bool { return a.State < child.Replaced })
 }
@@ -189,15 +199,19 @@ func (s *session) Removed(now time.Time, a *child.SA) {
 func (s *session) alive(now time.Time, path ike.Path) {
 	s.LastAlive = now
 	s.Seen = ike.Path{}
-	if path != s.Path && s.Up && s.FollowsNAT() {
+	if path != s.Path && (s.mayFloat || s.Up && s.FollowsNAT()) {
 		s.MoveTo(now, path)
 	}
+	s.mayFloat = false
 }
 
 func (s *session) info() ike.SessionInfo {
 	i := s.Info()
+	i.Vendors = s.vendors
 	if s.user != nil {
-		i.User = s.user.User
+		i.User, i.Groups = s.user.User, slices.Clone(s.user.Groups)
+	} else {
+		i.User = s.userName
 	}
 	if sa := s.current; sa != nil {
 		i.LocalSPI, i.RemoteSPI, i.Proposal = uint64(sa.local), uint64(sa.remote), sa.negotiated.proposal()
