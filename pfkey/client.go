@@ -35,6 +35,10 @@ var (
 // otherwise.
 const DefaultTimeout = 5 * time.Second
 
+// registerTimeout is the least that REGISTER has: Linux loads modules to find
+// out what there is.
+const registerTimeout = 30 * time.Second
+
 // ClientConfig configures a [Client]. All of it may be left out.
 type ClientConfig struct {
 	Dialect *Dialect // nil for the running system's
@@ -42,7 +46,7 @@ type ClientConfig struct {
 	// refuse any other.
 	PID uint32
 	// Timeout bounds the wait for each answer, beside the request's context; 0
-	// for [DefaultTimeout].
+	// for [DefaultTimeout]. REGISTER has 30 seconds at least.
 	Timeout time.Duration
 	// Notifications is how many notifications are kept for the reader; 0 for
 	// 1024.
@@ -221,6 +225,9 @@ func (c *Client) handle(b []byte) {
 			return
 		}
 	}
+	if h.Type == MsgMigrate && h.PID == 0 && h.Errno == 0 && c.migrated(b) {
+		return
+	}
 	if h.PID != 0 && !c.cfg.Broadcasts && h.Type != MsgRegister && h.Type != MsgMigrate && h.Type != MsgPromisc {
 		return
 	}
@@ -231,12 +238,35 @@ func (c *Client) handle(b []byte) {
 	c.notes.add(Notification{Message: m})
 }
 
+// migrated takes a message that tells everybody of a migration for the answer to
+// the request that asked for it: Linux gives no other, and tells with a PID and
+// sequence number of 0.
+func (c *Client) migrated(b []byte) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for k, call := range c.calls {
+		if k.typ != MsgMigrate || call.migration == nil {
+			continue
+		}
+		m, err := c.d.Parse(append([]byte(nil), b...))
+		if err != nil || !sameMigration(m, call.migration) {
+			continue
+		}
+		call.reply <- reply{m: m}
+		delete(c.calls, k)
+		return true
+	}
+	return false
+}
+
 func isDump(t MsgType) bool { return t == MsgDump || t == MsgSPDDump }
 
 // A call is a request that waits for its answer.
 type call struct {
 	reply chan reply // has room for one
 	dump  *dumpQueue // instead, for dumps
+
+	migration *Message // the request, if it is X_MIGRATE
 }
 
 type reply struct {
@@ -273,7 +303,11 @@ func (c *Client) Do(ctx context.Context, m *Message) (*Message, error) {
 		return nil, fmt.Errorf("%w: %v has many answers", ErrMessage, m.Type)
 	}
 	k := &call{reply: make(chan reply, 1)}
-	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.Timeout, fmt.Errorf("%w: %v", ErrNoAnswer, m.Type))
+	timeout := c.cfg.Timeout
+	if m.Type == MsgRegister {
+		timeout = max(timeout, registerTimeout)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w: %v", ErrNoAnswer, m.Type))
 	defer cancel()
 	key, err := c.begin(k, m)
 	if err != nil {
@@ -300,6 +334,9 @@ func (c *Client) Do(ctx context.Context, m *Message) (*Message, error) {
 // begin gives the message its number and notes that its answer is awaited.
 func (c *Client) begin(k *call, m *Message) (callKey, error) {
 	m.PID = c.cfg.PID
+	if m.Type == MsgMigrate {
+		k.migration = m
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {

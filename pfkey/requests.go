@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/racoon3/racoon/spd"
 )
@@ -215,6 +216,19 @@ func (d *Dialect) migrateMessage(x *Migration) *Message {
 		m.Exts = append(m.Exts, &KMAddress{Local: x.LocalKM, Remote: x.RemoteKM})
 	}
 	return m
+}
+
+// sameMigration reports whether two messages are about one migration.
+func sameMigration(a, b *Message) bool {
+	x, err := Linux.PolicyEntry(a)
+	y, err2 := Linux.PolicyEntry(b)
+	if err != nil || err2 != nil {
+		return false
+	}
+	return x.Src == y.Src && x.Dst == y.Dst && x.Proto == y.Proto && x.SrcPort == y.SrcPort && x.DstPort == y.DstPort &&
+		x.Policy.Dir == y.Policy.Dir && slices.EqualFunc(x.Policy.Requests, y.Policy.Requests, func(a, b Request) bool {
+		return a.Proto == b.Proto && a.Src.Addr == b.Src.Addr && a.Dst.Addr == b.Dst.Addr
+	})
 }
 
 // Migrate moves SAs and their policy to other endpoints, sequence numbers and

@@ -254,7 +254,8 @@ func (k *Kernel) migrate(m *pfkey.Message) errno {
 	if moved == 0 {
 		return pfkey.ENODEV
 	}
-	k.toAll(m)
+	m.Header.Seq, m.Header.PID, m.Header.SAType = 0, 0, typeOf(e.Policy.Requests[0].Proto)
+	k.toAll(m) // there is no answer but this
 	return 0
 }
 
