@@ -373,14 +373,13 @@ func (sa *isakmpSA) cutTo(m []byte, size int) [][]byte {
 	const most = 255
 	room = max(room-isakmp.HeaderLen-isakmp.FragmentLen, (len(m)+most-1)/most)
 	out := make([][]byte, 0, (len(m)+room-1)/room)
-	for len(m) > 0 {
-		n := min(room, len(m))
+	for data := range slices.Chunk(m, room) {
 		// All messages have the same number, as racoon and Cisco have it.
-		f := isakmp.Fragment{ID: 1, Index: uint8(len(out) + 1), Data: m[:n]}
-		if m = m[n:]; len(m) == 0 {
+		f := isakmp.Fragment{ID: 1, Index: uint8(len(out) + 1), Data: data}
+		if len(out)+1 == cap(out) {
 			f.Flags = isakmp.FragmentLast
 		}
-		b := isakmp.NewBuilder(make([]byte, 0, isakmp.HeaderLen+isakmp.FragmentLen+n), h)
+		b := isakmp.NewBuilder(make([]byte, 0, isakmp.HeaderLen+isakmp.FragmentLen+len(data)), h)
 		b.Add(&f)
 		packet, err := b.Finish()
 		if err != nil {

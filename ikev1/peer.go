@@ -98,7 +98,8 @@ type Peer struct {
 	// Fragmentation of IKE messages as Cisco does it.
 	Fragmentation FragmentPolicy
 	// FragmentSize is the largest IP datagram for IKE messages when they are
-	// fragmented, in octets; 0 means 576.
+	// fragmented, in octets; 0 means what every host takes: 576 with IPv4, 1280
+	// with IPv6.
 	FragmentSize int
 
 	timing *ike.Timing // with defaults, once it is in a set
