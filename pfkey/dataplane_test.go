@@ -329,7 +329,9 @@ func TestDataPlaneSelectors(t *testing.T) {
 	set := func(local, remote spd.TrafficSelector) error {
 		return p.SetPolicies(ctx, 1, []spd.Policy{{Direction: spd.Out, Action: spd.ActionDiscard, Selector: spd.Selector{Local: local, Remote: remote}}})
 	}
-	ports := func(p uint8, a, b uint16) spd.TrafficSelector { return spd.AnyIPv4.WithProtocol(p, spd.PortRange{First: a, Last: b}) }
+	ports := func(p uint8, a, b uint16) spd.TrafficSelector {
+		return spd.AnyIPv4.WithProtocol(p, spd.PortRange{First: a, Last: b})
+	}
 	require.NoError(t, set(ports(6, 80, 80), spd.AnyIPv4.WithProtocol(6, spd.AnyPort)))
 	require.EqualValues(t, 80, k.Policies()[0].SrcPort)
 	require.EqualValues(t, 6, k.Policies()[0].Proto)

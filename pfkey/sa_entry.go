@@ -177,7 +177,9 @@ func (d *Dialect) addEncap(m *Message, sa *SA, src, dst *Address, e *Encap) {
 		a netip.Addr
 	}{{ExtNATTOAI, e.OriginalSrc}, {ExtNATTOAR, e.OriginalDst}} {
 		if o.a.IsValid() && d.KnowsExt(o.t) {
-			m.Exts = append(m.Exts, saAddress(o.t, o.a, 0, 0))
+			x := saAddress(o.t, o.a, 0, 0)
+			x.Proto = 0
+			m.Exts = append(m.Exts, x)
 		}
 	}
 	if e.FragmentSize > 0 && d.KnowsExt(ExtNATTFrag) {
