@@ -46,6 +46,8 @@ func describe(ev ike.Event) (level slog.Level, msg string, args []any) {
 			args = append(args, "addresses", i.Config.Addresses)
 		}
 		return slog.LevelInfo, "session up", args
+	case ike.AddressAssigned:
+		return slog.LevelInfo, "addresses assigned", []any{"addresses", ev.Config.Addresses}
 	case ike.SessionFailed:
 		return slog.LevelWarn, "session failed", []any{"initiator", ev.Initiator, "err", ev.Err}
 	case ike.SessionDown:
