@@ -15,7 +15,7 @@ import (
 func (sa *isakmpSA) establish(now time.Time) {
 	p := sa.p1
 	sa.lastBlock, sa.lastSeen = p.iv, p.seen
-	if sa.initiator == (sa.mode == AggressiveMode) { // whose message was the last
+	if sa.lastWord() {
 		sa.lastReply = p.sent
 	}
 	sa.settle(now)
@@ -29,6 +29,7 @@ func (sa *isakmpSA) establish(now time.Time) {
 	p.keyed = nil
 	p.wipe()
 	sa.p1 = nil
+	defer sa.takeHeld(now, p.held)
 	sa.ep.StopTimer(&sa.hard)
 	sa.ep.SetTimer(&sa.retransmit, now.Add(sa.confirmAfter(0)))
 	if sa.negotiated.method.XAuth() {
@@ -37,6 +38,15 @@ func (sa *isakmpSA) establish(now time.Time) {
 		return
 	}
 	sa.up(now)
+}
+
+// takeHeld takes what came while the peer was being verified.
+func (sa *isakmpSA) takeHeld(now time.Time, held []heldDatagram) {
+	for _, d := range held {
+		if sa.state != stateDead {
+			sa.ep.HandleDatagram(now, d.path, d.b)
+		}
+	}
 }
 
 // settle gives the session what phase 1 has found out.
@@ -101,6 +111,18 @@ func (sa *isakmpSA) repeatLast(now time.Time) {
 	sa.ep.Count.Retransmitted++
 	sa.ep.Transmit(sa.s.Path, sa.lastReply...)
 	sa.ep.SetTimer(&sa.retransmit, now.Add(sa.confirmAfter(sa.repeats)))
+}
+
+// lastWord reports whether this side sends the last message of phase 1, and so
+// is through before the other one.
+func (sa *isakmpSA) lastWord() bool { return sa.initiator == (sa.mode == AggressiveMode) }
+
+// disowned: the peer says under a new ISAKMP SA that it did not accept the
+// proof in our last message.
+func (sa *isakmpSA) disowned(now time.Time, err error) {
+	s := sa.s
+	sa.kill(now, err)
+	s.sweep(now, ike.DownFailed, err)
 }
 
 // up: the ISAKMP SA can be used for everything. This is the only way to

@@ -101,6 +101,8 @@ func (sa *isakmpSA) notified(now time.Time, n *isakmp.Notify) {
 		sa.takeDPDAck(now, n)
 	case n.Type == isakmp.NotifyInitialContact:
 		sa.initialContactReceived(now)
+	case n.Type == isakmp.NotifyAuthenticationFailed && n.Protocol == spd.ProtoIKE && sa.lastWord() && now.Sub(sa.established) < crossing:
+		sa.disowned(now, &NotifyError{Exchange: sa.mode.exchange(), Type: n.Type, Text: notifyText(n)})
 	case n.Type < isakmp.NotifyConnected:
 		sa.refused(now, n)
 	default:

@@ -45,6 +45,7 @@ type phase1 struct {
 	authorities   [][]byte // that the peer trusts: DER names
 	vendors       []string // names of the peer's vendor IDs
 	notifies      []*isakmp.Notify
+	held          []heldDatagram
 	refused       error // an unauthenticated refusal, believed only if nothing better comes
 }
 
@@ -291,6 +292,30 @@ func (sa *isakmpSA) takePhase1(now time.Time, path ike.Path, m *inbound, next in
 		return sa.takeAggressive(now, path, m, next)
 	}
 	return sa.takeBase(now, path, m, next)
+}
+
+// A heldDatagram has come a moment too early.
+type heldDatagram struct {
+	path ike.Path
+	b    []byte
+}
+
+// maxHeld and maxHeldSize bound what is held.
+const (
+	maxHeld     = 2
+	maxHeldSize = 4096
+)
+
+// hold keeps a message of the next exchange while the peer's last message of
+// phase 1 is being verified: who sends that goes on at once.
+func (sa *isakmpSA) hold(path ike.Path, b []byte) bool {
+	p := sa.p1
+	last := map[Mode]uint8{MainMode: 5, AggressiveMode: 3, BaseMode: 3}[sa.mode]
+	if p == nil || sa.state != statePhase1 || !p.busy || p.step < last || len(p.held) >= maxHeld || len(b) > maxHeldSize {
+		return false
+	}
+	p.held = append(p.held, heldDatagram{path, slices.Clone(b)})
+	return true
 }
 
 // firstMessage takes a message that begins phase 1. Until a valid one has been

@@ -72,6 +72,9 @@ func (sa *isakmpSA) ready() bool { return sa.state >= stateUser }
 func (sa *isakmpSA) early(now time.Time, path ike.Path, h isakmp.Header, b []byte) {
 	e := sa.ep
 	if h.Exchange != isakmp.ExchangeInformational || sa.p1 == nil || sa.state != statePhase1 {
+		if sa.hold(path, b) {
+			return
+		}
 		e.Count.Unexpected++
 		return
 	}
