@@ -72,7 +72,7 @@ func (sa *ikeSA) prove(peer *Peer, remote ike.Identity, done func(now time.Time,
 				p.id = ids[0]
 			}
 		}
-		octets := signedOctets(prf, skP, msg, nonce, idPayload(p.id, responder).AppendBody(nil))
+		octets := newSignedOctets(prf, skP, msg, nonce, idPayload(p.id, responder))
 		if local.Method == AuthPSK {
 			if len(cred.PSK) == 0 {
 				return nil, errors.New("own credential has no pre-shared key")
@@ -83,7 +83,7 @@ func (sa *ikeSA) prove(peer *Peer, remote ike.Identity, done func(now time.Time,
 		if cred.Signer == nil {
 			return nil, errors.New("own credential has no private key to sign with")
 		}
-		method, data, err := signAuth(cred.Signer, rand, hashes, local.Signature, octets)
+		method, data, err := signAuth(cred.Signer, rand, hashes, local.Signature, octets.join())
 		if err != nil {
 			return nil, fmt.Errorf("signing: %w", err)
 		}
@@ -154,7 +154,7 @@ func (sa *ikeSA) verify(now time.Time, peer *Peer, id *message.ID, m *message.Me
 	if !sa.initiator {
 		msg, nonce, skP = hs.messageI, hs.nr, sa.keys.skPi
 	}
-	octets := signedOctets(prf, skP, msg, nonce, id.AppendBody(nil))
+	octets := newSignedOctets(prf, skP, msg, nonce, id)
 	identity := ike.Identity{Type: ike.IDType(id.Type), Data: string(id.Data)}
 	auth := m.AUTH()
 	var certs [][]byte
@@ -203,8 +203,9 @@ func (sa *ikeSA) verify(now time.Time, peer *Peer, id *message.ID, m *message.Me
 		if err != nil {
 			return nil, err
 		}
+		signed := octets.join()
 		for _, key := range v.PublicKeys {
-			if err = verifyAuth(key, uint8(auth.Method), auth.Data, announcedHashes, remote.Signature, octets); err == nil {
+			if err = verifyAuth(key, uint8(auth.Method), auth.Data, announcedHashes, remote.Signature, signed); err == nil {
 				break
 			}
 		}
@@ -230,16 +231,17 @@ func methodError(got message.AuthMethod, allowed []AuthMethod) error {
 }
 
 // authorize asks the program about the peer.
-func (sa *ikeSA) authorize(v verified, done func(now time.Time, err error)) {
+func (sa *ikeSA) authorize(now time.Time, v verified, done func(now time.Time, err error)) {
 	s := sa.s
+	s.remoteMethod = v.method
 	ask := s.ep.cfg.Authorize
+	if ask == nil {
+		done(now, nil)
+		return
+	}
 	r := ike.AuthorizeRequest{Session: s.ID, Peer: s.peer.Name, Initiator: s.Initiator, Path: s.Path, LocalID: s.LocalID, RemoteID: s.RemoteID,
 		Method: v.method, Certificates: v.chain, InitialContact: sa.hs.initialContact, Replaces: s.Replaces, Proposal: sa.alg.proposal}
-	s.remoteMethod = v.method
 	s.Job(ike.JobAuthorize, 0, func(ctx context.Context) (any, error) {
-		if ask == nil {
-			return nil, nil
-		}
 		return nil, ask(ctx, r)
 	}, func(now time.Time, _ any, err error) {
 		if err != nil {

@@ -116,7 +116,7 @@ func (sa *ikeSA) authResponse(now time.Time, m *message.Message) {
 			sa.distrust(now, err)
 			return
 		}
-		sa.authorize(v, func(now time.Time, err error) {
+		sa.authorize(now, v, func(now time.Time, err error) {
 			if err != nil {
 				sa.distrust(now, err)
 				return

@@ -55,7 +55,7 @@ func (sa *ikeSA) serveAuth(now time.Time, m *message.Message) {
 			sa.refuseAuth(now, message.NotifyAuthenticationFailed, err)
 			return
 		}
-		sa.authorize(v, func(now time.Time, err error) {
+		sa.authorize(now, v, func(now time.Time, err error) {
 			if err != nil {
 				sa.refuseAuth(now, message.NotifyAuthenticationFailed, err)
 				return

@@ -110,7 +110,7 @@ func (sa *ikeSA) sendInit(now time.Time) {
 	for _, v := range s.ep.cfg.VendorIDs {
 		m.Payloads = append(m.Payloads, &message.VendorID{ID: v})
 	}
-	b, err := m.AppendBinary(nil)
+	b, err := m.AppendBinary(make([]byte, 0, initSize))
 	if err != nil {
 		s.fail(now, ike.DownFailed, err)
 		return
@@ -120,6 +120,9 @@ func (sa *ikeSA) sendInit(now time.Time) {
 	s.trace(now, true, m.Header, m.Payloads)
 	sa.launch(now, &request{exchange: message.ExchangeIKESAInit, packets: [][]byte{b}})
 }
+
+// initSize is what most IKE_SA_INIT messages fit in.
+const initSize = 512
 
 // initNotifies announce what both roles can do.
 func initNotifies(p *Peer) message.Payloads {

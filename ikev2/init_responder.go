@@ -187,7 +187,7 @@ func (sa *ikeSA) answerInit(now time.Time, num uint8, public []byte) {
 	for _, v := range sa.ep.cfg.VendorIDs {
 		m.Payloads = append(m.Payloads, &message.VendorID{ID: v})
 	}
-	b, err := m.AppendBinary(nil)
+	b, err := m.AppendBinary(make([]byte, 0, initSize))
 	if err != nil {
 		s.fail(now, ike.DownFailed, err)
 		return

@@ -2,7 +2,9 @@ package ikev2
 
 import (
 	"fmt"
+	"slices"
 
+	"github.com/racoon3/racoon/ikev2/message"
 	"github.com/racoon3/racoon/internal/secret"
 	"github.com/racoon3/racoon/internal/suite"
 	"github.com/racoon3/racoon/spd"
@@ -250,27 +252,34 @@ func childKeys(k *ikeKeys, p spd.Proposal, shared, ni, nr []byte, initiator bool
 // keyPad is the constant of RFC 7296 2.15.
 const keyPad = "Key Pad for IKEv2"
 
+var keyPadOctets = []byte(keyPad)
+
 // pskAUTH is prf(prf(Shared Secret, "Key Pad for IKEv2"), octets).
-func pskAUTH(prf suite.PRF, psk, octets []byte) []byte {
+func pskAUTH(prf suite.PRF, psk []byte, octets signedOctets) []byte {
 	outer := prf.Keyed(psk)
-	key := secret.Bytes(outer.Sum(nil, []byte(keyPad)))
+	both := make([]byte, 0, 2*prf.Size)
+	key := secret.Bytes(outer.Sum(both, keyPadOctets))
 	outer.Wipe()
 	k := prf.Keyed(key)
 	defer k.Wipe()
-	defer key.Wipe()
-	return k.Sum(nil, octets)
+	auth := k.Sum(key, octets[:]...)[prf.Size:]
+	key.Wipe()
+	return auth
 }
 
-// signedOctets is what AUTH covers: the signer's IKE_SA_INIT message, the
+// signedOctets are what AUTH covers: the signer's IKE_SA_INIT message, the
 // other side's nonce, and prf(SK_p, ID payload body) (RFC 7296 2.15).
-func signedOctets(prf suite.PRF, skP, message, nonce, idBody []byte) []byte {
+type signedOctets [3][]byte
+
+func newSignedOctets(prf suite.PRF, skP, first, nonce []byte, id *message.ID) signedOctets {
 	k := prf.Keyed(skP)
 	defer k.Wipe()
-	b := make([]byte, 0, len(message)+len(nonce)+prf.Size)
-	b = append(b, message...)
-	b = append(b, nonce...)
-	return k.Sum(b, idBody)
+	b := id.AppendBody(make([]byte, 0, 4+len(id.Data)+prf.Size))
+	return signedOctets{first, nonce, k.Sum(b, b)[len(b):]}
 }
+
+// join returns them as one.
+func (o signedOctets) join() []byte { return slices.Concat(o[:]...) }
 
 // checkAlgorithms checks that every transform of a configured proposal is one
 // that the tables know.

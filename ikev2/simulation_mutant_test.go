@@ -18,7 +18,7 @@ var mutants = []struct {
 	profile string
 	*mutant
 }{
-	{"loss", &mutant{name: "serves a repeated request again", datagram: func(n *simNode, h message.Header, sa *ikeSA) {
+	{"rekey with loss", &mutant{name: "serves a repeated request again", datagram: func(n *simNode, h message.Header, sa *ikeSA) {
 		if sa != nil && sa.repeats(h) {
 			sa.recvID, sa.reply = h.MessageID, nil
 		}

@@ -44,6 +44,8 @@ type Core struct {
 	nextSession uint64
 	nextChild   uint64
 	nextReqID   uint32
+
+	scratch [8]byte // of random numbers
 }
 
 type pendingJob struct {
@@ -253,12 +255,12 @@ func (c *Core) Random(b []byte) error {
 // does not know.
 func (c *Core) NewSPI(taken func(spi uint64) bool) (uint64, error) {
 	for {
-		var b [8]byte
+		b := c.scratch[:]
 		if err := c.Random(b[1:]); err != nil {
 			return 0, err
 		}
 		b[0] = c.tag
-		spi := binary.BigEndian.Uint64(b[:])
+		spi := binary.BigEndian.Uint64(b)
 		if spi<<8 != 0 && !taken(spi) {
 			return spi, nil
 		}
@@ -286,11 +288,11 @@ func (c *Core) NewReqID() uint32 {
 
 // Jitter returns d less a random part of at most fraction*d.
 func (c *Core) Jitter(d time.Duration, fraction float64) time.Duration {
-	var b [8]byte
-	if fraction <= 0 || c.Random(b[:]) != nil {
+	b := c.scratch[:]
+	if fraction <= 0 || c.Random(b) != nil {
 		return d
 	}
-	part := float64(binary.BigEndian.Uint64(b[:])) / math.MaxUint64 * min(fraction, 1)
+	part := float64(binary.BigEndian.Uint64(b)) / math.MaxUint64 * min(fraction, 1)
 	return d - time.Duration(part*float64(d))
 }
 
