@@ -692,37 +692,46 @@ func TestKernelScale(t *testing.T) {
 	ns := lab.NewNamespace(t, "scale")
 	c := kernelClient(t, ns, pfkey.ClientConfig{Timeout: time.Minute})
 	ctx := context.Background()
-	measure := func(what string, f func()) {
+	each := func(what string, f func(peer netip.Addr, i int) error) {
 		begin := time.Now()
-		f()
+		for i := range n {
+			if err := f(netip.AddrFrom4([4]byte{10, 100, byte(i >> 8), byte(i)}), i); err != nil {
+				t.Fatalf("%s %d: %v", what, i, err)
+			}
+		}
 		t.Logf("%s: %d in %v, %.0f a second", what, n, time.Since(begin).Round(time.Millisecond), n/time.Since(begin).Seconds())
 	}
-	e := cbcEntry(t, c.Dialect(), 0)
-	measure("ADD", func() {
-		for i := range n {
-			e.SPI = spd.SPI(0x10000 + i)
-			require.NoError(t, c.Add(ctx, e))
-		}
-	})
-	measure("GET", func() {
-		for i := range n {
-			e.SPI = spd.SPI(0x10000 + i)
-			_, err := c.Get(ctx, e.Key())
-			require.NoError(t, err)
-		}
-	})
-	measure("DUMP", func() {
-		seen := 0
+	dump := func(what string, count func() int) {
+		begin := time.Now()
+		require.Equal(t, n, count())
+		t.Logf("%s: %d in %v", what, n, time.Since(begin).Round(time.Millisecond))
+	}
+	sa := func(peer netip.Addr, i int) *pfkey.SAEntry {
+		e := cbcEntry(t, c.Dialect(), spd.SPI(0x10000+i))
+		e.Dst, e.ReqID = peer, uint32(i%pfkey.MaxReqID+1)
+		return e
+	}
+	pol := func(peer netip.Addr, i int) *pfkey.PolicyEntry {
+		return &pfkey.PolicyEntry{Src: netip.PrefixFrom(addrA, 32), Dst: netip.PrefixFrom(peer, 32), Policy: pfkey.Policy{Type: pfkey.PolicyIPsec, Dir: pfkey.DirOut,
+			Priority: 1000, Requests: []pfkey.Request{{Proto: pfkey.IPProtoESP, Mode: pfkey.ModeTransport, Level: pfkey.LevelUnique, ReqID: uint32(i%pfkey.MaxReqID + 1)}}}}
+	}
+	each("ADD", func(peer netip.Addr, i int) error { return c.Add(ctx, sa(peer, i)) })
+	each("GET", func(peer netip.Addr, i int) error { _, err := c.Get(ctx, sa(peer, i).Key()); return err })
+	dump("DUMP", func() (seen int) {
 		for _, err := range c.Dump(ctx, pfkey.SATypeESP) {
 			require.NoError(t, err)
 			seen++
 		}
-		require.Equal(t, n, seen)
+		return seen
 	})
-	measure("DELETE", func() {
-		for i := range n {
-			e.SPI = spd.SPI(0x10000 + i)
-			require.NoError(t, c.Delete(ctx, e.Key()))
+	each("DELETE", func(peer netip.Addr, i int) error { return c.Delete(ctx, sa(peer, i).Key()) })
+	each("SPDADD", func(peer netip.Addr, i int) error { _, err := c.SPDAdd(ctx, pol(peer, i)); return err })
+	dump("SPDDUMP", func() (seen int) {
+		for _, err := range c.SPDDump(ctx) {
+			require.NoError(t, err)
+			seen++
 		}
+		return seen
 	})
+	each("SPDDELETE", func(peer netip.Addr, i int) error { return c.SPDDelete(ctx, pol(peer, i)) })
 }

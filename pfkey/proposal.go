@@ -60,7 +60,9 @@ func (d *Dialect) parseProposal(b []byte) (Extension, error) {
 	if len(b)%combSize != 0 {
 		return nil, parseError("length of the combinations")
 	}
-	e.Combs = make([]Comb, len(b)/combSize)
+	if len(b) > 0 {
+		e.Combs = make([]Comb, len(b)/combSize)
+	}
 	for i := range e.Combs {
 		x := b[i*combSize:]
 		u16, u64 := d.order.Uint16, d.order.Uint64
