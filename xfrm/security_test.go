@@ -388,6 +388,17 @@ func (p *parrot) Receive(_ context.Context, b []byte) (int, error) {
 
 func (p *parrot) Close() error { return nil }
 
+// yes acknowledges every request and has no events.
+type yes struct{ parrot }
+
+func (y *yes) Receive(ctx context.Context, b []byte) (int, error) {
+	if y.seq == nil {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	return copy(b, xfrm.AppendAck(nil, xfrm.Header{Seq: binary.NativeEndian.Uint32(y.seq)}, 0, "")), nil
+}
+
 // TestC27_Bounded: labels, names, bitmaps and attribute lists that claim more
 // than there is, or more than makes sense, are refused.
 func TestC27_Bounded(t *testing.T) {

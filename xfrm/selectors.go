@@ -108,10 +108,12 @@ func blocks(r spd.PortRange) []block {
 }
 
 // Levels of specificity within one priority: the sum of the prefix lengths,
-// how many ports there are as a power of two, and whether there is a protocol.
+// how many ports there are on both sides together, and whether there is a
+// protocol. Numbers of ports are told apart by their powers of two: beyond what
+// one side with all ports has, if one has.
 const (
 	prefixLevels = 257
-	portLevels   = 18
+	portLevels   = 35
 	levels       = prefixLevels * portLevels * 2
 
 	// maxPriority is the highest priority of a policy that leaves room for the
@@ -126,7 +128,12 @@ func priorityOf(p *spd.Policy) uint32 {
 	width := func(r spd.PortRange) uint32 { return uint32(r.Last) - uint32(r.First) + 1 }
 	l, r := &p.Selector.Local, &p.Selector.Remote
 	prefixes := uint32(256 - l.SmallestPrefix().Bits() - r.SmallestPrefix().Bits())
-	ports := uint32(bits.Len32(width(l.Ports)+width(r.Ports)) - 1)
+	ports := width(l.Ports) + width(r.Ports)
+	if ports > 1<<16 {
+		ports = 17 + uint32(bits.Len32(ports-1<<16))
+	} else {
+		ports = uint32(bits.Len32(ports))
+	}
 	level := (prefixes*portLevels + ports) * 2
 	if l.Protocol == 0 && r.Protocol == 0 {
 		level++

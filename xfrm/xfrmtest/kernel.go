@@ -42,6 +42,8 @@ type Kernel struct {
 	conns    map[*conn]bool
 	lastPort uint32
 	sas      map[xfrm.SAKey]*state
+	bySPI    map[uint32][]*state
+	larval   map[*state]bool
 	byAddr   map[pairKey][]*state // those without an SPI too
 	policies map[xfrm.PolicyKey]*policy
 	index    uint32
@@ -78,7 +80,7 @@ type pairKey struct {
 
 // NewKernel returns a kernel without SAs and policies.
 func NewKernel() *Kernel {
-	return &Kernel{conns: map[*conn]bool{}, sas: map[xfrm.SAKey]*state{}, byAddr: map[pairKey][]*state{},
+	return &Kernel{conns: map[*conn]bool{}, sas: map[xfrm.SAKey]*state{}, bySPI: map[uint32][]*state{}, larval: map[*state]bool{}, byAddr: map[pairKey][]*state{},
 		policies: map[xfrm.PolicyKey]*policy{}, requests: map[xfrm.MessageType]int{},
 		defaults: xfrm.GetDefault{In: xfrm.DefaultAccept, Forward: xfrm.DefaultAccept, Out: xfrm.DefaultAccept}}
 }

@@ -13,6 +13,10 @@ func (k *Kernel) insert(s *state) {
 	s.order = k.order
 	if s.SPI != 0 {
 		k.sas[s.Key()] = s
+		k.bySPI[s.SPI] = append(k.bySPI[s.SPI], s)
+	}
+	if s.larval {
+		k.larval[s] = true
 	}
 	p := pairKey{s.Proto, s.Src, s.Dst}
 	k.byAddr[p] = append(k.byAddr[p], s)
@@ -21,6 +25,12 @@ func (k *Kernel) insert(s *state) {
 func (k *Kernel) remove(s *state) {
 	if k.sas[s.Key()] == s {
 		delete(k.sas, s.Key())
+	}
+	delete(k.larval, s)
+	if rest := slices.DeleteFunc(k.bySPI[s.SPI], func(o *state) bool { return o == s }); len(rest) > 0 {
+		k.bySPI[s.SPI] = rest
+	} else {
+		delete(k.bySPI, s.SPI)
 	}
 	p := pairKey{s.Proto, s.Src, s.Dst}
 	if list := slices.DeleteFunc(k.byAddr[p], func(o *state) bool { return o == s }); len(list) > 0 {
@@ -37,8 +47,8 @@ func (k *Kernel) lookup(key xfrm.SAKey) *state {
 		return s
 	}
 	value := key.Mark.Value & key.Mark.Mask
-	for _, s := range k.sas {
-		if s.SPI == key.SPI && s.Proto == key.Proto && s.Dst == key.Dst && value&s.Mark.Mask == s.Mark.Value {
+	for _, s := range k.bySPI[key.SPI] {
+		if s.Proto == key.Proto && s.Dst == key.Dst && value&s.Mark.Mask == s.Mark.Value {
 			return s
 		}
 	}
@@ -179,12 +189,10 @@ func (k *Kernel) makeLarval(s *state) {
 // expireLarval ends reservations and acquires whose time is over.
 func (k *Kernel) expireLarval() {
 	now := k.now()
-	for _, list := range k.byAddr {
-		for _, s := range slices.Clone(list) {
-			if s.larval && !now.Before(s.ends) {
-				k.remove(s)
-				k.multicast(xfrm.GroupExpire, xfrm.Header{}, expired(s, true))
-			}
+	for s := range k.larval {
+		if !now.Before(s.ends) {
+			k.remove(s)
+			k.multicast(xfrm.GroupExpire, xfrm.Header{}, expired(s, true))
 		}
 	}
 }
