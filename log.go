@@ -39,6 +39,9 @@ func describe(ev ike.Event) (level slog.Level, msg string, args []any) {
 		i := ev.Info
 		args = []any{"initiator", i.Initiator, "local", ev.Path.Local.String(), "local-id", i.LocalID.String(), "remote-id", i.RemoteID.String(),
 			"proposal", i.Proposal.String()}
+		if i.User != "" {
+			args = append(args, "user", i.User)
+		}
 		if i.LocalNAT || i.RemoteNAT {
 			args = append(args, "local-nat", i.LocalNAT, "remote-nat", i.RemoteNAT)
 		}

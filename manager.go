@@ -131,7 +131,7 @@ func (m *Manager) noteRestrictions(ps *peerSet) {
 		for _, n := range p.notes {
 			if !seen[n] {
 				seen[n] = true
-				m.log.Warn("proposals were restricted", "peer", p.name(), "why", n)
+				m.log.Warn("note on the configuration", "peer", p.name(), "note", n)
 			}
 		}
 	}

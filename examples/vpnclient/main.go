@@ -1,14 +1,18 @@
-// Vpnclient connects this host, or the network behind it, with an IKEv2
-// gateway, through a TUN device. It needs Linux and root.
+// Vpnclient connects this host, or the network behind it, with an IKEv2 or
+// IKEv1 gateway, through a TUN device. It needs Linux and root.
 //
 //	vpnclient -server vpn.example.org -id alice@example.org -psk-file psk
 //	vpnclient -server vpn.example.org -cert alice.pem -key alice.key -ca ca.pem -remote-subnet 10.1.0.0/16
 //	vpnclient -server gw.example.org -id b.example.org -psk-file psk -local-subnet 10.2.0.0/16 -remote-subnet 10.1.0.0/16
 //
+//	vpnclient -ike 1 -mode aggressive -server cisco.example.org -id keyid:staff -psk-file group -user carol -password-file carol
+//	vpnclient -ike 1 -hybrid -server vpn.example.org -id carol@example.org -ca ca.pem -user carol -password-file carol
+//
 // The first sends everything through the tunnel, the second what is for the
 // gateway's network, with an address that the gateway gives; the third joins
-// two networks. When it ends, by an interrupt or an error, everything is as it
-// was before.
+// two networks. The last two are road warriors with a gateway that knows IKEv1
+// only: with a key of their group, and with a certificate of the gateway alone.
+// When it ends, by an interrupt or an error, everything is as it was before.
 package main
 
 import (

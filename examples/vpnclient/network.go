@@ -19,7 +19,7 @@ type network struct {
 	options   *options
 	log       *slog.Logger
 	addresses []netip.Prefix
-	subnets   []netip.Prefix
+	subnets   []netip.Prefix // that the routes are for
 	server    netip.Addr
 	session   ike.SessionID // the last one that was logged
 }
@@ -35,6 +35,9 @@ func (n *network) configure(s *racoon.Session) error {
 		}
 		if n.session != s.ID() {
 			n.log.Info("the gateway gives", "addresses", cfg.Addresses, "dns", cfg.DNS, "domains", cfg.Domains)
+			if cfg.Banner != "" {
+				n.log.Info("the gateway says", "banner", cfg.Banner)
+			}
 			n.session = s.ID()
 		}
 	}
@@ -71,16 +74,13 @@ func (n *network) configure(s *racoon.Session) error {
 	if slices.Equal(subnets, n.subnets) && server == n.server {
 		return nil
 	}
+	before := n.subnets
 	n.subnets, n.server = subnets, server
-	return n.route()
+	return n.tunnel.SetRoutes(before, n.route)
 }
 
 // route sends the subnets into the tunnel.
-func (n *network) route() error {
-	changes, err := n.tunnel.NewRoutes()
-	if err != nil {
-		return err
-	}
+func (n *network) route(changes *route.Changes) error {
 	way, err := changes.Lookup(n.server)
 	if err != nil {
 		return err

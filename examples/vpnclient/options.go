@@ -16,6 +16,7 @@ type options struct {
 	peer          racoon.Peer
 	local, remote vpn.Prefixes
 	escape        string
+	user          vpn.User
 }
 
 func parse(args []string, out io.Writer) (*options, error) {
@@ -26,6 +27,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	o.peer = racoon.Peer{Name: "gateway", Start: racoon.StartAlways}
 	o.StringVar(&o.peer.Remote, "server", "", "the gateway: `host` name or address, with a port if it is not 500")
 	natt := o.Uint("natt-port", 0, "the gateway's `port` for IKE and ESP in UDP (default 4500)")
+	o.user.Define(o.FlagSet)
 	o.Var(&o.remote, "remote-subnet", "`networks` to reach through the tunnel, with commas between")
 	o.Var(&o.local, "local-subnet", "`networks` behind this host to join with -remote-subnet; without it, the gateway gives this host an address")
 	o.StringVar(&o.escape, "escape", "auto", "what keeps the gateway reachable if it is in -remote-subnet: mark (SO_MARK and ip rules), host (a host route), or auto")
@@ -45,6 +47,9 @@ func (o *options) check(natt uint) error {
 		return fmt.Errorf("-escape: %q is unknown; use auto, mark or host", o.escape)
 	}
 	if err := o.Apply(&o.peer); err != nil {
+		return err
+	}
+	if err := o.user.Apply(&o.peer); err != nil {
 		return err
 	}
 	o.peer.RemoteNATT = uint16(natt)

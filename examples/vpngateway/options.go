@@ -6,10 +6,12 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/racoon3/racoon"
 	"github.com/racoon3/racoon/examples/internal/vpn"
+	"github.com/racoon3/racoon/ike"
 )
 
 // options are the flags, checked.
@@ -18,6 +20,7 @@ type options struct {
 	peer                racoon.Peer
 	listen              []racoon.Listen
 	local, remote, pool vpn.Prefixes
+	users, banner       string
 }
 
 func parse(args []string, out io.Writer) (*options, error) {
@@ -30,6 +33,8 @@ func parse(args []string, out io.Writer) (*options, error) {
 	o.Var(&o.local, "local-subnet", "`networks` that peers reach through this gateway, with commas between")
 	o.Var(&o.pool, "pool", "`networks` to give clients addresses from")
 	dns := o.String("dns", "", "name servers to tell clients, with commas between")
+	o.StringVar(&o.users, "users", "", "IKEv1: `file` of users and hashes of their passwords, as htpasswd -B makes it; clients have to log in (XAuth)")
+	o.StringVar(&o.banner, "banner", "", "IKEv1: `text` to show to clients")
 	o.Var(&o.remote, "remote-subnet", "`networks` behind the peers, instead of -pool")
 	return o, o.Parse(args, out, func() error { return o.check(*listen, *dns) })
 }
@@ -63,6 +68,9 @@ func (o *options) check(listen, dns string) error {
 	if err := o.Apply(&o.peer); err != nil {
 		return err
 	}
+	if err := o.addUsers(); err != nil {
+		return err
+	}
 	o.peer.Children = []racoon.Child{{Name: "net", Local: o.local.Strings(), Remote: o.remote.Strings()}}
 	if len(o.pool.List) > 0 {
 		if err := o.addPool(dns); err != nil {
@@ -74,7 +82,7 @@ func (o *options) check(listen, dns string) error {
 
 // addPool gives addresses to clients, but not this host's own.
 func (o *options) addPool(dns string) error {
-	cfg := racoon.PoolConfig{Addresses: o.pool.Strings()}
+	cfg := racoon.PoolConfig{Addresses: o.pool.Strings(), Options: ike.NetworkConfig{Banner: o.banner}}
 	for _, s := range strings.FieldsFunc(dns, func(r rune) bool { return r == ',' }) {
 		a, err := netip.ParseAddr(s)
 		if err != nil {
@@ -101,5 +109,21 @@ func (o *options) addPool(dns string) error {
 		return fmt.Errorf("-pool: %w", err)
 	}
 	o.peer.Assign, o.peer.RequireAddress = pool, true // others would have no way back
+	return nil
+}
+
+// addUsers has clients log in.
+func (o *options) addUsers() error {
+	if o.users == "" {
+		return nil
+	}
+	if !slices.Contains(o.peer.Versions, racoon.IKEv1) {
+		return errors.New("-users: users log in with IKEv1 only; say -ike 1")
+	}
+	users, err := ike.LoadUserFile(o.users)
+	if err != nil {
+		return fmt.Errorf("-users: %w", err)
+	}
+	o.peer.Users = ike.ThrottleLogins(users, ike.ThrottleConfig{})
 	return nil
 }

@@ -1,10 +1,8 @@
 package vpn
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
-	"os"
 
 	"github.com/racoon3/racoon"
 	"github.com/racoon3/racoon/ike"
@@ -45,6 +43,9 @@ func (c *Credentials) Apply(p *racoon.Peer) error {
 		}
 		return c.applyPSK(p)
 	}
+	if p.IKEv1.Hybrid {
+		return c.applyHybrid(p)
+	}
 	for _, f := range []struct{ name, value string }{{"-cert", c.cert}, {"-key", c.key}, {"-ca", c.ca}} {
 		if f.value == "" {
 			return fmt.Errorf("%s: is missing; give -psk-file, or all of -cert, -key and -ca", f.name)
@@ -67,17 +68,32 @@ func (c *Credentials) Apply(p *racoon.Peer) error {
 }
 
 func (c *Credentials) applyPSK(p *racoon.Peer) error {
-	b, err := os.ReadFile(c.pskFile)
-	if err != nil {
-		return fmt.Errorf("-psk-file: %w", err)
-	}
-	// Editors put a newline there.
-	p.PSK = ike.Secret(bytes.TrimRight(b, "\r\n"))
-	if len(p.PSK) == 0 {
-		return fmt.Errorf("-psk-file: %s is empty; put the pre-shared key into it", c.pskFile)
+	var err error
+	if p.PSK, err = readSecret("-psk-file", c.pskFile); err != nil {
+		return err
 	}
 	if c.id == "" {
 		return fmt.Errorf("-id: is missing; with a pre-shared key each side needs a name, such as -id alice@example.org")
+	}
+	return nil
+}
+
+// applyHybrid: the gateway has a certificate, the client knows its authority.
+func (c *Credentials) applyHybrid(p *racoon.Peer) (err error) {
+	switch {
+	case c.cert != "" && c.key != "" && c.ca == "":
+		if p.Credential, err = ike.LoadCredential(c.cert, c.key); err != nil {
+			return fmt.Errorf("-cert, -key: %w", err)
+		}
+	case c.cert == "" && c.key == "" && c.ca != "":
+		if p.Trust, err = ike.LoadTrust(c.ca); err != nil {
+			return fmt.Errorf("-ca: %w", err)
+		}
+		if c.id == "" {
+			return fmt.Errorf("-id: is missing; the client has no certificate to take its name from")
+		}
+	default:
+		return fmt.Errorf("-hybrid: a gateway needs -cert and -key, a client -ca; nothing else")
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/racoon3/racoon"
@@ -85,17 +86,33 @@ func (t *Tunnel) Run(ctx context.Context, use func() error) error {
 	return errors.Join(err, t.Close())
 }
 
-// NewRoutes takes back the changes that were made through the set it returned
-// before, and returns a new one, which Close takes back.
-func (t *Tunnel) NewRoutes() (*route.Changes, error) {
+// SetRoutes makes the routes of the tunnel, which Close takes back. Those of the
+// call before are taken back first; what they led into the tunnel is
+// unreachable until the new ones are there, and never goes beside it.
+func (t *Tunnel) SetRoutes(before []netip.Prefix, set func(c *route.Changes) error) error {
+	guard, err := route.New()
+	if err != nil {
+		return err
+	}
+	defer func() { t.unguard(guard) }()
 	if t.routes != nil {
+		if err := guard.Block(before); err != nil {
+			return err
+		}
 		if err := t.routes.Undo(); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	var err error
-	t.routes, err = route.New()
-	return t.routes, err
+	if t.routes, err = route.New(); err != nil {
+		return err
+	}
+	return set(t.routes)
+}
+
+func (t *Tunnel) unguard(guard *route.Changes) {
+	if err := guard.Undo(); err != nil {
+		t.log.Warn("a guard of the routes is left", "err", err)
+	}
 }
 
 // Wait waits until ctx ends, which is no error, or the tunnel fails.

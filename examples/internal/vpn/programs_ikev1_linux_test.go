@@ -1,0 +1,86 @@
+package vpn_test
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/racoon3/racoon/internal/testpki"
+)
+
+// file writes a file that nobody else reads.
+func file(t *testing.T, name string, content []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, content, 0o600))
+	return path
+}
+
+// TestSitesIKEv1: two networks joined by the old version, which the client
+// falls back to.
+func TestSitesIKEv1(t *testing.T) {
+	n := newNetwork(t)
+	a, b := n.client, n.gateway
+	gateway := n.startGateway("-ike", "1", "-local-subnet", b.InnerNet.String(), "-remote-subnet", a.InnerNet.String())
+	client := n.startClient("-ike", "2,1", "-local-subnet", a.InnerNet.String(), "-remote-subnet", b.InnerNet.String())
+	require.Contains(t, client.log(), "trying another version of IKE")
+	traffic(t, a, a.Namespace, a.Inner, b.Namespace, b.Inner)
+	client.stop(syscall.SIGINT)
+	gateway.await("session down", 1)
+	gateway.stop(syscall.SIGTERM)
+	n.restored()
+}
+
+// TestRoadWarrior: a client as racoon's road warriors were: a key of the group
+// in Aggressive Mode, a user that logs in, an address and a banner.
+func TestRoadWarrior(t *testing.T) {
+	n := newNetwork(t)
+	a, b := n.client, n.gateway
+	users := file(t, "users", []byte("carol:{PLAIN}wonderland\n"))
+	password := file(t, "password", []byte("wonderland\n"))
+	gateway := n.startGateway("-ike", "1", "-mode", "main,aggressive", "-remote-id", "keyid:staff", "-users", users, "-banner", "Welcome", "-pool", "10.98.0.0/24",
+		"-dns", "10.2.0.53", "-local-subnet", b.InnerNet.String())
+	client := start(t, a.Namespace, "vpnclient", "-server", b.Outer.String(), "-id", "keyid:staff", "-remote-id", "gw.lab", "-psk-file", n.psk, "-ike", "1", "-mode", "aggressive",
+		"-user", "carol", "-password-file", password, "-remote-subnet", b.InnerNet.String())
+	client.await("tunnel is ready", 1)
+	require.Contains(t, client.log(), "10.2.0.53")
+	require.Contains(t, client.log(), "banner=Welcome")
+	require.Contains(t, gateway.log(), "user=carol")
+	require.NotContains(t, gateway.log()+client.log(), "wonderland")
+	traffic(t, a, a.Namespace, netip.MustParseAddr("10.98.0.1"), b.Namespace, b.Inner)
+	client.stop(syscall.SIGINT)
+	gateway.await("session down", 1)
+	gateway.stop(syscall.SIGTERM)
+	n.restored()
+}
+
+// TestRoadWarriorHybrid: only the gateway has a certificate. A wrong password
+// is told.
+func TestRoadWarriorHybrid(t *testing.T) {
+	n := newNetwork(t)
+	a, b := n.client, n.gateway
+	ca := testpki.NewCA(t, "Test CA")
+	host := ca.Host(t, testpki.RSA2048, "gw.lab")
+	cert, key, root := file(t, "gw.pem", host.PEM()), file(t, "gw.key", host.KeyPEM(t)), file(t, "ca.pem", ca.RootPEM())
+	users := file(t, "users", []byte("carol:{PLAIN}wonderland\n"))
+	gateway := start(t, b.Namespace, "vpngateway", "-ike", "1", "-hybrid", "-cert", cert, "-key", key, "-users", users, "-pool", "10.98.0.0/24", "-local-subnet", b.InnerNet.String())
+	gateway.await("gateway is ready", 1)
+	args := func(password string) []string {
+		return []string{"-server", b.Outer.String(), "-id", "carol@lab", "-remote-id", "gw.lab", "-ike", "1", "-hybrid", "-ca", root,
+			"-user", "carol", "-password-file", file(t, "password", []byte(password)), "-remote-subnet", b.InnerNet.String()}
+	}
+	wrong := start(t, a.Namespace, "vpnclient", args("looking-glass")...)
+	require.Equal(t, 1, wrong.wait())
+	require.Contains(t, gateway.log(), "wrong name or password")
+
+	client := start(t, a.Namespace, "vpnclient", args("wonderland")...)
+	client.await("tunnel is ready", 1)
+	traffic(t, a, a.Namespace, netip.MustParseAddr("10.98.0.1"), b.Namespace, b.Inner)
+	client.stop(syscall.SIGINT)
+	gateway.stop(syscall.SIGTERM)
+	n.restored()
+}
