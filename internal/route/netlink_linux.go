@@ -173,6 +173,7 @@ func (c *conn) lookup(dst netip.Addr) (Route, error) {
 	h[0], h[1] = family(dst), byte(dst.BitLen())
 	ms, err := c.request(unix.RTM_GETROUTE, netlink.Request, h, func(ae *netlink.AttributeEncoder) {
 		ae.Bytes(unix.RTA_DST, dst.AsSlice())
+		ae.Uint32(unix.RTA_MARK, TunnelMark)
 	})
 	if err != nil {
 		return Route{}, err

@@ -205,8 +205,9 @@ func wrap(what string, err error) error {
 	return fmt.Errorf("route: %s: %w", what, err)
 }
 
-// Lookup returns the way that packets of this host take to an address: Dst is
-// the address alone, Src is set, Gateway if there is one.
+// Lookup returns the way that packets of this host take to an address, past a
+// tunnel for all addresses: Dst is the address alone, Src is set, Gateway if
+// there is one.
 func (c *Changes) Lookup(dst netip.Addr) (Route, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -129,3 +129,50 @@ func TestRuleLeftBehind(t *testing.T) {
 	require.NoError(t, c.Undo())
 	require.Equal(t, before, state(t, ns))
 }
+
+// TestReplacedTunnel: while the routes of a tunnel are replaced, what they led
+// into it goes nowhere, and not beside it; the way around it stays known.
+func TestReplacedTunnel(t *testing.T) {
+	lab.Require(t, lab.Root)
+	for _, marked := range []bool{true, false} {
+		a, b := lab.NewPair(t)
+		server := netip.MustParseAddr("198.51.100.9")
+		a.IP("link add d0 type veth peer name d1", "link set d1 up", "link set d0 up", "route add default via "+b.Outer.String())
+		way := func(addr string) string {
+			out, err := a.Exec(t.Context(), "ip", "route", "get", addr)
+			if err != nil {
+				return err.Error()
+			}
+			return string(out)
+		}
+		prefixes := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("10.60.0.0/16"), netip.MustParsePrefix("::/0")}
+		tunnel := route.Tunnel{Link: "d0", Prefixes: prefixes, Addresses: []netip.Addr{netip.MustParseAddr("10.50.0.1")}, Outer: server, Marked: marked}
+		a.Do(func() {
+			old := newChanges(t, a.Namespace)
+			require.NoError(t, old.AddTunnel(tunnel))
+			for range 3 { // to other servers
+				guard := newChanges(t, a.Namespace)
+				require.NoError(t, guard.Block(prefixes))
+				require.Contains(t, way("203.0.113.1"), "dev d0", "not yet")
+				require.NoError(t, old.Undo())
+				for _, addr := range []string{"203.0.113.1", "10.60.0.1", "2001:db8::1"} {
+					require.Regexp(t, "unreachable|No route to host", way(addr), addr)
+				}
+				require.Contains(t, way(b.Outer.String()), "dev out0", "the host's own networks are reached")
+				tunnel.Outer = tunnel.Outer.Next()
+				old = newChanges(t, a.Namespace)
+				found, err := old.Lookup(tunnel.Outer)
+				require.NoError(t, err)
+				require.Equal(t, b.Outer, found.Gateway)
+				require.NoError(t, old.AddTunnel(tunnel))
+				require.NoError(t, guard.Undo())
+				require.Contains(t, way("203.0.113.1"), "dev d0")
+				require.Contains(t, way("10.60.0.1"), "dev d0")
+			}
+			require.NoError(t, old.Undo())
+		})
+		for _, left := range []string{"29283", "29284", "29286", "29288", "unreachable", "10.60."} {
+			require.NotContains(t, state(t, a.Namespace), left)
+		}
+	}
+}

@@ -14,8 +14,10 @@ import (
 // the rules that lead there, and the mark of sockets that are led around.
 const (
 	TunnelTable    uint32 = 29283
-	TunnelPriority uint32 = 29283 // and the two after it
+	TunnelPriority uint32 = 29283 // and the five after it
 	TunnelMark     uint32 = 29283
+
+	blockTable = TunnelTable + 1
 )
 
 // A Tunnel is what is reached through a device.
@@ -67,6 +69,32 @@ func (c *Changes) AddTunnel(t Tunnel) error {
 			continue
 		}
 		if err := c.addDefault(t, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Block makes prefixes unreachable that no other route of the same length leads
+// to: while the routes of a tunnel are replaced, nothing passes beside it but
+// what has the mark.
+func (c *Changes) Block(prefixes []netip.Prefix) error {
+	for _, p := range prefixes {
+		r := Route{Dst: p.Masked(), Unreachable: true, Metric: 1 << 31}
+		var rules []Rule
+		if v6 := p.Addr().Is6(); p.Bits() == 0 {
+			r.Table, r.Metric = blockTable, 0
+			rules = []Rule{
+				{IPv6: v6, Priority: TunnelPriority + 3, Mark: TunnelMark, Table: TableMain},
+				{IPv6: v6, Priority: TunnelPriority + 4, Table: TableMain, NoDefault: true},
+				{IPv6: v6, Priority: TunnelPriority + 5, Table: blockTable},
+			}
+		}
+		err := c.AddRoute(r)
+		for i := 0; i < len(rules) && err == nil; i++ {
+			err = c.AddRule(rules[i])
+		}
+		if err != nil && !errors.Is(err, os.ErrExist) && !errors.Is(err, syscall.EAFNOSUPPORT) {
 			return err
 		}
 	}
