@@ -2,7 +2,6 @@ package ikev1
 
 import (
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
@@ -25,13 +24,8 @@ type Endpoint struct {
 	sessions  map[ike.SessionID]*session
 	sas       map[isakmp.Cookie]*isakmpSA // by our cookie
 	initial   map[initKey]*isakmpSA       // half-open responders by what their first message is known by
+	waiting   waitingRoom
 	fragments fragments
-}
-
-// initKey is what a first message is known by before it has our cookie.
-type initKey struct {
-	cookie isakmp.Cookie
-	remote netip.AddrPort
 }
 
 // NewEndpoint returns a core without peers; SetPeers gives it some.

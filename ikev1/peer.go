@@ -240,7 +240,10 @@ func (p *Peer) checkMethod(m AuthMethod) error {
 
 // A PeerSet is an immutable, indexed set of configured peers, shared by all
 // endpoints of a program.
-type PeerSet struct{ index core.Index[*Peer] }
+type PeerSet struct {
+	index core.Index[*Peer]
+	any   [BaseMode + 1]called // of the peers that may come from anywhere, by mode
+}
 
 // NewPeerSet checks and indexes peers. The error names the peer and the field.
 func NewPeerSet(peers []*Peer) (*PeerSet, error) {
@@ -259,7 +262,11 @@ func NewPeerSet(peers []*Peer) (*PeerSet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ikev1: %w", err)
 	}
-	return &PeerSet{index: x}, nil
+	ps := &PeerSet{index: x}
+	for m := MainMode; m <= BaseMode; m++ {
+		ps.any[m] = calledBy(x.Any(), m)
+	}
+	return ps, nil
 }
 
 // Peer returns the peer of that name, or nil.

@@ -200,6 +200,12 @@ func (c *Core) Admits(remote netip.AddrPort) bool {
 	return false
 }
 
+// Crowded reports whether an address has as many half-open responders as one may
+// have.
+func (c *Core) Crowded(remote netip.AddrPort) bool {
+	return c.perIP[remote.Addr().Unmap()] >= c.Limits.HalfOpenPerIP
+}
+
 // OpenHalf counts a half-open responder, CloseHalf counts it off.
 func (c *Core) OpenHalf(remote netip.AddrPort) {
 	c.halfOpen++

@@ -1,0 +1,227 @@
+package ikev1
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/racoon3/racoon/dh"
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/spd"
+)
+
+// firstMessage takes a message that begins phase 1. Until a valid one has been
+// accepted, nothing is kept and at most one datagram answers.
+func (e *Endpoint) firstMessage(now time.Time, path ike.Path, h isakmp.Header, b []byte) {
+	mode, ok := modeOf(h.Exchange)
+	if !ok || h.MessageID != 0 || h.Encrypted() || h.Flags != 0 {
+		e.Count.Unexpected++
+		return
+	}
+	full := !e.Admits(path.Remote)
+	if full && !e.mayMakeRoom(path, mode) {
+		return
+	}
+	m, err := openClear(h, b)
+	if err == nil {
+		err = m.Require(mode.firstPayloads()...)
+	}
+	if err == nil {
+		err = m.Only(phase1Payloads...)
+	}
+	if err != nil || m.SA().DOI != isakmp.DOIIPsec || m.Count(isakmp.PayloadSA) != 1 || m.Count(isakmp.PayloadID) > 1 {
+		e.Count.Malformed++
+		return
+	}
+	possible, policy, why := e.possible(path, mode)
+	refuse := func(t isakmp.NotifyType, err error) {
+		e.refuseClear(path, h, t)
+		e.Count.Failed++
+		e.Emit(ike.SessionFailed{EventHeader: ike.EventHeader{Time: now, Path: path}, Err: &RefusedError{Exchange: h.Exchange, Type: t, Err: err}})
+	}
+	if len(possible) == 0 {
+		refuse(isakmp.NotifyNoProposalChosen, why)
+		return
+	}
+	if limit := e.Limits.CookieThreshold; mode == AggressiveMode && limit >= 0 && e.Load.HalfOpen() >= limit {
+		e.Count.Limited++
+		return
+	}
+	if mode == MainMode {
+		policy.gssapi = gssapiOnly(m.Payloads)
+		chosen, err := policy.choose(m.SA())
+		if err != nil {
+			refuse(isakmp.NotifyNoProposalChosen, err)
+			return
+		}
+		if full {
+			e.makeRoom(now)
+		}
+		e.acceptFirst(now, path, h, b, m, mode, possible, policy, chosen)
+		return
+	}
+	peer, policy, chosen, t, err := e.chooseNamed(path, mode, possible, m)
+	if err != nil {
+		refuse(t, err)
+		return
+	}
+	e.acceptFirst(now, path, h, b, m, mode, []*Peer{peer}, policy, chosen)
+}
+
+// chooseNamed chooses the peer and the proposal where the initiator says at
+// once who it is: the first peer with that identity that allows any of what is
+// offered. In Aggressive Mode the public value has to be one of the group.
+func (e *Endpoint) chooseNamed(path ike.Path, mode Mode, possible []*Peer, m *inbound) (peer *Peer, policy phase1Policy, chosen selectedPhase1, t isakmp.NotifyType, err error) {
+	id := identityOf(m.ID())
+	if err = id.Validate(); err != nil {
+		return nil, policy, chosen, isakmp.NotifyInvalidIDInformation, err
+	}
+	var first error
+	gssapi := gssapiOnly(m.Payloads)
+	for _, q := range byIdentity(possible, id) {
+		policy = q.policy(false)
+		policy.gssapi = gssapi
+		if chosen, err = policy.choose(m.SA()); err == nil {
+			peer = q
+			break
+		}
+		if first == nil {
+			first = fmt.Errorf("%v is peer %q: %w", id, q.Name, err)
+		}
+	}
+	switch {
+	case peer == nil && first != nil:
+		return nil, policy, chosen, isakmp.NotifyNoProposalChosen, first
+	case peer == nil:
+		return nil, policy, chosen, isakmp.NotifyInvalidIDInformation, e.unknownIdentity(path, id, mode)
+	}
+	if g, ok := dh.ByID(chosen.group); mode == AggressiveMode && (!ok || len(m.KE().Data) != g.InitiatorSize()) {
+		err = fmt.Errorf("KE payload of %d octets for %v", len(m.KE().Data), chosen.group)
+		return nil, policy, chosen, isakmp.NotifyInvalidKeyInformation, err
+	}
+	return peer, policy, chosen, 0, nil
+}
+
+// firstPayloads are what the first message of a mode must have.
+func (m Mode) firstPayloads() []isakmp.PayloadType {
+	switch m {
+	case AggressiveMode:
+		return []isakmp.PayloadType{isakmp.PayloadSA, isakmp.PayloadKE, isakmp.PayloadNonce, isakmp.PayloadID}
+	case BaseMode:
+		return []isakmp.PayloadType{isakmp.PayloadSA, isakmp.PayloadNonce, isakmp.PayloadID}
+	}
+	return []isakmp.PayloadType{isakmp.PayloadSA}
+}
+
+// possible are the peers that may use a mode from an address, and what any of
+// them allows.
+func (e *Endpoint) possible(path ike.Path, mode Mode) ([]*Peer, phase1Policy, error) {
+	all, any := e.peers.index.Candidates(path)
+	if len(all) == 0 {
+		return nil, phase1Policy{}, fmt.Errorf("no peer is configured for %v on %v", path.Remote, path.Local)
+	}
+	var c called
+	if any {
+		c = e.peers.any[mode]
+	} else {
+		c = calledBy(all, mode)
+	}
+	if len(c.peers) == 0 {
+		return nil, phase1Policy{}, fmt.Errorf("none of the %d peers possible at %v accepts %v", len(all), path.Remote, mode)
+	}
+	return c.peers, c.policy, nil
+}
+
+// called is what may be called in a mode: the peers that accept it, and what any
+// of them allows.
+type called struct {
+	peers  []*Peer
+	policy phase1Policy
+}
+
+func calledBy(all []*Peer, mode Mode) (c called) {
+	for _, p := range all {
+		if p.accepts(mode) && len(p.policy(false).methods) > 0 {
+			c.peers = append(c.peers, p)
+		}
+	}
+	if len(c.peers) > 0 {
+		c.policy = unionPolicy(c.peers)
+	}
+	return c
+}
+
+// unionPolicy is what any of several peers allows: each proposal and method of
+// any. The peer that it turns out to be must allow what was chosen. The lifetime
+// is then its own matter too.
+func unionPolicy(peers []*Peer) phase1Policy {
+	out := peers[0].policy(false)
+	if len(peers) == 1 {
+		return out
+	}
+	out.proposals, out.check = slices.Clone(out.proposals), CheckObey
+	out.methods = slices.Clone(out.methods)
+	for _, p := range peers[1:] {
+		q := p.policy(false)
+		for _, m := range q.methods {
+			if !slices.Contains(out.methods, m) {
+				out.methods = append(out.methods, m)
+			}
+		}
+		for _, pr := range q.proposals {
+			if !slices.ContainsFunc(out.proposals, func(o spd.Proposal) bool { return o.Equal(pr) }) {
+				out.proposals = append(out.proposals, pr)
+			}
+		}
+	}
+	return out
+}
+
+// refuseClear answers a first message with a notification in clear that leaves
+// no state behind.
+func (e *Endpoint) refuseClear(path ike.Path, h isakmp.Header, t isakmp.NotifyType) {
+	h.Exchange, h.Flags = isakmp.ExchangeInformational, 0
+	b := isakmp.NewBuilder(make([]byte, 0, 64), h)
+	b.Add(&isakmp.Notify{DOI: isakmp.DOIIPsec, Protocol: spd.ProtoIKE, Type: t})
+	if m, err := b.Finish(); err == nil {
+		e.Transmit(path, m)
+	}
+}
+
+// acceptFirst makes a half-open SA and answers.
+func (e *Endpoint) acceptFirst(now time.Time, path ike.Path, h isakmp.Header, b []byte, m *inbound, mode Mode, possible []*Peer, policy phase1Policy, chosen selectedPhase1) {
+	s := e.newSession(nil, path, false)
+	s.Timing = possible[0].times()
+	sa, err := e.newSA(s, mode, false)
+	if err != nil {
+		s.fail(now, ike.DownFailed, err)
+		return
+	}
+	sa.remote, sa.negotiated = h.CookieI, chosen
+	sa.p1 = &phase1{key: initKey{h.CookieI, path.Remote}, policy: policy, possible: possible, step: 1, busy: true, seen: sha256.Sum256(b)}
+	sa.p1.hashed.sai = m.chain.Body(isakmp.PayloadSA)
+	e.initial[sa.p1.key] = sa
+	e.OpenHalf(path.Remote)
+	e.SetTimer(&sa.hard, now.Add(s.Timing.HalfOpen))
+	if mode == MainMode {
+		e.waiting.enter(sa, e.HalfOpen())
+	}
+	if mode != MainMode {
+		s.RemoteID = identityOf(m.ID())
+		s.setPeer(possible[0])
+	}
+	sa.announced(m.Payloads)
+	sa.noteCertRequests(m.Payloads)
+	sa.trace(now, false, h, m.body, h.NextPayload)
+	answer := chosen.answer(m.SA())
+	switch mode {
+	case MainMode:
+		sa.answerMain(now, answer)
+	case AggressiveMode:
+		sa.answerAggressive(now, answer, m)
+	default:
+		sa.answerBase(now, answer, m)
+	}
+}
