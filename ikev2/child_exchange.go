@@ -230,37 +230,10 @@ func (x *childExchange) check(m *message.Message) error {
 	return nil
 }
 
-// natSelectors replaces the hosts' addresses in transport mode by those that
-// the packets will have on this side of the NAT (RFC 7296 2.23.1), and keeps
-// the originals for the checksums.
+// natSelectors has the selectors as they are on this side of a NAT, and keeps
+// the originals.
 func (x *childExchange) natSelectors(local, remote []spd.TrafficSelector) (l, r []spd.TrafficSelector) {
-	s := x.s
-	if x.mode != spd.ModeTransport || !s.NATLocal && !s.NATRemote {
-		return local, remote
-	}
-	swap := func(set []spd.TrafficSelector, to netip.Addr, original *netip.Addr) []spd.TrafficSelector {
-		out := slices.Clone(set)
-		for i := range out {
-			if out[i].First == out[i].Last && out[i].First.Is4() == to.Is4() {
-				*original = out[i].First
-				out[i].First, out[i].Last = to, to
-			}
-		}
-		return out
-	}
-	l, r = local, remote
-	if s.NATLocal {
-		l = swap(local, s.LocalAddr(), &x.originalLocal)
-	}
-	if s.NATRemote {
-		r = swap(remote, s.RemoteAddr(), &x.originalRemote)
-	}
-	if !x.originalLocal.IsValid() && len(local) == 1 {
-		x.originalLocal = local[0].First
-	}
-	if !x.originalRemote.IsValid() && len(remote) == 1 {
-		x.originalRemote = remote[0].First
-	}
+	l, r, x.originalLocal, x.originalRemote = x.s.NATSelectors(x.mode, local, remote)
 	return l, r
 }
 

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -75,4 +76,34 @@ func LifeOf(c *ike.ChildConfig, noRekey bool) *child.Config {
 		l.Volume.HardTime = ike.TenthMore(l.Lifetime) // a backstop behind our own timer
 	}
 	return l
+}
+
+// NATSelectors replaces the hosts' addresses in transport mode by those that
+// the packets will have on this side of a NAT, and returns what the peer calls
+// the two hosts: its checksums are over those (RFC 7296 2.23.1, RFC 3947 5.2).
+// Without a NAT it changes nothing.
+func (s *Session) NATSelectors(mode spd.Mode, local, remote []spd.TrafficSelector) (l, r []spd.TrafficSelector, originalLocal, originalRemote netip.Addr) {
+	if mode != spd.ModeTransport || !s.NATLocal && !s.NATRemote {
+		return local, remote, originalLocal, originalRemote
+	}
+	l, originalLocal = swapHosts(local, s.NATLocal, s.LocalAddr())
+	r, originalRemote = swapHosts(remote, s.NATRemote, s.RemoteAddr())
+	return l, r, originalLocal, originalRemote
+}
+
+// swapHosts replaces single addresses by to, if there is a NAT before that side.
+func swapHosts(set []spd.TrafficSelector, nat bool, to netip.Addr) (out []spd.TrafficSelector, original netip.Addr) {
+	if nat {
+		set = slices.Clone(set)
+		for i := range set {
+			if ts := &set[i]; ts.First == ts.Last && ts.First.Is4() == to.Is4() {
+				original = ts.First
+				ts.First, ts.Last = to, to
+			}
+		}
+	}
+	if !original.IsValid() && len(set) == 1 {
+		original = set[0].First
+	}
+	return set, original
 }

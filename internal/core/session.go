@@ -53,7 +53,8 @@ type Session struct {
 
 	core  *Core
 	self  Protocol
-	early []ike.Event // see Emit
+	outer map[*child.SA][]SAKey // further SAs of bundles, that events come by
+	early []ike.Event           // see Emit
 
 	LivenessTimer  child.Timer
 	KeepaliveTimer child.Timer
@@ -221,10 +222,25 @@ func (s *Session) AddChild(info ike.ChildInfo, cfg *child.Config, initiator bool
 	return s.Children.Add(info, cfg, initiator, old)
 }
 
+// AddOuter has the events of a Child SA's outermost SAs come to it, where they
+// are not the ones that it is named after: AH around ESP.
+func (s *Session) AddOuter(a *child.SA, spis ike.ChildSPIs) {
+	keys := []SAKey{{SPI: spis.In}, {SPI: spis.Out, Remote: s.RemoteAddr()}}
+	for _, k := range keys {
+		s.core.owners[k] = s
+	}
+	if s.outer == nil {
+		s.outer = make(map[*child.SA][]SAKey)
+	}
+	s.outer[a] = keys
+}
+
 // Removed implements child.Host.
 func (s *Session) Removed(now time.Time, a *child.SA) {
 	s.core.childSAs--
-	for _, k := range []SAKey{{SPI: a.Info.In}, {SPI: a.Info.Out, Remote: s.RemoteAddr()}} {
+	keys := append([]SAKey{{SPI: a.Info.In}, {SPI: a.Info.Out, Remote: s.RemoteAddr()}}, s.outer[a]...)
+	delete(s.outer, a)
+	for _, k := range keys {
 		if s.core.owners[k] == s {
 			delete(s.core.owners, k)
 		}
