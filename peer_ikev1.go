@@ -2,8 +2,6 @@ package racoon
 
 import (
 	"crypto/dsa"
-	"crypto/ecdsa"
-	"crypto/rsa"
 	"fmt"
 	"slices"
 
@@ -87,21 +85,10 @@ func methodOf(cfg *Peer, p *peer) ([]ikev1.AuthMethod, error) {
 	case cfg.IKEv1.Hybrid && !signs:
 		base = ikev1.AuthRSA // the gateway's
 	case signs && cfg.Credential != nil:
-		switch k := cfg.Credential.Signer.Public().(type) {
-		case *rsa.PublicKey:
-			base = ikev1.AuthRSA
-		case *dsa.PublicKey:
+		if _, weak := cfg.Credential.Signer.Public().(*dsa.PublicKey); weak {
 			return nil, configError("IKEv1.Methods", "is empty; DSS is used only where it is named, since it is weak")
-		case *ecdsa.PublicKey:
-			switch k.Curve.Params().BitSize {
-			case 256:
-				base = ikev1.AuthECDSA256
-			case 384:
-				base = ikev1.AuthECDSA384
-			case 521:
-				base = ikev1.AuthECDSA521
-			}
 		}
+		base = ikev1.MethodOfKey(cfg.Credential.Signer.Public())
 		if base == 0 {
 			return nil, configError("Credential", "IKEv1 has no signatures with %T; use RSA, or ECDSA on P-256, P-384 or P-521", cfg.Credential.Signer.Public())
 		}

@@ -197,9 +197,9 @@ func wrongKey(want string, got crypto.PublicKey) error {
 	return fmt.Errorf("needs %s, got %s", want, name)
 }
 
-// methodOfKey returns the signature method that a key is for, 0 if there is
+// MethodOfKey returns the signature method that a key is for, 0 if there is
 // none. DSS is not among them: it is used where it is named only.
-func methodOfKey(pub crypto.PublicKey) AuthMethod {
+func MethodOfKey(pub crypto.PublicKey) AuthMethod {
 	switch k := pub.(type) {
 	case *rsa.PublicKey:
 		return AuthRSA

@@ -1,4 +1,4 @@
-// Ikeload puts an IKEv2 responder under load and prints how it took it.
+// Ikeload puts an IKEv2 or IKEv1 responder under load and prints how it took it.
 //
 // Handshakes, with rate, latency percentiles and failures by kind:
 //
@@ -67,6 +67,7 @@ type options struct {
 	ikeRekeys, childRekeys   int
 	time, timeout, hold      time.Duration
 	churn, leave, childless  bool
+	ikev1, aggressive        bool
 	plane                    string
 	halfOpen, cookieMin, per int
 }
@@ -77,7 +78,7 @@ var flagOf = map[string]string{
 	"Workers": "workers", "Ports": "ports", "IKERekeys": "ike-rekeys", "ChildRekeys": "child-rekeys", "Time": "time",
 	"Timeout": "timeout", "Hold": "hold", "Churn": "churn", "Leave": "leave", "PSK": "psk", "Credential": "cert", "Trust": "ca",
 	"LocalID": "id", "RemoteID": "remote-id", "Proposals": "proposals", "ESP": "esp", "LocalTS": "local-ts", "LocalNet": "local-net", "RemoteTS": "remote-ts",
-	"Plane": "plane", "Listen[0]: Address": "listen",
+	"Plane": "plane", "Aggressive": "aggressive", "Childless": "childless", "Listen[0]: Address": "listen",
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -102,6 +103,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f.StringVar(&o.remoteID, "remote-id", "", "the other side's `identity` (default any)")
 	f.StringVar(&o.proposals, "proposals", "", "IKE `proposals`, separated by commas, such as aes256gcm16-prfsha256-x25519")
 	f.StringVar(&o.esp, "esp", "", "ESP `proposals`, such as aes128gcm16")
+	f.BoolVar(&o.ikev1, "ikev1", false, "IKEv1 instead of IKEv2: phase 1 and Quick Mode")
+	f.BoolVar(&o.aggressive, "aggressive", false, "with -ikev1: Aggressive Mode instead of Main Mode")
 	f.BoolVar(&o.childless, "childless", false, "IKE SAs without a Child SA")
 	f.StringVar(&o.localTS, "local-ts", "", "own traffic `selectors`, separated by commas (default the own address)")
 	f.StringVar(&o.localNet, "local-net", "", "`prefix` of which each handshake has one address as its traffic selector")
@@ -182,7 +185,7 @@ func list(s string) []string {
 
 func (o *options) identity() (id load.Identity, err error) {
 	id = load.Identity{LocalID: o.id, RemoteID: o.remoteID, Proposals: list(o.proposals), ESP: list(o.esp), LocalTS: list(o.localTS), RemoteTS: list(o.remoteTS),
-		Childless: o.childless}
+		Childless: o.childless, IKEv1: o.ikev1, Aggressive: o.aggressive}
 	switch {
 	case o.psk != "" && o.cert != "":
 		return id, errors.New("-psk and -cert exclude each other; use one of them")

@@ -14,7 +14,7 @@ type mode struct {
 }
 
 const (
-	identityFlags   = " psk cert key ca id remote-id proposals esp childless local-ts remote-ts "
+	identityFlags   = " psk cert key ca id remote-id proposals esp childless ikev1 aggressive local-ts remote-ts "
 	generatorFlags  = " target marker proposals sources n rate time json "
 	handshakeFlags  = generatorFlags + identityFlags + "local-net concurrency workers ike-rekeys child-rekeys timeout hold churn leave"
 	floodFlags      = generatorFlags + "ports cookies"

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
@@ -60,6 +59,10 @@ type Identity struct {
 	// LocalTS and RemoteTS are traffic selectors; empty for the outer address.
 	LocalTS, RemoteTS []string
 
+	// IKEv1 is the version instead of IKEv2; with Aggressive its phase 1 is
+	// Aggressive Mode, else Main Mode.
+	IKEv1, Aggressive bool
+
 	// Childless makes IKE SAs without a Child SA (RFC 6023): key management
 	// without any data plane. A responder with it admits both.
 	Childless bool
@@ -93,7 +96,7 @@ func (id *Identity) peer(caps spd.Capabilities) (*ikev2.Peer, error) {
 		}
 	}
 	if id.LocalID != "" {
-		local, err := ike.ParseIdentity(strings.ReplaceAll(id.LocalID, "%d", "0"))
+		local, err := ike.ParseIdentity(numbered(id.LocalID, 0))
 		if err != nil {
 			return nil, fieldError("LocalID", "%w", err)
 		}
@@ -105,6 +108,12 @@ func (id *Identity) peer(caps spd.Capabilities) (*ikev2.Peer, error) {
 			return nil, fieldError("RemoteID", "%w", err)
 		}
 		p.Remote.ID = remote
+	}
+	switch {
+	case id.Aggressive && !id.IKEv1:
+		return nil, fieldError("Aggressive", "is an exchange of IKEv1; set IKEv1 too")
+	case id.Childless && id.IKEv1:
+		return nil, fieldError("Childless", "contradicts IKEv1, where a Child SA is never part of the handshake; leave it out")
 	}
 	p.Proposals = spd.DefaultIKEProposals()
 	if len(id.Proposals) > 0 {

@@ -191,3 +191,23 @@ func TestReportForms(t *testing.T) {
 	require.NoError(t, json.Unmarshal(js.Bytes(), &back))
 	require.Equal(t, *r, back)
 }
+
+// TestIKEv1: the old version, in both of its exchanges and with rekeys.
+func TestIKEv1(t *testing.T) {
+	for name, aggressive := range map[string]bool{"Main Mode": false, "Aggressive Mode": true} {
+		t.Run(name, func(t *testing.T) {
+			gw, client := psk("gw.example.org", ""), psk("user%d@example.org", "gw.example.org")
+			for _, id := range []*Identity{&gw, &client} {
+				id.IKEv1, id.Aggressive = true, aggressive
+			}
+			_, addr := serve(t, ResponderConfig{Identity: gw, Plane: "memory"})
+			report, err := Run(t.Context(), Config{Identity: client, Target: addr, Handshakes: 30, Concurrency: 7, Workers: 2, IKERekeys: 1, ChildRekeys: 2})
+			require.NoError(t, err)
+			require.Empty(t, report.Failures)
+			require.Equal(t, 30, report.Established)
+			require.Equal(t, 30, report.IKERekeys.Count)
+			require.Equal(t, 60, report.ChildRekeys.Count)
+			require.Equal(t, 30, report.Deletes)
+		})
+	}
+}

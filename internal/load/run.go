@@ -2,7 +2,6 @@ package load
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -11,7 +10,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/racoon3/racoon/ikev2"
 	"github.com/racoon3/racoon/internal/nullplane"
 )
 
@@ -24,21 +22,13 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		return nil, err
 	}
 	plane := nullplane.New()
-	peer, err := cfg.peer(plane.Capabilities())
-	if err != nil {
-		return nil, err
-	}
-	peer.Timing = retransmission(cfg.Timeout)
-	ps, err := ikev2.NewPeerSet([]*ikev2.Peer{peer})
-	if err != nil {
-		return nil, err
-	}
+	var err error
 	cpu := processorTime()
 	start := time.Now()
 	workers := make([]*worker, cfg.Workers)
 	source := cfg.Sources.Addr()
 	for i := range workers {
-		w := &worker{cfg: &cfg, template: peer, begin: start, open: make(map[sessionID]*attempt), failures: make(failures)}
+		w := &worker{cfg: &cfg, begin: start, open: make(map[sessionID]*attempt), failures: make(failures)}
 		w.number, w.step = i, cfg.Workers
 		w.todo = share(cfg.Handshakes, i, cfg.Workers)
 		w.limit = share(cfg.Concurrency, i, cfg.Workers)
@@ -48,10 +38,9 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		defer w.conn.Close()
 		w.path.Local = w.conn.LocalAddr().(*net.UDPAddr).AddrPort()
 		w.path.Remote = cfg.Target
-		if w.ep, err = ikev2.NewEndpoint(ikev2.Config{Rand: rand.Reader, DataPlane: plane, Tag: uint8(i)}); err != nil {
+		if w.ep, err = cfg.newInitiator(i, plane); err != nil {
 			break
 		}
-		w.ep.SetPeers(ps)
 		workers[i] = w
 		if source.IsValid() {
 			source = source.Next()

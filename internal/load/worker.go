@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/racoon3/racoon/ike"
-	"github.com/racoon3/racoon/ikev2"
-	"github.com/racoon3/racoon/spd"
 )
 
 type sessionID = ike.SessionID
@@ -21,13 +19,12 @@ type sessionID = ike.SessionID
 // waits for anybody else.
 type worker struct {
 	cfg          *Config
-	template     *ikev2.Peer
 	number, step int // handshakes are numbered number, number+step, ...
 	todo         int
 	limit        int // handshakes under way at a time
 	path         ike.Path
 	conn         *net.UDPConn
-	ep           *ikev2.Endpoint
+	ep           initiator
 
 	begin   time.Time
 	open    map[sessionID]*attempt // begun, and not yet up and rekeyed
@@ -135,11 +132,7 @@ func (w *worker) launch(now time.Time) (next time.Time) {
 		w.todo--
 		n := w.number + w.begun*w.step
 		w.begun++
-		in := ikev2.Initiation{Peer: w.peer(n), Path: w.path}
-		if w.cfg.Childless {
-			in.Children = []string{}
-		}
-		id, err := w.ep.Initiate(now, in)
+		id, err := w.ep.initiate(now, w.path, n)
 		if err != nil {
 			w.fail(kindOf(err))
 			continue
@@ -151,21 +144,8 @@ func (w *worker) launch(now time.Time) (next time.Time) {
 	return time.Time{}
 }
 
-// peer is the configuration of the n-th handshake.
-func (w *worker) peer(n int) *ikev2.Peer {
-	p := *w.template
-	if strings.Contains(w.cfg.LocalID, "%d") {
-		if id, err := ike.ParseIdentity(strings.ReplaceAll(w.cfg.LocalID, "%d", strconv.Itoa(n))); err == nil {
-			p.Local.ID = id
-		}
-	}
-	if w.cfg.LocalNet.IsValid() {
-		child := *p.Children[0]
-		child.Local, child.LocalDynamic = []spd.TrafficSelector{spd.FromAddr(nthAddr(w.cfg.LocalNet, n))}, false
-		p.Children = []*ike.ChildConfig{&child}
-	}
-	return &p
-}
+// numbered puts the number of a handshake into an identity.
+func numbered(id string, n int) string { return strings.ReplaceAll(id, "%d", strconv.Itoa(n)) }
 
 // nthAddr is the n-th address of a prefix.
 func nthAddr(p netip.Prefix, n int) netip.Addr {
