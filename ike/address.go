@@ -34,6 +34,8 @@ type AddressRequest struct {
 	// Expiry is the lifetime the client asks for (INTERNAL_ADDRESS_EXPIRY of
 	// IKEv1), 0 if none.
 	Expiry time.Duration
+	// Application is what the client says it is (APPLICATION_VERSION).
+	Application string
 }
 
 // NetworkConfig is what a gateway tells a client in the configuration payload

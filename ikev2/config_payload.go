@@ -142,6 +142,8 @@ func addressRequest(s *session, cp *message.CP) ike.AddressRequest {
 			if p, err := a.Prefix(); err == nil && p.IsValid() && !p.Addr().IsUnspecified() && len(r.Want) < maxConfig {
 				r.Want = append(r.Want, p.Addr())
 			}
+		case message.AttrApplicationVersion:
+			r.Application = printable(a.Value)
 		}
 	}
 	return r

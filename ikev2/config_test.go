@@ -81,9 +81,11 @@ func TestConfiguration(t *testing.T) {
 		Subnets:    prefixes("10.2.0.0/16", "2001:db8:2::/48"),
 		Domains:    []string{"corp.example"},
 		HomePrefix: prefixes("2001:db8:3::/64"),
+
+		Application: "a gateway, version 7",
 	}
 	assign := &testAssigner{config: want}
-	s := newScene(t, roadWarrior(assign, &ike.ConfigRequest{IPv4: true, IPv6: true, DNS: true, Domains: true, Want: addrs("10.1.0.1")}))
+	s := newScene(t, roadWarrior(assign, &ike.ConfigRequest{IPv4: true, IPv6: true, DNS: true, Domains: true, Want: addrs("10.1.0.1"), Version: "a client\x1b[2J"}))
 	s.initiate().flush()
 	require.Len(t, assign.requests, 1)
 	r := assign.requests[0]
@@ -92,6 +94,7 @@ func TestConfiguration(t *testing.T) {
 	require.Equal(t, addrs("10.1.0.1"), r.Want)
 	require.Equal(t, "a.example", r.RemoteID.Data)
 	require.Equal(t, addrA, r.Remote)
+	require.Equal(t, "a client?[2J", r.Application, "harmless to terminals")
 
 	got := find[ike.SessionUp](s.A.happened)[0].Info.Config
 	require.NotNil(t, got)
@@ -196,4 +199,30 @@ func TestPeerErrors(t *testing.T) {
 	require.ErrorContains(t, err, `two peers have the name "b"`)
 	_, err = NewEndpoint(Config{})
 	require.ErrorContains(t, err, "Rand")
+}
+
+// A client that asks which attributes there are is told of all that it may get,
+// and of those only.
+func TestConfigurationSupportedAttributes(t *testing.T) {
+	c := &ike.NetworkConfig{
+		Addresses: prefixes("10.1.0.1/24", "2001:db8::1/128"), DNS: addrs("10.2.0.53", "2001:db8:2::53"), NBNS: addrs("10.2.0.42"),
+		DHCP: addrs("10.2.0.67", "2001:db8::67"), Subnets: prefixes("10.2.0.0/16", "2001:db8:2::/48"), Domains: []string{"corp.example"},
+		HomePrefix: prefixes("2001:db8:3::/64"), Application: "version 7",
+	}
+	request := &message.CP{Type: message.ConfigRequest, Attributes: []message.ConfigAttribute{
+		{Type: message.AttrSupportedAttributes}, {Type: message.AttrApplicationVersion},
+	}}
+	answer := configAnswer(c, request)
+	supported, err := answer.First(message.AttrSupportedAttributes).SupportedAttributes()
+	require.NoError(t, err)
+	sent := map[message.ConfigAttributeType]bool{}
+	for _, a := range answer.Attributes {
+		sent[a.Type] = true
+		require.Contains(t, supported, a.Type)
+	}
+	require.Len(t, sent, len(supported))
+	require.Equal(t, c, configReply(answer), "and reads as it was")
+	for _, a := range configAnswer(c, &message.CP{Type: message.ConfigRequest}).Attributes {
+		require.NotContains(t, []message.ConfigAttributeType{message.AttrSupportedAttributes, message.AttrApplicationVersion}, a.Type, "not asked for")
+	}
 }
