@@ -26,12 +26,15 @@ type scenario struct {
 	name      string
 	proposals string // IKE
 	rsa       bool   // certificates with RSA-2048 keys, else PSK
+	ikev1     bool   // Main Mode and Quick Mode
 }
 
 var scenarios = []scenario{
 	{name: "PSK-x25519", proposals: "aes128gcm16-prfsha256-x25519"},
 	{name: "RSA2048-x25519", proposals: "aes128gcm16-prfsha256-x25519", rsa: true},
 	{name: "PSK-modp2048", proposals: "aes128-sha256-modp2048"},
+	{name: "IKEv1-PSK-modp2048", proposals: "aes128-sha256-modp2048", ikev1: true},
+	{name: "IKEv1-PSK-ecp256", proposals: "aes128-sha256-ecp256", ikev1: true},
 }
 
 const (
@@ -55,8 +58,10 @@ const (
 func BenchmarkResponder(b *testing.B) {
 	for _, s := range scenarios {
 		b.Run(s.name, func(b *testing.B) {
-			b.Run("racoon-childless", func(b *testing.B) { compare(b, s, "null", true) })
-			b.Run("strongSwan-childless", func(b *testing.B) { compare(b, s, "", true) })
+			if !s.ikev1 { // where a Child SA is never part of the handshake
+				b.Run("racoon-childless", func(b *testing.B) { compare(b, s, "null", true) })
+				b.Run("strongSwan-childless", func(b *testing.B) { compare(b, s, "", true) })
+			}
 			b.Run("racoon-null", func(b *testing.B) { compare(b, s, "null", false) })
 			b.Run("racoon-esp", func(b *testing.B) { compare(b, s, "esp", false) })
 			b.Run("strongSwan-libipsec", func(b *testing.B) { compare(b, s, "", false) })
@@ -104,6 +109,10 @@ func compare(b *testing.B, s scenario, plane string, childless bool) {
 		swan.PSK = comparePSK
 	}
 
+	version := fmt.Sprintf("-ikev1=%v", s.ikev1)
+	if s.ikev1 {
+		swan.Conns[0].Version = 1
+	}
 	var pid int
 	target := gateway.Outer.String() + ":4500"
 	on(b, last, func() {
@@ -111,12 +120,12 @@ func compare(b *testing.B, s scenario, plane string, childless bool) {
 			pid = lab.StartStrongSwan(b, gateway.Namespace, swan).Pid()
 			return
 		}
-		args := append(auth["gateway"], "-responder", fmt.Sprintf("-childless=%v", childless), "-listen", target, "-plane", plane, "-proposals", s.proposals, "-esp", compareESP,
+		args := append(auth["gateway"], "-responder", version, fmt.Sprintf("-childless=%v", childless), "-listen", target, "-plane", plane, "-proposals", s.proposals, "-esp", compareESP,
 			"-local-ts", gateway.InnerNet.String(), "-remote-ts", compareClients)
 		pid = start(b, gateway.Namespace, program, args...)
 	})
 	generate := func(n int, net string) (r load.Report) {
-		args := append([]string{"-c", fmt.Sprint(first), program, fmt.Sprintf("-childless=%v", childless)}, auth["client"]...)
+		args := append([]string{"-c", fmt.Sprint(first), program, version, fmt.Sprintf("-childless=%v", childless)}, auth["client"]...)
 		args = append(args, "-target", target, "-n", fmt.Sprint(n), "-leave", "-json", "-time", "5m", "-proposals", s.proposals, "-esp", compareESP,
 			"-local-net", net, "-remote-ts", gateway.InnerNet.String())
 		ctx, cancel := context.WithTimeout(b.Context(), 10*time.Minute)
