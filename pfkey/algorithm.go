@@ -58,6 +58,7 @@ var algorithmRows = []struct {
 	{auth("aes-128-gmac", 0, 128), [5]int{none, 11, 11, none, 9}},
 	{auth("aes-192-gmac", 0, 128), [5]int{none, 12, 12, none, 10}},
 	{auth("aes-256-gmac", 0, 128), [5]int{none, 13, 13, none, 11}},
+	{auth("chacha20-poly1305", 0, 128), [5]int{none, 14, none, none, 12}},
 	{auth("hmac-sm3-256", 0, 256), [5]int{10, none, none, none, none}},
 
 	{encrypt("aes-cbc", spd.EncrAESCBC, 0), [5]int{12, 12, 12, 12, 12}},

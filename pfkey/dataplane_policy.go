@@ -18,8 +18,11 @@ type policies struct {
 	byReqID map[uint32]map[*kernelPolicy]bool
 	serial  uint64
 
-	// order is the kernel's order, where that is the order of installation.
+	// order is the kernel's order, where that is the order of installation, and
+	// last of all that were put into it the one to be met last: what is to be met
+	// after it needs nothing moved.
 	order map[Dir][]*kernelPolicy
+	last  map[Dir]*claimed
 }
 
 // kernelPolicy is a policy in the kernel and those of key management that want
@@ -35,7 +38,7 @@ type kernelPolicy struct {
 
 func (s *policies) init() {
 	s.keys, s.byID, s.byReqID = map[kernelKey]*kernelPolicy{}, map[uint32]*kernelPolicy{}, map[uint32]map[*kernelPolicy]bool{}
-	s.order = map[Dir][]*kernelPolicy{}
+	s.order, s.last = map[Dir][]*kernelPolicy{}, map[Dir]*claimed{}
 }
 
 // best is the policy that is to be in the kernel.
@@ -335,6 +338,11 @@ func (s *policies) note(kp *kernelPolicy, sp *spd.Policy, e *PolicyEntry, priori
 func (p *DataPlane) moveBehind(ctx context.Context, kp *kernelPolicy) error {
 	later := func(a, b *kernelPolicy) int {
 		return cmp.Or(comparePrecedence(&a.key, &a.policy, &b.key, &b.policy), cmp.Compare(a.serial, b.serial))
+	}
+	dir := kp.key.dir
+	if last := p.policies.last[dir]; last == nil || comparePrecedence(&kp.key, &kp.policy, &last.key, &last.policy) >= 0 && kp.serial == p.policies.serial {
+		p.policies.last[dir] = &claimed{key: kp.key, policy: kp.policy}
+		return nil
 	}
 	var behind []*kernelPolicy
 	for _, o := range p.policies.order[kp.key.dir] {
