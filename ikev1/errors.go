@@ -19,6 +19,7 @@ var (
 	errGone      = errors.New("the session has ended")
 	errReplaced  = errors.New("replaced")
 	errQueueFull = errors.New("too many exchanges are waiting")
+	errDeleted   = errors.New("the peer has deleted the ISAKMP SA")
 	errHalfOpen  = errors.New("peer did not complete phase 1 in time")
 )
 

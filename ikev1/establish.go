@@ -158,6 +158,7 @@ func (s *session) comeUp(now time.Time) {
 	begin := s.begin
 	s.begin = nil
 	s.Establish(now, s.info())
+	s.userUp(now, s.current)
 	s.runErrands(now)
 	if begin == nil {
 		return

@@ -134,6 +134,7 @@ func withAddresses(r ike.AddressRequest) *ike.NetworkConfig {
 func (s *session) leased(now time.Time, r ike.AddressRequest, c *ike.NetworkConfig) {
 	old, former := s.Network, s.Leased
 	s.Network, s.Leased = c, &r
+	s.startAccounting(now)
 	if old != nil && sameHosts(old.Addresses, c.Addresses) {
 		return
 	}

@@ -126,7 +126,12 @@ func (sa *isakmpSA) trace(now time.Time, outbound bool, h isakmp.Header, body []
 	h.NextPayload, h.Flags = first, h.Flags&^isakmp.FlagEncryption
 	h.Length = uint32(isakmp.HeaderLen + len(body))
 	b, err := h.AppendBinary(nil)
-	if err == nil {
-		f(ike.TraceRecord{Time: now, Session: sa.s.ID, Path: sa.s.Path, Outbound: outbound, Message: append(b, body...)})
+	if err != nil {
+		return
 	}
+	b = append(b, body...)
+	if h.Exchange == isakmp.ExchangeTransaction {
+		sa.hideSecrets(first, b[isakmp.HeaderLen:])
+	}
+	f(ike.TraceRecord{Time: now, Session: sa.s.ID, Path: sa.s.Path, Outbound: outbound, Message: b})
 }

@@ -31,6 +31,8 @@ type session struct {
 
 	configured  func(now time.Time) // waits for the gateway's configuration
 	configTimer child.Timer
+	userTimer   child.Timer // the user's time is over
+	account     *accounting
 }
 
 // An errand is something that needs an established ISAKMP SA.
@@ -112,6 +114,11 @@ func (s *session) end(now time.Time, reason ike.DownReason, err error) {
 	delete(s.ep.sessions, s.ID)
 	s.configured = nil
 	s.ep.StopTimer(&s.configTimer)
+	s.ep.StopTimer(&s.userTimer)
+	if s.account != nil {
+		s.ep.StopTimer(&s.account.timer)
+		s.Ended = s.stopAccounting
+	}
 	s.End(now, reason, err)
 	if err == nil {
 		err = errGone
@@ -148,6 +155,9 @@ func (s *session) delete(now time.Time, reason ike.DownReason, err error) {
 func (s *session) sweep(now time.Time, reason ike.DownReason, err error) {
 	if s.Dead || s.current != nil || s.negotiating() {
 		return
+	}
+	if !s.Up && err == nil {
+		err = errDeleted
 	}
 	if !s.Up || !s.carries() {
 		s.end(now, reason, err)

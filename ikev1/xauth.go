@@ -139,3 +139,36 @@ func textOf(b []byte, limit int, lines bool) string {
 func textAttribute(t isakmp.ConfigAttributeType, s string, limit int) isakmp.ConfigAttribute {
 	return isakmp.ConfigAttribute{Type: t, Data: []byte(s[:min(len(s), limit)])}
 }
+
+// hideSecrets makes the user's secrets in the payloads of a Transaction message
+// unreadable: a trace is for others to see.
+func (sa *isakmpSA) hideSecrets(first isakmp.PayloadType, body []byte) {
+	chain, err := isakmp.ParsePaddedChain(first, body)
+	if err != nil {
+		clear(body)
+		return
+	}
+	payloads, err := chain.Payloads()
+	if err != nil {
+		clear(body)
+		return
+	}
+	for _, p := range payloads {
+		a, ok := p.(*isakmp.Attributes)
+		if !ok {
+			continue
+		}
+		for i := range a.Attributes {
+			t := a.Attributes[i].Type
+			if sa.state == stateUser && t < isakmp.AttrCheckPointXAuthStatus {
+				t += checkPoint
+			}
+			switch t {
+			case isakmp.AttrXAuthUserPassword, isakmp.AttrXAuthPasscode, isakmp.AttrXAuthNextPIN, isakmp.AttrXAuthAnswer:
+				for j := range a.Attributes[i].Data {
+					a.Attributes[i].Data[j] = '*'
+				}
+			}
+		}
+	}
+}

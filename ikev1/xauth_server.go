@@ -240,9 +240,13 @@ func (sa *isakmpSA) acceptUser(now time.Time, u ike.UserAccepted) {
 			return
 		}
 		sa.endLogin()
-		sa.s.user = &u
+		s := sa.s
+		s.user = &u
 		sa.ep.StopTimer(&sa.hard)
 		sa.up(now)
+		if sa.s != s { // it has joined the session that it renews
+			sa.s.renewedUser(now, &u)
+		}
 	})
 }
 

@@ -56,6 +56,10 @@ type Session struct {
 	outer map[*child.SA][]SAKey // further SAs of bundles, that events come by
 	early []ike.Event           // see Emit
 
+	// Ended, if set, is called when an established session has ended and its
+	// counters are final.
+	Ended func(now time.Time, reason ike.DownReason)
+
 	LivenessTimer  child.Timer
 	KeepaliveTimer child.Timer
 }
@@ -104,6 +108,9 @@ func (s *Session) End(now time.Time, reason ike.DownReason, err error) {
 	s.Children.RemoveAll(now, reason, err, func(now time.Time) {
 		if s.Up {
 			c.Emit(ike.SessionDown{EventHeader: s.EventHeader(now), Reason: reason, Err: err, Successor: s.Successor})
+			if s.Ended != nil {
+				s.Ended(now, reason)
+			}
 		}
 		s.releaseLease() // another may have the address when it is no SA's any more
 	})
