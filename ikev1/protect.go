@@ -105,14 +105,19 @@ func (sa *isakmpSA) open(now time.Time, h isakmp.Header, b []byte, iv initVector
 	return m, next, nil
 }
 
-// openClear parses a message in clear.
+// openClear parses a message in clear. It may be filled up with zeros to a
+// multiple of 4 octets, as libreswan does.
 func openClear(h isakmp.Header, b []byte) (*inbound, error) {
 	body := bytes.Clone(b[isakmp.HeaderLen:])
-	m := &inbound{header: h, body: body}
-	var err error
-	if m.chain, err = isakmp.ParseChain(h.NextPayload, body); err != nil {
+	chain, err := isakmp.ParsePaddedChain(h.NextPayload, body)
+	if err != nil {
 		return nil, err
 	}
+	body, rest := body[:chain.Len()], body[chain.Len():]
+	if len(rest) >= 4 || !bytes.Equal(rest, make([]byte, len(rest))) {
+		return nil, errMalformed
+	}
+	m := &inbound{header: h, body: body, chain: chain}
 	m.Payloads, err = m.chain.Payloads()
 	return m, err
 }
@@ -122,6 +127,9 @@ func (sa *isakmpSA) trace(now time.Time, outbound bool, h isakmp.Header, body []
 	f := sa.ep.cfg.Trace
 	if f == nil {
 		return
+	}
+	if chain, err := isakmp.ParsePaddedChain(first, body); err == nil {
+		body = body[:chain.Len()] // without the padding for the cipher
 	}
 	h.NextPayload, h.Flags = first, h.Flags&^isakmp.FlagEncryption
 	h.Length = uint32(isakmp.HeaderLen + len(body))
