@@ -7,6 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev1"
+	"github.com/racoon3/racoon/spd"
 )
 
 // versions sets the versions of IKE of all peers of a Manager.
@@ -53,4 +55,30 @@ func TestFallBackToIKEv1(t *testing.T) {
 	s, err := client.Initiate(testContext(t), "gw")
 	require.NoError(t, err)
 	require.NotZero(t, uint64(s.ID())>>56&tagIKEv1, "the session is IKEv1's")
+}
+
+func TestIKEv1Configuration(t *testing.T) {
+	base := func() Peer {
+		return Peer{Name: "p", Remote: "192.0.2.1", LocalID: "a.example", RemoteID: "b.example", PSK: ike.Secret("a secret"), Versions: []Version{IKEv1}}
+	}
+	users, err := ike.NewMemoryUsers(nil)
+	require.NoError(t, err)
+	for want, change := range map[string]func(p *Peer){
+		"Versions[0]: IKE version 3 is unknown":           func(p *Peer) { p.Versions = []Version{3} },
+		"Versions[1]: IKEv1 is unknown or named twice":    func(p *Peer) { p.Versions = []Version{IKEv1, IKEv1} },
+		"Users: IKEv2 cannot ask for a user yet":          func(p *Peer) { p.Versions, p.Users = []Version{IKEv1, IKEv2}, users },
+		"IKEv1.Hybrid: needs Users":                       func(p *Peer) { p.IKEv1.Hybrid = true },
+		"OuterAH: cannot be negotiated by IKEv2":          func(p *Peer) { p.Versions = nil; p.Children = []Child{{OuterAH: []string{"sha256"}}} },
+		"no cipher that IKEv1 has":                        func(p *Peer) { p.Proposals = []string{"aes256gcm16-prfsha256-x25519"} },
+		"IKEv1: Modes has 9":                              func(p *Peer) { p.IKEv1.Modes = []ikev1.Mode{9} },
+		"Methods: XAUTHInitPreShared: Users (server) and": func(p *Peer) { p.IKEv1.Methods = []ikev1.AuthMethod{ikev1.AuthXAuthInitPSK} },
+	} {
+		p := base()
+		change(&p)
+		_, err := NewManager(Config{DataPlane: spd.NewMemory(spd.MemoryConfig{}), Peers: []Peer{p}})
+		require.ErrorIs(t, err, ErrConfig, want)
+		require.ErrorContains(t, err, want)
+	}
+	_, err = NewManager(Config{DataPlane: spd.NewMemory(spd.MemoryConfig{}), Peers: []Peer{base()}})
+	require.NoError(t, err)
 }

@@ -2,6 +2,7 @@ package racoon
 
 import (
 	"crypto/dsa"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -19,6 +20,9 @@ func (c *compiler) versions(cfg *Peer, p *peer) error {
 		if v != IKEv1 && v != IKEv2 || slices.Contains(p.cfg.Versions[:i], v) {
 			return configError(fmt.Sprintf("Versions[%d]", i), "%v is unknown or named twice; use racoon.IKEv2 and racoon.IKEv1", v)
 		}
+	}
+	if cfg.Users != nil && p.speaks(IKEv2) {
+		return configError("Users", "IKEv2 cannot ask for a user yet, so clients would come in without; set Versions to racoon.IKEv1 alone, or use another peer for IKEv2")
 	}
 	return nil
 }
@@ -69,7 +73,7 @@ func (c *compiler) ikev1(cfg *Peer, p *peer) error {
 		p.notes = append(p.notes, "IKEv1.Modes has Aggressive Mode, with a pre-shared key: whoever asks for it gets a hash to guess the key by (CVE-2018-5389)")
 	}
 	if _, err := ikev1.NewPeerSet([]*ikev1.Peer{v1}); err != nil {
-		return configError("IKEv1", "%w", err)
+		return configError("IKEv1", "%w", errors.Unwrap(err)) // without the name, which is said already
 	}
 	p.v1 = v1
 	return nil
