@@ -115,7 +115,7 @@ func (r *registry) handle(ev ike.Event) {
 	case ike.ChildDown:
 		r.childGone(s, ev)
 		if ev.SessionEnds { // what becomes of it is decided with the session
-			s.last = append(s.last, ev.Child.Name)
+			s.past.last = append(s.past.last, ev.Child.Name)
 		} else {
 			r.m.sup.childDown(s.peer, ev.Child.Name, ev.Reason)
 		}
@@ -242,9 +242,11 @@ func (r *registry) down(ev ike.SessionDown) {
 // the session does.
 func (s *Session) childNames() []string {
 	var names []string
-	for _, name := range s.last {
-		if !slices.Contains(names, name) {
-			names = append(names, name)
+	if s.past != nil {
+		for _, name := range s.past.last {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
 		}
 	}
 	for _, c := range s.children {

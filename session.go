@@ -30,7 +30,6 @@ type Session struct {
 	children []ChildSA
 	creating []string     // Child SAs that the Manager has ordered
 	past     *pastTraffic // of Child SAs that are gone, nil for nothing
-	last     []string     // names of those that ended as the session does
 	call     *call        // the attempt that made it, until it is decided
 	replaces ike.SessionID
 	done     signal // it has ended, and its Child SAs are removed
@@ -52,7 +51,10 @@ type ChildSA struct {
 	Rekeys int // how often it has been replaced
 }
 
-type pastTraffic struct{ in, out spd.Counters }
+type pastTraffic struct {
+	in, out spd.Counters
+	last    []string // names of those that ended as the session does
+}
 
 // ErrSessionEnded is what calls on a session fail with that is over.
 var ErrSessionEnded = errors.New("racoon: session has ended")

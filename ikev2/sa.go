@@ -52,11 +52,11 @@ type ikeSA struct {
 	// yielding: the peer's request to replace this SA is being worked on. What
 	// waits will be done by the new one.
 	yielding bool
-	contends *ikeSA // the SA that this one of the peer's may replace, while our own rekey is undecided
-	reply    [][]byte
 	// firstReply: reply is that to IKE_AUTH. While no request of ours is in
 	// flight, the timer retransmit ends it.
 	firstReply bool
+	contends *ikeSA // the SA that this one of the peer's may replace, while our own rekey is undecided
+	reply    [][]byte
 	partial    [2]*reassembly // fragments of a request, of a response
 
 	retransmit child.Timer
