@@ -55,8 +55,8 @@ type ikeSA struct {
 	// firstReply: reply is that to IKE_AUTH. While no request of ours is in
 	// flight, the timer retransmit ends it.
 	firstReply bool
-	contends *ikeSA // the SA that this one of the peer's may replace, while our own rekey is undecided
-	reply    [][]byte
+	contends   *ikeSA // the SA that this one of the peer's may replace, while our own rekey is undecided
+	reply      [][]byte
 	partial    [2]*reassembly // fragments of a request, of a response
 
 	retransmit child.Timer
