@@ -220,6 +220,7 @@ func (x *exchange) receive(now time.Time, path ike.Path, h isakmp.Header, b []by
 	}
 	x.iv, x.seen, x.hasAny = next, digest, true
 	x.waits, x.busy = false, true
+	x.sent = nil // a repetition of m gets the answer to m, and nothing before it
 	e.StopTimer(&x.timer)
 	sa.confirmed(now)
 	sa.s.alive(now, path)
