@@ -35,6 +35,9 @@ func (n *network) configure(s *racoon.Session) error {
 		}
 		if n.session != s.ID() {
 			n.log.Info("the gateway gives", "addresses", cfg.Addresses, "dns", cfg.DNS, "domains", cfg.Domains)
+			if cfg.Banner != "" {
+				n.log.Info("the gateway says", "banner", cfg.Banner)
+			}
 			n.session = s.ID()
 		}
 	}

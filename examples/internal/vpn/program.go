@@ -11,6 +11,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"github.com/racoon3/racoon"
 )
 
 // errUsage is what errors about flags wrap.
@@ -43,6 +45,7 @@ func Main(name string, run func(ctx context.Context, args []string, logTo io.Wri
 type Flags struct {
 	*flag.FlagSet
 	Credentials
+	IKEv1
 	Device string
 	MTU    int
 
@@ -54,6 +57,7 @@ func NewFlags(name, remoteID, remoteUsage string) *Flags {
 	f := &Flags{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError)}
 	f.SetOutput(io.Discard) // errors are Main's to print
 	f.Credentials.define(f.FlagSet, remoteID, remoteUsage)
+	f.IKEv1.define(f.FlagSet)
 	f.StringVar(&f.Device, "tun", "racoon%d", "`name` of the TUN device; the system fills in %d")
 	f.IntVar(&f.MTU, "mtu", 0, "largest packet in the tunnel, in `octets` (default: what fits in the outer link)")
 	f.BoolVar(&f.verbose, "v", false, "log more")
@@ -91,4 +95,12 @@ func (f *Flags) Logger(to io.Writer) *slog.Logger {
 		level = slog.LevelDebug
 	}
 	return slog.New(slog.NewTextHandler(to, &slog.HandlerOptions{Level: level}))
+}
+
+// Apply fills in what the flags say of a peer. Errors name the flag.
+func (f *Flags) Apply(p *racoon.Peer) error {
+	if err := f.IKEv1.Apply(p); err != nil {
+		return err
+	}
+	return f.Credentials.Apply(p)
 }
