@@ -62,7 +62,14 @@ func (e *Endpoint) HandleResult(now time.Time, r ike.Result) { e.engine.HandleRe
 
 // HandleDataPlane takes an event of the data plane. Events that concern no
 // Child SA of this endpoint are ignored.
-func (e *Endpoint) HandleDataPlane(now time.Time, ev spd.Event) { e.engine.HandleDataPlane(now, ev) }
+func (e *Endpoint) HandleDataPlane(now time.Time, ev spd.Event) {
+	e.engine.HandleDataPlane(now, ev)
+	if first, ok := ev.(spd.FirstPacketEvent); ok {
+		if s := e.sessions[e.Owner(first.ID)]; s != nil {
+			s.used(now, first.ID)
+		}
+	}
+}
 
 // PollTransmit returns the next datagram to send.
 func (e *Endpoint) PollTransmit() (ike.Transmit, bool) { return e.engine.PollTransmit() }

@@ -86,7 +86,8 @@ func (e *Endpoint) fragment(now time.Time, path ike.Path, sa *isakmpSA, h isakmp
 	case !e.takesFragments(path, sa, h):
 		e.Count.Unexpected++
 		return
-	case sa == nil && !e.Admits(path.Remote):
+	case sa == nil && e.Crowded(path.Remote):
+		e.Count.Limited++
 		return
 	}
 	chain, err := isakmp.ParseChain(h.NextPayload, b[isakmp.HeaderLen:])

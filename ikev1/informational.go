@@ -161,6 +161,9 @@ func (sa *isakmpSA) deleted(now time.Time, d *isakmp.Delete) {
 			continue
 		}
 		if a := s.Children.ByOutbound(d.Protocol, v); a != nil && a.State != child.Gone {
+			if q := s.successorOf(a); q != nil {
+				q.prove(now) // it replaces what it deletes
+			}
 			s.Children.Remove(now, a, ike.DownRemote, nil, a.Successor != nil)
 		}
 	}

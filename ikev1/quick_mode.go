@@ -56,6 +56,8 @@ type quickMode struct {
 	step   uint8     // number of the message that is expected
 	commit bool      // the responder will say CONNECTED
 	ended  bool
+	// retried: it was begun under another ISAKMP SA before, which has gone.
+	retried bool
 }
 
 func (s *session) newQuickMode(cfg *ike.ChildConfig) *quickMode {
@@ -72,8 +74,7 @@ func (q *quickMode) errand() errand {
 func (q *quickMode) begin(now time.Time, sa *isakmpSA) {
 	s := q.s
 	if q.old != nil {
-		if q.old.State >= child.Replaced { // overtaken while it waited
-			q.old.Rekeying = false
+		if q.overtaken(now) {
 			return
 		}
 		q.local, q.remote = q.old.Info.LocalTS[0], q.old.Info.RemoteTS[0]
@@ -135,17 +136,19 @@ func (q *quickMode) start(now time.Time, sa *isakmpSA) {
 	q.step = 2
 	next := func(now time.Time) {
 		q.reserve(q.policy.protocols(), func(now time.Time, err error) {
-			if err == nil && sa.state != stateEstablished {
-				err = errGone
-			}
-			if err != nil {
+			switch {
+			case err != nil:
 				q.failed(now, err)
-				return
+			case sa.state != stateEstablished:
+				q.again(now, errGone)
+			case q.overtaken(now):
+				q.give(now, errReplaced)
+			default:
+				q.sendFirst(now, sa)
 			}
-			q.sendFirst(now, sa)
 		})
 	}
-	if q.group == dh.None {
+	if q.group == dh.None || q.keyShare.Private != nil {
 		next(now)
 		return
 	}
@@ -155,6 +158,10 @@ func (q *quickMode) start(now time.Time, sa *isakmpSA) {
 			return
 		}
 		q.keyShare = k
+		if q.ended {
+			k.Wipe()
+			return
+		}
 		next(now)
 	})
 }
@@ -177,6 +184,10 @@ func (q *quickMode) reserve(protocols []spd.Protocol, done func(now time.Time, e
 			return
 		}
 		q.spis = spis
+		if q.ended {
+			s.Children.Release(q.requests, spis)
+			return
+		}
 		for i, r := range q.requests {
 			q.own[r.Protocol] = spis[i]
 		}
@@ -242,11 +253,13 @@ func (q *quickMode) receive(now time.Time, x *exchange, m *inbound) {
 func (q *quickMode) abort(now time.Time, x *exchange, err error) {
 	switch {
 	case q.step == 4 && q.sa != nil:
-		// CONNECTED was lost: nobody sends it again.
-		q.s.Children.Activate(now, q.sa)
+		q.prove(now) // CONNECTED was lost: nobody sends it again
 		return
 	case q.step == 3 && q.sa != nil:
-		q.unconfirmed(now, err)
+		q.unconfirmed(now, x, err)
+		return
+	case q.initiator && q.sa == nil && x.sa.state == stateDead && q.s.current != nil:
+		q.again(now, err)
 		return
 	}
 	q.failed(now, err)
@@ -280,10 +293,10 @@ func (q *quickMode) answered(now time.Time, m *inbound) {
 			q.end(now, fmt.Errorf("key exchange: %w", err))
 			return
 		}
-		q.install(now, k.Secret, q.commit, func(now time.Time, err error) {
-			k.Wipe()
-			q.acknowledge(now, err)
-		})
+		if !q.ended {
+			q.install(now, k.Secret, q.commit, q.acknowledge)
+		}
+		k.Wipe()
 	})
 }
 
@@ -354,17 +367,24 @@ func (q *quickMode) install(now time.Time, shared []byte, hold bool, done func(n
 		Mode: q.chosen.mode, LocalTS: local, RemoteTS: remote, Proposal: q.chosen.proposal, IPComp: q.chosen.has(spd.ProtoIPComp), UDPEncap: s.Encap()},
 		q.life(), q.initiator, q.old)
 	q.releaseUnchosen()
+	if outer := q.chosen.parts[len(q.chosen.parts)-1].proposal.Protocol; outer != main {
+		s.AddOuter(q.sa, ike.ChildSPIs{In: q.own[outer], Out: peer[outer]})
+	}
 	bundle := func(sas []spd.SA) *spd.Bundle {
 		return &spd.Bundle{SAs: sas, ReqID: q.sa.Info.ReqID, Local: s.Path.Local, Remote: s.Path.Remote, UDPEncap: s.Encap(), Interface: s.Path.Interface,
 			LocalTS: local, RemoteTS: remote, OriginalLocal: q.originalLocal, OriginalRemote: q.originalRemote, Lifetime: q.sa.Config.Volume, Options: q.cfg.Options}
 	}
 	s.Children.Install(now, q.sa, bundle(in), bundle(out), hold, func(now time.Time, err error) {
-		if err != nil {
+		switch {
+		case err != nil:
 			q.sa = nil
 			done(now, fmt.Errorf("installing the Child SA: %w", err))
-			return
+		case q.ended: // with its ISAKMP SA
+			s.Children.Discard(now, q.sa)
+			q.sa = nil
+		default:
+			done(now, nil)
 		}
-		done(now, nil)
 	})
 }
 
@@ -419,9 +439,9 @@ func (q *quickMode) acknowledge(now time.Time, err error) {
 		// It is not sent again by itself: a peer that misses it repeats its own
 		// message. If CONNECTED is lost, the SA is used all the same.
 		q.s.ep.SetTimer(&x.timer, now.Add(connectedWait))
-	} else {
-		x.reply(now, third)
+		return
 	}
+	x.reply(now, third)
 	q.succeed(now)
 }
 
@@ -430,36 +450,11 @@ const connectedWait = 5 * time.Second
 
 // connected takes the fourth message.
 func (q *quickMode) connected(now time.Time, m *inbound) {
-	if q.sa != nil {
-		q.s.Children.Activate(now, q.sa)
-	}
-	q.x.finish(now)
-}
-
-// succeed tells that the Child SA is there, and lets the one go that it
-// replaces.
-func (q *quickMode) succeed(now time.Time) {
-	s, old := q.s, q.old
-	q.keyShare.Wipe()
-	if q.acquire != 0 {
-		s.AcquireDone(q.acquire, nil)
-		q.acquire = 0
-	}
-	if old == nil || old.State == child.Gone {
-		s.Emit(ike.ChildUp{EventHeader: s.EventHeader(now), Child: q.sa.Info})
+	if q.sa == nil || q.sa.State == child.Gone {
+		q.x.finish(now)
 		return
 	}
-	old.Rekeying = false
-	s.Children.Replace(now, old, q.sa)
-	s.Emit(ike.ChildRekeyed{EventHeader: s.EventHeader(now), Child: q.sa.Info, Old: old.Info.ChildSPIs, Initiator: q.initiator})
-	if q.initiator {
-		// Who has made the new one ends the old one. The inbound side lingers for
-		// what is on its way.
-		if s.current != nil {
-			s.current.sendDeleteChild(now, old)
-		}
-		s.Children.Remove(now, old, ike.DownReplaced, nil, true)
-	}
+	q.prove(now)
 }
 
 // end ends the exchange without a Child SA.
@@ -470,23 +465,47 @@ func (q *quickMode) end(now time.Time, err error) {
 	q.failed(now, err)
 }
 
-// failed gives back SPIs and secrets and tells the data plane and the program.
-func (q *quickMode) failed(now time.Time, err error) {
-	s := q.s
+// give gives back SPIs and secrets. It reports false if that was done before.
+func (q *quickMode) give(now time.Time, err error) bool {
 	if q.ended {
-		return
+		return false
 	}
 	q.ended = true
-	s.Children.Release(q.requests, q.spis)
+	q.s.Children.Release(q.requests, q.spis)
 	q.spis = nil
 	q.keyShare.Wipe()
-	s.AcquireDone(q.acquire, err)
+	q.s.AcquireDone(q.acquire, err)
 	q.acquire = 0
-	if old := q.old; old != nil {
+	return true
+}
+
+// again begins anew under the session's ISAKMP SA, if the one that it ran under
+// has gone and another one stands.
+func (q *quickMode) again(now time.Time, err error) {
+	s := q.s
+	if s.Dead || s.current == nil || q.retried {
+		q.failed(now, err)
+		return
+	}
+	n := s.newQuickMode(q.cfg)
+	n.old, n.pair, n.packet, n.acquire, n.retried = q.old, q.pair, q.packet, q.acquire, true
+	q.acquire = 0
+	q.give(now, err)
+	s.do(now, n.errand())
+}
+
+// failed ends it without a Child SA, and tells the program.
+func (q *quickMode) failed(now time.Time, err error) {
+	s := q.s
+	if !q.give(now, err) {
+		return
+	}
+	if old := q.old; old != nil && q.initiator {
 		if old.State < child.Replaced {
 			s.Children.RetryRekey(now, old, s.ep.Jitter(retryDelay, 0.5))
 		}
-		if s.Up && !s.Dead && q.initiator {
+		old.Rekeying = false
+		if s.Up && !s.Dead {
 			s.Emit(ike.RekeyFailed{EventHeader: s.EventHeader(now), Child: old.Info.ID, Name: old.Info.Name, Err: err})
 		}
 		return
@@ -499,6 +518,3 @@ func (q *quickMode) failed(now time.Time, err error) {
 		s.Emit(ike.ChildFailed{EventHeader: s.EventHeader(now), Name: name, Initiator: q.initiator, Err: err})
 	}
 }
-
-// retryDelay is after what time a failed rekey is tried again.
-const retryDelay = 20 * time.Second

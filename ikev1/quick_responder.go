@@ -29,10 +29,6 @@ func (q *quickMode) respond(now time.Time, m *inbound) {
 	case m.SA().DOI != isakmp.DOIIPsec:
 		q.refuse(now, m, isakmp.NotifyDOINotSupported, fmt.Errorf("DOI %v", m.SA().DOI))
 		return
-	case s.Children.Len() >= 2*s.ep.Limits.Children:
-		s.ep.Count.Limited++
-		q.refuse(now, m, isakmp.NotifyNoProposalChosen, fmt.Errorf("limit of %d Child SAs is reached", s.ep.Limits.Children))
-		return
 	}
 	q.ni = slices.Clone(m.Nonce().Data)
 	q.idci, q.idcr = m.ClientIDs()
@@ -52,6 +48,15 @@ func (q *quickMode) respond(now time.Time, m *inbound) {
 		return
 	}
 	q.replaces()
+	limit := s.ep.Limits.Children
+	if q.old != nil {
+		limit *= 2 // while it is replaced
+	}
+	if s.Children.Len() >= limit {
+		s.ep.Count.Limited++
+		q.refuse(now, m, isakmp.NotifyNoProposalChosen, fmt.Errorf("limit of %d Child SAs is reached", limit))
+		return
+	}
 	q.narrow(now, m, func(now time.Time) { q.agree(now, m) })
 }
 
@@ -156,13 +161,13 @@ func (q *quickMode) agree(now time.Time, m *inbound) {
 				return
 			}
 			q.install(now, q.keyShare.Secret, true, func(now time.Time, err error) {
-				q.keyShare.Secret.Wipe()
 				if err != nil {
 					q.refuse(now, m, isakmp.NotifyNoProposalChosen, err)
 					return
 				}
 				q.answer(now, m)
 			})
+			q.keyShare.Secret.Wipe()
 		})
 	}
 	if q.group == dh.None {
@@ -175,6 +180,10 @@ func (q *quickMode) agree(now time.Time, m *inbound) {
 			return
 		}
 		q.keyShare = k
+		if q.ended {
+			k.Wipe()
+			return
+		}
 		install(now)
 	})
 }
@@ -207,28 +216,24 @@ func (q *quickMode) confirmed(now time.Time) {
 		x.finish(now)
 		return
 	}
-	q.s.Children.Activate(now, q.sa)
-	x.finish(now)
-	q.succeed(now)
+	q.prove(now)
 }
 
-// unconfirmed: the third message did not come. If the peer has sent traffic, the
-// SA is in use all the same.
-func (q *quickMode) unconfirmed(now time.Time, err error) {
-	if q.sa.State > child.InboundOnly {
-		if q.sa.State == child.Mature {
-			q.succeed(now)
-		}
-		return
-	}
+// unconfirmed: the third message did not come, nor any packet. The peer may
+// believe that the SA stands, and has to know that it does not.
+func (q *quickMode) unconfirmed(now time.Time, x *exchange, err error) {
+	x.sa.sendDeleteChild(now, q.sa)
 	q.s.Children.Discard(now, q.sa)
 	q.sa = nil
+	if q.old != nil && q.old.State == child.Gone {
+		q.s.Children.Lost(now, q.old, ike.DownRemote, err)
+	}
 	q.failed(now, err)
 }
 
 // refuse answers with a notification.
 func (q *quickMode) refuse(now time.Time, m *inbound, t isakmp.NotifyType, err error) {
-	s, x := q.s, q.x
+	x := q.x
 	var spi []byte
 	protocol := spd.ProtoESP
 	if sa := m.SA(); sa != nil && len(sa.Proposals) > 0 {
@@ -237,5 +242,4 @@ func (q *quickMode) refuse(now time.Time, m *inbound, t isakmp.NotifyType, err e
 	x.finish(now)
 	x.sa.sendInformational(now, &isakmp.Notify{DOI: isakmp.DOIIPsec, Protocol: protocol, SPI: spi, Type: t})
 	q.failed(now, &RefusedError{Exchange: x.kind, Type: t, Err: err})
-	_ = s
 }

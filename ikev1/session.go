@@ -175,21 +175,10 @@ func (s *session) carries() bool {
 	return slices.ContainsFunc(s.Children.All(), func(a *child.SA) bool { return a.State < child.Replaced })
 }
 
-// StartRekey implements child.Host.
-func (s *session) StartRekey(now time.Time, a *child.SA) {
-	cfg := s.peer.child(a.Info.Name)
-	if cfg == nil {
-		return // gone from the configuration; the SA ends with its lifetime
-	}
-	a.Rekeying = true
-	q := s.newQuickMode(cfg)
-	q.old = a
-	s.do(now, q.errand())
-}
-
 // StartDelete implements child.Host. Nobody answers a Delete, so the SA goes at
 // once.
 func (s *session) StartDelete(now time.Time, a *child.SA, reason ike.DownReason) {
+	a.Unwanted = reason != ike.DownReplaced && reason != ike.DownExpired
 	if s.current != nil {
 		s.current.sendDeleteChild(now, a)
 	}

@@ -214,3 +214,22 @@ func (s *Set) release(requests []spd.SPIRequest, spis []spd.SPI) {
 func saidOf(r spd.SPIRequest, spi spd.SPI) spd.SAID {
 	return spd.SAID{Direction: spd.In, Protocol: r.Protocol, SPI: spi, Dst: r.Local, Mark: r.Mark}
 }
+
+// LowestSPI is the lower one of both sides' SPIs, which both know.
+func (a *SA) LowestSPI() spd.SPI { return min(a.Info.In, a.Info.Out) }
+
+// Youngest is the last one of those that have replaced a, one after the other;
+// a itself if none has.
+func (a *SA) Youngest() *SA {
+	for a.Successor != nil {
+		a = a.Successor
+	}
+	return a
+}
+
+// EndTold reports whether the events have told that the lineage of a has ended.
+func (a *SA) EndTold() bool { return a.total != nil && a.total.ended }
+
+// Anew takes a out of the lineage that it was to continue, since that has ended:
+// it counts and ends for itself.
+func (a *SA) Anew() { a.total = nil }
