@@ -116,7 +116,7 @@ func (sa *isakmpSA) verifyPeer(now time.Time, m *inbound, done func(now time.Tim
 			if method.Base() == AuthPSK {
 				err = errKeysDiffer
 			}
-			fail(now, err)
+			sa.doubt(now, &AuthError{ID: id, Err: err})
 			return
 		}
 		sa.authorize(now, m, nil, done)
@@ -206,7 +206,8 @@ func (sa *isakmpSA) takeNotifies(m *inbound) {
 const maxNotifies = 8
 
 // unproved: the peer's proof in m is not good. Encrypted, it came from whoever
-// the keys were agreed with, and that ends phase 1.
+// the keys were agreed with (who could change it on the way could have spoilt
+// the key exchange), and that ends phase 1.
 func (sa *isakmpSA) unproved(now time.Time, m *inbound, err error) {
 	if m.header.Encrypted() {
 		sa.refusePhase1(now, isakmp.NotifyAuthenticationFailed, err)
@@ -218,19 +219,24 @@ func (sa *isakmpSA) unproved(now time.Time, m *inbound, err error) {
 // maxDoubts bounds the work on messages that turn out not to be genuine.
 const maxDoubts = 8
 
-// doubt: a message in clear was not genuine. Anybody may have sent it, so phase
-// 1 goes back to where it was before, and waits for a better one; that there
-// was a bad one is told if none comes.
+// doubt: a message was not genuine. Anybody may have sent it, so phase 1 goes
+// back to where it was before, and waits for a better one; that there was a bad
+// one is told if none comes.
 func (sa *isakmpSA) doubt(now time.Time, err error) {
 	p, e := sa.p1, sa.ep
 	e.Count.BadIntegrity++
-	p.busy, p.refused = false, err
+	p.busy, p.refused, p.iv = false, err, p.ivBefore
 	p.doubts++
 	if !sa.initiator {
 		p.seen = p.before
+		if sa.mode == MainMode {
+			sa.s.forgetPeer()
+		}
 		return
 	}
-	sa.forgetKeys()
+	if sa.mode != MainMode {
+		sa.forgetKeys()
+	}
 	if p.step == 2 {
 		sa.remote, sa.negotiated = 0, selectedPhase1{}
 		if !sa.s.Up {

@@ -181,7 +181,7 @@ func (sa *isakmpSA) baseAnswer(now time.Time) {
 			payloads := append([]isakmp.Payload{&isakmp.KE{Data: p.hashed.gxr}}, proof...)
 			sa.sendPhase1(now, false, append(payloads, sa.natPayloads()...)...)
 			if sa.state != stateDead {
-				s.mayFloat = sa.variant.Floats() && sa.nat.Found()
+				s.mayFloat = sa.variant.Floats() && (sa.nat.Found() || s.ForceEncap)
 				sa.establish(now)
 			}
 		})

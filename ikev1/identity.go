@@ -146,6 +146,11 @@ func (sa *isakmpSA) identifyAs(id ike.Identity) error {
 	return nil
 }
 
+// forgetPeer undoes identify in a half-open responder.
+func (s *session) forgetPeer() {
+	s.peer, s.Name, s.RemoteID = nil, "", ike.Identity{}
+}
+
 // choosePeer decides which of the possible peers a Main Mode initiator is, when
 // it has said its identity: one that has it, that has the pre-shared key in use,
 // and that allows what has been negotiated without knowing.

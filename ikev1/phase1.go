@@ -36,6 +36,7 @@ type phase1 struct {
 	tries int
 
 	before      [sha256.Size]byte // seen, before the message that is being worked on
+	ivBefore    initVector        // iv, likewise
 	doubts      uint8             // messages in clear that were not genuine
 	undecrypted uint8             // messages that the keys did not fit
 
@@ -228,7 +229,7 @@ func (sa *isakmpSA) receivePhase1(now time.Time, path ike.Path, h isakmp.Header,
 	}
 	// What does not advance the exchange leaves no trace: the genuine message
 	// may follow a forged one.
-	p.before, p.seen = p.seen, digest
+	p.before, p.seen, p.ivBefore = p.seen, digest, p.iv
 	if !sa.takePhase1(now, path, m, next) {
 		p.seen = p.before
 		e.Count.Unexpected++
