@@ -218,6 +218,12 @@ func (x *exchange) receive(now time.Time, path ike.Path, h isakmp.Header, b []by
 		e.countBad(err)
 		return
 	}
+	x.accept(now, path, digest, m, next)
+}
+
+// accept gives the conversation an authentic message.
+func (x *exchange) accept(now time.Time, path ike.Path, digest [sha256.Size]byte, m *inbound, next initVector) {
+	sa, e := x.sa, x.sa.ep
 	x.iv, x.seen, x.hasAny = next, digest, true
 	x.waits, x.busy = false, true
 	x.sent = nil // a repetition of m gets the answer to m, and nothing before it

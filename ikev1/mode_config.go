@@ -203,11 +203,9 @@ func takeUnity(c *ike.NetworkConfig, a *isakmp.ConfigAttribute) bool {
 			}
 		}
 	case isakmp.AttrUnityBackupServers:
-		for _, s := range backupServers(a.Data) {
-			if len(c.BackupServers) < maxConfig {
-				c.BackupServers = append(c.BackupServers, s)
-			}
-		}
+		servers := backupServers(a.Data)
+		c.BackupServers = append(c.BackupServers, servers[:min(len(servers), maxConfig-len(c.BackupServers))]...)
+		return len(servers) > 0
 	case isakmp.AttrUnityFirewallType:
 		c.Firewall = slices.Clone(a.Data[:min(len(a.Data), maxFirewall)])
 	default:

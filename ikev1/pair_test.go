@@ -25,6 +25,8 @@ type pair struct {
 	evB  []ike.Event
 	// filter, if set, decides about each datagram; false drops it.
 	filter func(from *Endpoint, tx ike.Transmit) bool
+	// hold, if set, takes jobs that are not to run at once.
+	hold func(of *Endpoint, j ike.Job) bool
 }
 
 var (
@@ -67,6 +69,9 @@ func (p *pair) run() {
 					break
 				}
 				busy = true
+				if p.hold != nil && p.hold(e, j) {
+					continue
+				}
 				e.HandleResult(p.now, j.Do(context.Background()))
 			}
 			for {

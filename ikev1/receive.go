@@ -1,6 +1,7 @@
 package ikev1
 
 import (
+	"crypto/sha256"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
@@ -131,13 +132,12 @@ func (sa *isakmpSA) receive(now time.Time, path ike.Path, h isakmp.Header, b []b
 	// The exchange counts once its first message is authentic.
 	x := &exchange{sa: sa, id: h.MessageID, kind: h.Exchange, of: of}
 	x.iv = sa.keys.hash.phase2IV(sa.blockSize(), sa.lastBlock, h.MessageID)
-	m, _, err := sa.open(now, h, b, x.iv, func(covered []byte) secret.Bytes { return of.hash(x, covered) })
+	m, next, err := sa.open(now, h, b, x.iv, func(covered []byte) secret.Bytes { return of.hash(x, covered) })
 	if err != nil {
 		e.countBad(err)
 		return
 	}
-	_ = m
-	sa.openExchange(h.Exchange, h.MessageID, false, of).receive(now, path, h, b)
+	sa.openExchange(h.Exchange, h.MessageID, false, of).accept(now, path, sha256.Sum256(b), m, next)
 }
 
 // conversationFor makes the responder's side of an exchange that the peer

@@ -28,7 +28,7 @@ func (sa *isakmpSA) vendorIDs() (out []isakmp.Payload) {
 	if slices.ContainsFunc(p.Methods, AuthMethod.XAuth) {
 		add(vendorid.XAuth.Append(nil))
 	}
-	if p.Request != nil || p.Assign != nil {
+	if p.Request != nil || p.Assign != nil || p.Users != nil {
 		add(vendorid.Unity.Append(nil))
 	}
 	add(vendorid.DPD.Append(nil))
