@@ -203,17 +203,15 @@ func TestAggressiveThirdMessageLost(t *testing.T) {
 	p.advance(20 * time.Second)
 	require.Len(t, find[ike.SessionUp](p.evB), 1)
 	require.NotZero(t, p.a.Stats().Retransmitted)
-	before := p.a.Stats().Sent
 	p.filter = nil
 	p.advance(4 * time.Minute)
 	require.LessOrEqual(t, p.a.Stats().Retransmitted, uint64(6))
-	_ = before
 	require.Len(t, p.b.sas, 1)
 }
 
 // A tampered copy of a message, in whatever way, arrives before the genuine
-// one. What does not depend on a proof yet can be spoilt by whoever sees it
-// (Main Mode's first four messages), but a bad proof is no reason to give up.
+// one. What no proof covers can be spoilt by whoever sees it (Main Mode's first
+// four messages, NAT-D, the padding), but a bad proof is no reason to give up.
 func TestForgedProofs(t *testing.T) {
 	for _, mode := range allModes {
 		for _, method := range []AuthMethod{AuthPSK, AuthRSA} {
@@ -221,7 +219,6 @@ func TestForgedProofs(t *testing.T) {
 			last := map[Mode]int{MainMode: 6, AggressiveMode: 3, BaseMode: 4}[mode]
 			for n := first; n <= last; n++ {
 				for name, tamper := range map[string]func(b []byte) []byte{
-					"last octet":  func(b []byte) []byte { b[len(b)-1] ^= 1; return b },
 					"first block": func(b []byte) []byte { b[isakmp.HeaderLen+3] ^= 0x80; return b },
 					"proof":       func(b []byte) []byte { spoilProof(b); return b },
 					"garbage": func(b []byte) []byte {
@@ -275,19 +272,26 @@ func spoilProof(b []byte) {
 // TestForgedProofsOnly: the genuine message never comes. The handshake ends in
 // time, and says that there was a bad proof.
 func TestForgedProofsOnly(t *testing.T) {
-	for _, mode := range []Mode{AggressiveMode, BaseMode} {
-		for _, n := range []int{2, 3, 4} {
+	for mode, bad := range map[Mode][]int{AggressiveMode: {2, 3}, BaseMode: {3, 4}} {
+		for _, n := range bad {
 			p := modePair(t, mode, nil)
 			count := 0
 			p.filter = func(from *Endpoint, tx ike.Transmit) bool {
-				if count++; count >= n {
-					spoilProof(tx.Packet)
+				if count++; count < n {
+					return true
 				}
-				return true
+				to := p.b
+				if from == p.b {
+					to = p.a
+				}
+				forged := bytes.Clone(tx.Packet)
+				spoilProof(forged)
+				to.HandleDatagram(p.now, reverse(tx.Path), forged)
+				return false
 			}
 			p.initiate()
 			p.advance(10 * time.Minute)
-			if mode == AggressiveMode && n >= 3 || mode == BaseMode && n == 4 {
+			if n == bad[1] {
 				// The other has had its proof, and finds out that nobody is there.
 				require.NotEmpty(t, append(find[ike.SessionFailed](p.evA), find[ike.SessionFailed](p.evB)...))
 			} else {
