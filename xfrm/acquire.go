@@ -114,9 +114,9 @@ func (p *DataPlane) stale(m *Acquire, w *acquire) bool {
 		p.mu.Lock()
 		gone := !e.expired && p.sas[e.key] == e && p.moving[e.reqID] == 0
 		if gone {
-			e.expired, e.final = true, e.seen
+			e.expired = true
 		}
-		ev := spd.ExpireEvent{ID: e.id, Hard: true, Counters: e.final}
+		ev := spd.ExpireEvent{ID: e.id, Hard: true, Counters: e.seen}
 		p.mu.Unlock()
 		if gone {
 			p.events.emit(ev)
@@ -175,9 +175,9 @@ func (p *DataPlane) acquireOf(sa *SA) *Acquire {
 		m.Policy = Policy{Dir: DirOut, Selector: sa.Selector, Templates: []Template{{Src: sa.Src, Dst: sa.Dst, Proto: sa.Proto, Mode: sa.Mode, ReqID: sa.ReqID}}}
 		return m
 	}
-	for k := range r.slots {
-		if s := p.policies.slots[k]; k.Dir == DirOut && s.has && covers(&k.Selector, &sa.Selector) {
-			m.Policy = *kernelPolicy(k, &s.content)
+	for s := range r.slots {
+		if s.key.Dir == DirOut && s.has && covers(&s.key.Selector, &sa.Selector) {
+			m.Policy = *kernelPolicy(&s.key, &s.content)
 			break
 		}
 	}

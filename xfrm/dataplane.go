@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -88,22 +89,22 @@ var _ spd.DataPlane = (*DataPlane)(nil)
 
 // An entry is an installed SA.
 type entry struct {
-	id        spd.SAID
-	key       SAKey
-	reqID     uint32
-	ends      spd.Endpoints
-	selector  Selector
-	limits    Limits
+	id       spd.SAID
+	key      SAKey
+	reqID    uint32
+	ends     spd.Endpoints
+	selector Selector
+	limits   Limits
+	seen     spd.Counters   // when they were last looked at; of an SA that has expired, its last
+	before   Stats          // drops counted before it was moved
+	mapping  netip.AddrPort // inbound: what was told last
+
 	exhausts  bool // the soft limit is that of the sequence number
 	installed bool // the kernel has confirmed it
 	doubtful  bool // its reservation was over, which the kernel tells like the end of the SA
 	soft      bool // its soft limit was told
 	expired   bool // the kernel has removed it
-	final     spd.Counters
-	awaited   bool          // inbound: the first packet has not come
-	mapping   spd.Endpoints // inbound: Remote is what was told last
-	before    spd.Counters  // drops counted before it was moved
-	seen      spd.Counters  // at the last Query
+	awaited   bool // inbound: the first packet has not come
 }
 
 // New returns a data plane on the kernel. Elsewhere than on Linux it fails with
@@ -247,7 +248,7 @@ func (p *DataPlane) find(ctx context.Context, id spd.SAID) (*entry, error) {
 
 func (p *DataPlane) query(ctx context.Context, e *entry) (spd.Counters, error) {
 	p.mu.Lock()
-	expired, final, key := e.expired, e.final, e.key
+	expired, final, key := e.expired, e.seen, e.key
 	p.mu.Unlock()
 	if expired {
 		return final, nil
@@ -257,7 +258,7 @@ func (p *DataPlane) query(ctx context.Context, e *entry) (spd.Counters, error) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if e.expired { // meanwhile
-			return e.final, nil
+			return e.seen, nil
 		}
 		return spd.Counters{}, err
 	}
@@ -270,8 +271,8 @@ func (p *DataPlane) query(ctx context.Context, e *entry) (spd.Counters, error) {
 // counters translates what the kernel has counted. p.mu is held.
 func (p *DataPlane) counters(e *entry, sa *SA) spd.Counters {
 	c := spd.Counters{Bytes: sa.Usage.Bytes, Packets: sa.Usage.Packets,
-		ReplayDrops: e.before.ReplayDrops + uint64(sa.Stats.Replay) + uint64(sa.Stats.Window),
-		AuthDrops:   e.before.AuthDrops + uint64(sa.Stats.Integrity)}
+		ReplayDrops: uint64(e.before.Replay) + uint64(e.before.Window) + uint64(sa.Stats.Replay) + uint64(sa.Stats.Window),
+		AuthDrops:   uint64(e.before.Integrity) + uint64(sa.Stats.Integrity)}
 	switch {
 	case sa.LastUsed != 0:
 		c.LastUsed = time.Unix(int64(sa.LastUsed), 0)

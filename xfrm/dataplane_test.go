@@ -49,6 +49,21 @@ func gateway(spi spd.SPI) *spd.Bundle {
 	}
 }
 
+// bundlePolicies are the policies of a Child SA, both directions.
+func bundlePolicies(b *spd.Bundle) []spd.Policy {
+	var ps []spd.Policy
+	for _, l := range b.LocalTS {
+		for _, r := range b.RemoteTS {
+			out := spd.Policy{Direction: spd.Out, Selector: spd.Selector{Local: l, Remote: r}, Action: spd.ActionProtect, Priority: 1000, ReqID: b.ReqID,
+				Protocol: b.SAs[len(b.SAs)-1].Protocol, Mode: b.SAs[0].Mode, Local: b.Local.Addr(), Remote: b.Remote.Addr(), InterfaceID: b.Options.InterfaceID}
+			in := out
+			in.Direction = spd.In
+			ps = append(ps, out, in)
+		}
+	}
+	return ps
+}
+
 // out and in are flows that the gateway's policies protect.
 var (
 	outFlow = spd.Flow{Src: addr("10.1.0.5"), Dst: addr("10.2.0.9"), Protocol: 6, SrcPort: 1234, DstPort: 80}

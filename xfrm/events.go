@@ -147,7 +147,7 @@ func (p *DataPlane) expire(e *entry, sa *SA, hard bool) (ev spd.ExpireEvent, ok 
 	c := p.counters(e, sa)
 	ev = spd.ExpireEvent{ID: e.id, Hard: hard, Counters: c, Exhausted: e.exhausts && c.Packets >= exhaustion}
 	if hard {
-		e.expired, e.final = true, c
+		e.expired = true
 		p.arrived(e)
 	} else {
 		e.soft = true
@@ -159,11 +159,11 @@ func (p *DataPlane) handleMapping(m *Mapping) {
 	p.mu.Lock()
 	e := p.sas[m.Key]
 	to := netip.AddrPortFrom(m.NewSrc, m.NewPort)
-	if e == nil || e.expired || e.mapping.Remote == to || e.ends.Remote == to {
+	if e == nil || e.expired || e.mapping == to || e.ends.Remote == to {
 		p.mu.Unlock()
 		return
 	}
-	e.mapping.Remote = to
+	e.mapping = to
 	ev := spd.MappingEvent{ID: e.id, Old: e.ends.Remote, New: to}
 	p.mu.Unlock()
 	p.events.emit(ev)
@@ -203,9 +203,9 @@ func (p *DataPlane) resynchronize(ctx context.Context) {
 		var ev spd.ExpireEvent
 		ok := false
 		if p.sas[k] == e && p.moving[e.reqID] == 0 {
-			e.expired, e.final, ok = true, e.seen, true
+			e.expired, ok = true, true
 			p.arrived(e)
-			ev = spd.ExpireEvent{ID: e.id, Hard: true, Counters: e.final}
+			ev = spd.ExpireEvent{ID: e.id, Hard: true, Counters: e.seen}
 		}
 		p.mu.Unlock()
 		if ok {

@@ -96,7 +96,7 @@ func (p *DataPlane) enter(ctx context.Context, d spd.Direction, b *spd.Bundle, s
 		sa := &sas[i]
 		e := &entry{id: b.ID(d, i), key: sa.Key(), reqID: b.ReqID, selector: sa.Selector, limits: sa.Limits,
 			ends: spd.Endpoints{Local: b.Local, Remote: b.Remote, UDPEncap: b.UDPEncap}}
-		e.mapping = e.ends
+		e.mapping = b.Remote
 		e.exhausts = exhausts(d, &b.SAs[i], &b.Lifetime) && i == len(sas)-1
 		p.remember(e)
 		if sa.Thresholds != nil && sa.Thresholds.Packets > 0 {
@@ -371,7 +371,7 @@ func (p *DataPlane) setShape(ctx context.Context, d spd.Direction, b *spd.Bundle
 	}
 	old := r.shape
 	r.shape = shape
-	if err := p.applySlots(ctx, r.slotKeys(nil)); err != nil {
+	if err := p.applySlots(ctx, r.matching(nil)); err != nil {
 		r.shape = old
 		return err
 	}

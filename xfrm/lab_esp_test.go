@@ -130,7 +130,7 @@ func TestLabMany(t *testing.T) {
 	if testing.Short() && !lab.InsideKernel() {
 		t.Skip("takes half a minute")
 	}
-	const children = 12500 // 25,000 SAs and 37,500 policies
+	const children = 1500 // 3,000 SAs and 4,500 policies
 	if !lab.InKernel(t, lab.KernelOptions{Timeout: 9 * time.Minute, MemoryMB: 1024, Modules: labModules}) {
 		return
 	}

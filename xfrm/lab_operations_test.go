@@ -100,7 +100,7 @@ func TestLabOperations(t *testing.T) {
 	require.NoError(t, c.SetAE(ctx, &xfrm.AE{Key: sa.Key(), ReplayESN: &xfrm.ReplayESN{OutSeq: 1<<32 | 7, Window: 4096, Bitmap: make([]uint32, 128)}}))
 	ae, err := c.AE(ctx, sa.Key(), xfrm.AEReplay|xfrm.AEUsage|xfrm.AEReplayThreshold)
 	require.NoError(t, err)
-	require.EqualValues(t, 1<<32|7, ae.ReplayESN.OutSeq)
+	require.EqualValues(t, uint64(1<<32|7), ae.ReplayESN.OutSeq)
 	require.NotNil(t, ae.Usage)
 	require.Equal(t, a.Outer, ae.Src)
 
@@ -303,7 +303,7 @@ func TestLabRestart(t *testing.T) {
 	}
 	p := newPair(t, xfrm.Config{})
 	ctx := context.Background()
-	r := p.install(t, child{proposal: "aes128gcm16"})
+	p.install(t, child{proposal: "aes128gcm16"})
 	p.a.MustPing(p.a.Inner, p.b.Inner)
 	// The first life is not closed. The next one:
 	again := &pair{a: p.a, b: p.b}
@@ -317,7 +317,7 @@ func TestLabRestart(t *testing.T) {
 	}
 	got, _ := p.a.Ping(p.a.Inner, p.b.Inner, 1, 56)
 	require.Zero(t, got, "no SA, and nothing in clear")
-	r = again.install(t, child{proposal: "aes256gcm16"})
+	r := again.install(t, child{proposal: "aes256gcm16"})
 	p.a.MustPing(p.a.Inner, p.b.Inner)
 	require.Equal(t, 3, strings.Count(p.a.Run("ip", "xfrm", "policy", "list", "nosock"), "dir "))
 	again.removeAll(t, r)

@@ -168,21 +168,6 @@ func (p *pair) install(t *testing.T, c child) *installed {
 	return r
 }
 
-// bundlePolicies are the policies of a Child SA, both directions.
-func bundlePolicies(b *spd.Bundle) []spd.Policy {
-	var ps []spd.Policy
-	for _, l := range b.LocalTS {
-		for _, r := range b.RemoteTS {
-			out := spd.Policy{Direction: spd.Out, Selector: spd.Selector{Local: l, Remote: r}, Action: spd.ActionProtect, Priority: 1000, ReqID: b.ReqID,
-				Protocol: b.SAs[len(b.SAs)-1].Protocol, Mode: b.SAs[0].Mode, Local: b.Local.Addr(), Remote: b.Remote.Addr(), InterfaceID: b.Options.InterfaceID}
-			in := out
-			in.Direction = spd.In
-			ps = append(ps, out, in)
-		}
-	}
-	return ps
-}
-
 // removeAll takes the Child SA down on both sides and returns b's inbound
 // counters.
 func (p *pair) removeAll(t *testing.T, r *installed) spd.Counters {

@@ -77,7 +77,7 @@ func (p *DataPlane) moved(e *entry, key SAKey, to spd.Endpoints) {
 		delete(p.sas, e.key)
 		p.sas[key] = e
 	}
-	e.key, e.ends, e.mapping = key, to, to
+	e.key, e.ends, e.mapping = key, to, to.Remote
 	e.id.Dst = key.Dst
 }
 
@@ -126,7 +126,7 @@ func (p *DataPlane) addAgain(ctx context.Context, e *entry, key SAKey, to spd.En
 	if sa.ReplayESN != nil {
 		sa.Replay, sa.ReplayWindow = nil, 0
 	}
-	before := spd.Counters{ReplayDrops: uint64(sa.Stats.Replay) + uint64(sa.Stats.Window), AuthDrops: uint64(sa.Stats.Integrity)}
+	refused := sa.Stats
 	sa.SetUsage, sa.LastUsed, sa.Stats = true, 0, Stats{}
 	sa.Thresholds = &Thresholds{}
 	p.mu.Lock()
@@ -153,8 +153,9 @@ func (p *DataPlane) addAgain(ctx context.Context, e *entry, key SAKey, to spd.En
 	ctx, cancel := rollbackContext(ctx)
 	defer cancel()
 	p.mu.Lock()
-	e.before.ReplayDrops += before.ReplayDrops
-	e.before.AuthDrops += before.AuthDrops
+	e.before.Replay += refused.Replay
+	e.before.Window += refused.Window
+	e.before.Integrity += refused.Integrity
 	p.mu.Unlock()
 	err = p.client.AddSA(ctx, sa)
 	if err == nil {
@@ -166,9 +167,9 @@ func (p *DataPlane) addAgain(ctx context.Context, e *entry, key SAKey, to spd.En
 	}
 	if back := p.client.AddSA(ctx, &old); back != nil {
 		p.mu.Lock()
-		e.expired, e.final = true, e.seen
+		e.expired = true
 		p.arrived(e)
-		ev := spd.ExpireEvent{ID: e.id, Hard: true, Counters: e.final}
+		ev := spd.ExpireEvent{ID: e.id, Hard: true, Counters: e.seen}
 		p.mu.Unlock()
 		p.events.emit(ev)
 		err = errors.Join(err, back)
@@ -220,7 +221,7 @@ func (p *DataPlane) movePolicies(ctx context.Context, e *entry, from, to spd.End
 			delete(r.moved, k)
 		}
 	}
-	return p.applySlots(ctx, r.slotKeys(func(k PolicyKey) bool { return (k.Dir == DirOut) == out }))
+	return p.applySlots(ctx, r.matching(func(s *slot) bool { return (s.key.Dir == DirOut) == out }))
 }
 
 // removeSA removes an SA and returns what it was at the end, nil if that was

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -25,23 +26,39 @@ type policies struct {
 type policyEntry struct {
 	policy   spd.Policy
 	priority uint32
-	order    uint64 // of installation
-	keys     []PolicyKey
+	order    uint64      // of installation
+	keys     []PolicyKey // until it claims its slots
+	slots    []*slot
 }
 
 type slot struct {
+	key     PolicyKey
 	claims  []*policyEntry
 	content content
 	has     bool // the kernel has it
 	unknown bool // nobody knows what the kernel has
 }
 
-// content is what is in a slot but for its key. It is comparable.
+// content is what is in a slot but for its key.
 type content struct {
-	action    Action
-	priority  uint32
-	links     int
-	templates [maxLinks]template
+	action   Action
+	priority uint32
+	links    int
+	first    template
+	more     *[maxLinks - 1]template // after the first, of the longest bundles
+}
+
+// at is the i-th template.
+func (c *content) at(i int) *template {
+	if i == 0 {
+		return &c.first
+	}
+	return &c.more[i-1]
+}
+
+func (c *content) equal(o *content) bool {
+	return c.action == o.action && c.priority == o.priority && c.links == o.links && c.first == o.first &&
+		(c.links < 2 || *c.more == *o.more)
 }
 
 // maxLinks is the longest bundle: IPComp, ESP, AH.
@@ -58,8 +75,8 @@ type template struct {
 
 // reqState is what the templates of a ReqID depend on besides its policies.
 type reqState struct {
-	slots map[PolicyKey]int // claimed by policies of the ReqID, so many times
-	shape []link            // of its bundles, if they have several transforms
+	slots map[*slot]int // claimed by policies of the ReqID, so many times
+	shape []link        // of its bundles, if they have several transforms
 	moved map[movedKey]addrPair
 }
 
@@ -79,22 +96,21 @@ func (p *policies) init() {
 func (p *policies) req(id uint32) *reqState {
 	r := p.reqs[id]
 	if r == nil {
-		r = &reqState{slots: map[PolicyKey]int{}, moved: map[movedKey]addrPair{}}
+		r = &reqState{slots: map[*slot]int{}, moved: map[movedKey]addrPair{}}
 		p.reqs[id] = r
 	}
 	return r
 }
 
-// slotKeys are the slots of a ReqID that match, in the order in which they are
-// to be changed.
-func (r *reqState) slotKeys(match func(PolicyKey) bool) []PolicyKey {
-	var keys []PolicyKey
-	for k := range r.slots {
-		if match == nil || match(k) {
-			keys = append(keys, k)
+// matching are the slots of a ReqID that match.
+func (r *reqState) matching(match func(*slot) bool) []*slot {
+	var slots []*slot
+	for s := range r.slots {
+		if match == nil || match(s) {
+			slots = append(slots, s)
 		}
 	}
-	return keys
+	return slots
 }
 
 func (p *DataPlane) lockPolicies(ctx context.Context) error {
@@ -140,7 +156,7 @@ func (p *DataPlane) SetPolicies(ctx context.Context, owner spd.Owner, list []spd
 		byPolicy[e.policy] = e
 	}
 	var removed []*policyEntry
-	changed := map[PolicyKey]bool{}
+	changed := map[*slot]bool{}
 	for _, pol := range change.Add {
 		p.policies.claim(byPolicy[pol], changed)
 	}
@@ -149,11 +165,8 @@ func (p *DataPlane) SetPolicies(ctx context.Context, owner spd.Owner, list []spd
 		removed = append(removed, e)
 		p.policies.unclaim(e, changed)
 	}
-	keys := make([]PolicyKey, 0, len(changed))
-	for k := range changed {
-		keys = append(keys, k)
-	}
-	err = p.applySlots(ctx, keys)
+	slots := slices.Collect(maps.Keys(changed))
+	err = p.applySlots(ctx, slots)
 	if err != nil {
 		for _, e := range removed {
 			p.policies.claimAt(e, changed)
@@ -163,7 +176,7 @@ func (p *DataPlane) SetPolicies(ctx context.Context, owner spd.Owner, list []spd
 		}
 		_, _ = p.policies.set.Set(owner, change.Previous)
 	}
-	p.policies.sweep(keys)
+	p.policies.sweep(slots)
 	return err
 }
 
@@ -208,38 +221,41 @@ func (p *DataPlane) newEntry(pol *spd.Policy) (*policyEntry, error) {
 }
 
 // claim adds a policy to its slots.
-func (p *policies) claim(e *policyEntry, changed map[PolicyKey]bool) {
+func (p *policies) claim(e *policyEntry, changed map[*slot]bool) {
 	p.order++
 	e.order = p.order
 	p.claimAt(e, changed)
 }
 
 // claimAt is claim with the place that the policy had before.
-func (p *policies) claimAt(e *policyEntry, changed map[PolicyKey]bool) {
+func (p *policies) claimAt(e *policyEntry, changed map[*slot]bool) {
 	p.entries[e.policy] = e
 	r := p.req(e.policy.ReqID)
 	for _, k := range e.keys {
 		s := p.slots[k]
 		if s == nil {
-			s = &slot{}
+			s = &slot{key: k}
 			p.slots[k] = s
 		}
+		e.slots = append(e.slots, s)
+	}
+	e.keys = nil
+	for _, s := range e.slots {
 		s.claims = append(s.claims, e)
-		r.slots[k]++
-		changed[k] = true
+		r.slots[s]++
+		changed[s] = true
 	}
 }
 
-func (p *policies) unclaim(e *policyEntry, changed map[PolicyKey]bool) {
+func (p *policies) unclaim(e *policyEntry, changed map[*slot]bool) {
 	delete(p.entries, e.policy)
 	r := p.req(e.policy.ReqID)
-	for _, k := range e.keys {
-		s := p.slots[k]
+	for _, s := range e.slots {
 		s.claims = slices.DeleteFunc(s.claims, func(o *policyEntry) bool { return o == e })
-		if r.slots[k]--; r.slots[k] == 0 {
-			delete(r.slots, k)
+		if r.slots[s]--; r.slots[s] == 0 {
+			delete(r.slots, s)
 		}
-		changed[k] = true
+		changed[s] = true
 	}
 	if len(r.slots) == 0 {
 		clear(r.moved)
@@ -250,10 +266,10 @@ func (p *policies) unclaim(e *policyEntry, changed map[PolicyKey]bool) {
 }
 
 // sweep drops the slots that nobody claims and the kernel does not have.
-func (p *policies) sweep(keys []PolicyKey) {
-	for _, k := range keys {
-		if s := p.slots[k]; s != nil && len(s.claims) == 0 && !s.has && !s.unknown {
-			delete(p.slots, k)
+func (p *policies) sweep(slots []*slot) {
+	for _, s := range slots {
+		if len(s.claims) == 0 && !s.has && !s.unknown {
+			delete(p.slots, s.key)
 		}
 	}
 }
@@ -270,18 +286,18 @@ func (s *slot) best() *policyEntry {
 }
 
 // want is what the kernel should have in a slot.
-func (p *policies) want(k PolicyKey, s *slot) (c content, has bool) {
+func (p *policies) want(s *slot) (c content, has bool) {
 	e := s.best()
 	if e == nil {
 		return content{}, false
 	}
-	c = p.content(k, e)
-	if k.Dir == DirOut || c.links == 0 {
+	c = p.content(&s.key, e)
+	if s.key.Dir == DirOut || c.links == 0 {
 		return c, true
 	}
 	for _, o := range s.claims {
 		if o.priority == e.priority {
-			c.accept(p.content(k, o))
+			c.accept(p.content(&s.key, o))
 		}
 	}
 	return c, true
@@ -294,12 +310,12 @@ func (c *content) accept(o content) {
 		return
 	}
 	for i := range c.links {
-		if c.templates[i].proto != o.templates[i].proto || c.templates[i].mode != o.templates[i].mode {
+		if c.at(i).proto != o.at(i).proto || c.at(i).mode != o.at(i).mode {
 			return
 		}
 	}
 	for i := range c.links {
-		t, u := &c.templates[i], &o.templates[i]
+		t, u := c.at(i), o.at(i)
 		if t.reqID != u.reqID {
 			t.reqID = 0
 		}
@@ -314,7 +330,7 @@ func (c *content) accept(o content) {
 }
 
 // content is what a policy looks like in a slot.
-func (p *policies) content(k PolicyKey, e *policyEntry) content {
+func (p *policies) content(k *PolicyKey, e *policyEntry) content {
 	pol := &e.policy
 	c := content{priority: e.priority}
 	switch pol.Action {
@@ -345,7 +361,9 @@ func (p *policies) content(k PolicyKey, e *policyEntry) content {
 		src, dst = dst, src
 	}
 	family := familyOfAny(dst, src, k.Selector.Dst.Addr())
-	c.links = min(len(links), maxLinks)
+	if c.links = min(len(links), maxLinks); c.links > 1 {
+		c.more = new([maxLinks - 1]template)
+	}
 	for i, l := range links[:c.links] {
 		t := template{family: family, proto: l.proto, mode: l.mode, reqID: pol.ReqID}
 		if l.mode == ModeTunnel {
@@ -353,16 +371,16 @@ func (p *policies) content(k PolicyKey, e *policyEntry) content {
 		}
 		// A packet that grows by compression comes without (RFC 3173 2.2).
 		t.optional = !out && (pol.OptionalInbound || l.proto == ProtoIPComp)
-		c.templates[i] = t
+		*c.at(i) = t
 	}
 	return c
 }
 
 // kernelPolicy is the kernel's form of a slot.
-func kernelPolicy(k PolicyKey, c *content) *Policy {
+func kernelPolicy(k *PolicyKey, c *content) *Policy {
 	pol := &Policy{Selector: k.Selector, Dir: k.Dir, Mark: k.Mark, InterfaceID: k.InterfaceID, Priority: c.priority, Action: c.action}
 	for i := range c.links {
-		t := &c.templates[i]
+		t := c.at(i)
 		pol.Templates = append(pol.Templates, Template{Src: t.src, Dst: t.dst, AnyFamily: t.family, Proto: t.proto, Mode: t.mode, ReqID: t.reqID, Optional: t.optional})
 	}
 	return pol
@@ -370,37 +388,33 @@ func kernelPolicy(k PolicyKey, c *content) *Policy {
 
 // A slotChange is one step of a change of policies.
 type slotChange struct {
-	key PolicyKey
-	old slot // before
+	slot *slot
+	old  slot // before
 }
 
 // applySlots makes the kernel have what these slots want, all or nothing: first
 // what is new or other, then what is not wanted any more. So a packet that both
 // the old and the new policies protect is never without one.
-func (p *DataPlane) applySlots(ctx context.Context, keys []PolicyKey) error {
+func (p *DataPlane) applySlots(ctx context.Context, slots []*slot) error {
 	// Outbound policies come last in both: packets leave when the answers
 	// will be taken, and are the last to go in clear.
-	slices.SortFunc(keys, func(a, b PolicyKey) int { return dirOrder(a.Dir) - dirOrder(b.Dir) })
+	slices.SortFunc(slots, func(a, b *slot) int { return dirOrder(a.key.Dir) - dirOrder(b.key.Dir) })
 	var done []slotChange
 	for _, remove := range [...]bool{false, true} {
-		for _, k := range keys {
-			s := p.policies.slots[k]
-			if s == nil {
-				continue
-			}
-			want, has := p.policies.want(k, s)
-			if has == remove || has == s.has && want == s.content && !s.unknown {
+		for _, s := range slots {
+			want, has := p.policies.want(s)
+			if has == remove || has == s.has && want.equal(&s.content) && !s.unknown {
 				continue
 			}
 			old := *s
-			err := p.setSlot(ctx, k, s, want, has)
+			err := p.setSlot(ctx, s, want, has)
 			if err == nil {
-				done = append(done, slotChange{k, old})
+				done = append(done, slotChange{s, old})
 				continue
 			}
 			if errors.Is(err, ErrNoAnswer) {
 				s.unknown = true
-				done = append(done, slotChange{k, old})
+				done = append(done, slotChange{s, old})
 			}
 			p.undoSlots(ctx, done)
 			return err
@@ -421,20 +435,21 @@ func (p *DataPlane) undoSlots(ctx context.Context, done []slotChange) {
 	ctx, cancel := rollbackContext(ctx)
 	defer cancel()
 	for _, ch := range slices.Backward(done) {
-		s := p.policies.slots[ch.key]
-		if err := p.setSlot(ctx, ch.key, s, ch.old.content, ch.old.has); err != nil {
+		s := ch.slot
+		if err := p.setSlot(ctx, s, ch.old.content, ch.old.has); err != nil {
 			s.unknown = true // the next change tries again
-			p.log.Error("xfrm: a policy could not be set back", "policy", ch.key.Selector.String(), "dir", ch.key.Dir.String(), "err", err)
+			p.log.Error("xfrm: a policy could not be set back", "policy", s.key.Selector.String(), "dir", s.key.Dir.String(), "err", err)
 		}
 	}
 }
 
 // setSlot makes one policy of the kernel.
-func (p *DataPlane) setSlot(ctx context.Context, k PolicyKey, s *slot, want content, has bool) error {
+func (p *DataPlane) setSlot(ctx context.Context, s *slot, want content, has bool) error {
 	var err error
+	k := &s.key
 	switch {
 	case !has:
-		err = unless(ENOENT, p.client.DeletePolicy(ctx, k))
+		err = unless(ENOENT, p.client.DeletePolicy(ctx, *k))
 	case s.has || s.unknown:
 		err = p.client.SetPolicy(ctx, kernelPolicy(k, &want))
 	default:
