@@ -10,6 +10,7 @@ import (
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/internal/vendorid"
+	"github.com/racoon3/racoon/natt"
 )
 
 // configAsked answers a client's REQUEST. There is always an answer, even one
@@ -19,6 +20,9 @@ func (sa *isakmpSA) configAsked(now time.Time, x *exchange, a *isakmp.Attributes
 	reply := func(now time.Time, c *ike.NetworkConfig) {
 		asks := func(t isakmp.ConfigAttributeType) bool { return a.First(t) != nil }
 		out := configAttributes(c, asks)
+		if c != nil && c.UDPPort != 0 && asks(isakmp.AttrUnityNATTPort) && sa.variant == natt.NoVariant {
+			s.ESPPort = c.UDPPort // both sides send ESP in UDP there
+		}
 		if asks(isakmp.AttrSupportedAttributes) {
 			out = append(out, isakmp.ConfigAttribute{Type: isakmp.AttrSupportedAttributes, Data: isakmp.AppendSupportedAttributesValue(nil, supportedAttributes...)})
 		}

@@ -114,7 +114,7 @@ func (s *session) policyOf(sa *isakmpSA, c *ike.ChildConfig) phase2Policy {
 	l := core.LifeOf(c, false)
 	p := phase2Policy{proposals: c.Proposals, outer: c.Outer, ipcomp: c.IPComp && slices.Contains(s.ep.cfg.DataPlane.Capabilities().IPComp, uint8(ipcompDeflate)), mode: c.Mode,
 		life: lifetimeOf(l.Lifetime, l.Volume.HardBytes), check: s.peer.Check}
-	if s.Encap() {
+	if s.Encap() && s.ESPPort == 0 { // what Cisco does apart from NAT traversal is not negotiated here
 		if p.udp = sa.variant; p.udp == natt.NoVariant {
 			p.udp = natt.RFC3947
 		}
@@ -370,8 +370,9 @@ func (q *quickMode) install(now time.Time, shared []byte, hold bool, done func(n
 	if outer := q.chosen.parts[len(q.chosen.parts)-1].proposal.Protocol; outer != main {
 		s.AddOuter(q.sa, ike.ChildSPIs{In: q.own[outer], Out: peer[outer]})
 	}
+	at := s.Endpoints()
 	bundle := func(sas []spd.SA) *spd.Bundle {
-		return &spd.Bundle{SAs: sas, ReqID: q.sa.Info.ReqID, Local: s.Path.Local, Remote: s.Path.Remote, UDPEncap: s.Encap(), Interface: s.Path.Interface,
+		return &spd.Bundle{SAs: sas, ReqID: q.sa.Info.ReqID, Local: at.Local, Remote: at.Remote, UDPEncap: at.UDPEncap, Interface: s.Path.Interface,
 			LocalTS: local, RemoteTS: remote, OriginalLocal: q.originalLocal, OriginalRemote: q.originalRemote, Lifetime: q.sa.Config.Volume, Options: q.cfg.Options}
 	}
 	s.Children.Install(now, q.sa, bundle(in), bundle(out), hold, func(now time.Time, err error) {

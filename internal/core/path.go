@@ -9,11 +9,20 @@ import (
 )
 
 // Encap reports whether ESP travels in UDP.
-func (s *Session) Encap() bool { return s.NATLocal || s.NATRemote || s.ForceEncap }
+func (s *Session) Encap() bool {
+	return s.NATLocal || s.NATRemote || s.ForceEncap || s.ESPPort != 0
+}
 
 // Endpoints are the outer addresses as the data plane wants them.
 func (s *Session) Endpoints() spd.Endpoints {
-	return spd.Endpoints{Local: s.Path.Local, Remote: s.Path.Remote, UDPEncap: s.Encap()}
+	e := spd.Endpoints{Local: s.Path.Local, Remote: s.Path.Remote, UDPEncap: s.Encap()}
+	if s.ESPPort != 0 {
+		e.Local = netip.AddrPortFrom(e.Local.Addr(), s.ESPPort)
+		if e.Remote = netip.AddrPortFrom(e.Remote.Addr(), s.ESPPort); s.espRemote.Addr() == e.Remote.Addr() {
+			e.Remote = s.espRemote
+		}
+	}
+	return e
 }
 
 // FollowsNAT reports whether the peer may show a new address by an
@@ -57,6 +66,15 @@ func (s *Session) handleDataPlane(now time.Time, ev spd.Event) {
 // NAT. A packet that somebody has held back and sends from elsewhere must not
 // steal the session, so the peer is asked there; its answer moves the session.
 func (s *Session) mapped(now time.Time, remote netip.AddrPort) {
+	if s.ESPPort != 0 {
+		// Only ESP itself shows the peer's port. Another address is not believed:
+		// that of IKE counts.
+		if remote.Addr() == s.RemoteAddr() && remote != s.espRemote {
+			s.espRemote = remote
+			s.Children.Move(s.Endpoints())
+		}
+		return
+	}
 	if !s.Up || !s.FollowsNAT() || remote == s.Path.Remote {
 		return
 	}

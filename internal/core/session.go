@@ -50,11 +50,15 @@ type Session struct {
 
 	NATLocal, NATRemote bool // who is behind a NAT
 	ForceEncap          bool // ESP travels in UDP even without a NAT
+	// ESPPort is the UDP port of ESP apart from that of IKE, as Cisco had it
+	// before NAT traversal; 0: ESP goes where IKE goes.
+	ESPPort uint16
 
-	core  *Core
-	self  Protocol
-	outer map[*child.SA][]SAKey // further SAs of bundles, that events come by
-	early []ike.Event           // see Emit
+	core      *Core
+	self      Protocol
+	outer     map[*child.SA][]SAKey // further SAs of bundles, that events come by
+	early     []ike.Event           // see Emit
+	espRemote netip.AddrPort        // with ESPPort, where the peer\'s packets come from
 
 	// Ended, if set, is called when an established session has ended and its
 	// counters are final.
