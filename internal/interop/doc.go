@@ -1,5 +1,6 @@
 // Package interop holds the tests against other implementations: strongSwan,
-// libreswan and OpenIKED, in both roles, in network namespaces of package lab.
+// libreswan, OpenIKED and vpnc, in both roles where they have them, in network
+// namespaces of package lab; and what ike-scan is answered.
 // Our side is a [racoon.Manager] with userspace ESP behind a TUN device, as a
 // program would have it. Everything is in its test files, which need Linux and
 // mostly root; see package lab for what is to be installed.

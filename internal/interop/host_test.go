@@ -22,6 +22,7 @@ import (
 	"github.com/racoon3/racoon"
 	"github.com/racoon3/racoon/esp"
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/ikev2/message"
 	"github.com/racoon3/racoon/internal/lab"
 )
@@ -321,6 +322,13 @@ func (l *logBuffer) String() string {
 
 // describe prints a decrypted message of a trace.
 func describe(b []byte) string {
+	if len(b) > 17 && b[17]>>4 == 1 {
+		m, err := isakmp.Parse(b)
+		if err != nil {
+			return err.Error()
+		}
+		return m.String()
+	}
 	m, err := message.Parse(b)
 	if err != nil {
 		return err.Error()

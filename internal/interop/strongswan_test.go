@@ -108,6 +108,10 @@ func (s *swan) theirs() lab.StrongSwanSA {
 	var sas []lab.StrongSwanSA
 	s.peer.WaitSAs(patience, "one established IKE SA", func(all []lab.StrongSwanSA) bool {
 		sas = slices.DeleteFunc(all, func(sa lab.StrongSwanSA) bool { return sa.Name != "lab" }) // not that of DemandCookies
+		if len(sas) > 1 && s.Swan.Conns[0].Version == 1 {
+			// IKEv1: one that another took the Child SAs from stays for 10 seconds.
+			sas = slices.DeleteFunc(sas, func(sa lab.StrongSwanSA) bool { return len(sa.Children) == 0 })
+		}
 		return len(sas) == 1 && sas[0].State == "ESTABLISHED"
 	})
 	return sas[0]

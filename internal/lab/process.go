@@ -4,6 +4,7 @@ package lab
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -133,6 +134,22 @@ func (p *Process) awaitFile(path string) {
 	p.ns.t.Helper()
 	if !p.wait(20*time.Second, func() bool { _, err := os.Stat(path); return err == nil }) {
 		p.ns.t.Fatalf("lab: %s did not start in %s:\n%s", p.name, p.ns.Name, tail(p.Log(), 40))
+	}
+}
+
+// awaitSocket waits until the daemon listens on its Unix socket, which is there a
+// moment before.
+func (p *Process) awaitSocket(path string) {
+	p.ns.t.Helper()
+	p.awaitFile(path)
+	if !p.wait(20*time.Second, func() bool {
+		c, err := net.Dial("unix", path)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	}) {
+		p.ns.t.Fatalf("lab: %s does not listen in %s:\n%s", p.name, p.ns.Name, tail(p.Log(), 40))
 	}
 }
 

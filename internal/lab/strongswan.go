@@ -35,7 +35,7 @@ func StartStrongSwan(t testing.TB, ns *Namespace, c StrongSwanConfig) *Charon {
 	// Its PID file has a fixed name below /run.
 	s := &Charon{t: t, Process: startProcess(t, ns, "strongSwan", dir,
 		"mount -t tmpfs tmpfs /run; exec /usr/lib/ipsec/charon", "STRONGSWAN_CONF="+filepath.Join(dir, "strongswan.conf"))}
-	s.awaitFile(filepath.Join(dir, "vici"))
+	s.awaitSocket(filepath.Join(dir, "vici"))
 	s.must("--load-all", "--file", filepath.Join(dir, "swanctl", "swanctl.conf"))
 	if c.DemandCookies {
 		s.DemandCookies()

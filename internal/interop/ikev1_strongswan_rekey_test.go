@@ -1,0 +1,81 @@
+//go:build linux
+
+package interop
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/racoon3/racoon/ike"
+)
+
+// Each side rekeys the Child SA and then the IKE SA, whoever began, under traffic.
+// strongSwan works on messages in parallel: what comes on the new Child SA right
+// behind the last message of Quick Mode may be there before it, and is lost.
+func TestIKEv1StrongSwanRekey(t *testing.T) {
+	t.Parallel()
+	forRoles(t, func(t *testing.T, r role) {
+		for _, rekeyer := range []string{"we", "they"} {
+			t.Run(rekeyer+" rekey", func(t *testing.T) {
+				s := newSwanV1(t)
+				s.algorithms("aes128-sha256-ecp256", "aes128-sha256-ecp256")
+				session := s.upV1(r)
+				before := s.agree()
+				s.underTrafficWithLoss(s.b, 3, func() {
+					for i := range 2 {
+						old := session.ChildSAs()[0]
+						if rekeyer == "we" {
+							require.NoError(t, session.RekeyChild(s.within(), old.ID))
+						} else {
+							s.peer.RekeyChild("net")
+							waitEvent[ike.ChildRekeyed](s.host, i+1)
+						}
+						require.Len(t, session.ChildSAs(), 1)
+						require.NotEqual(t, old.ChildSPIs, session.ChildSAs()[0].ChildSPIs)
+						s.agree()
+					}
+					if rekeyer == "we" {
+						require.NoError(t, session.Rekey(s.within()))
+					} else {
+						s.peer.RekeyIKE("lab")
+						waitEvent[ike.SessionRekeyed](s.host, 1)
+					}
+					s.agree()
+					// Also on the new IKE SA.
+					require.NoError(t, session.RekeyChild(s.within(), session.ChildSAs()[0].ID))
+				})
+				after := s.agree()
+				require.NotEqual(t, before.InitiatorSPI, after.InitiatorSPI)
+				require.Len(t, eventsOf[ike.SessionUp](s.host), 1)
+				require.Empty(t, eventsOf[ike.SessionDown](s.host))
+			})
+		}
+	})
+}
+
+// Lifetimes on either side make that side rekey by itself.
+func TestIKEv1StrongSwanLifetimes(t *testing.T) {
+	t.Parallel()
+	for _, rekeyer := range []string{"ours", "theirs"} {
+		t.Run(rekeyer+" end first", func(t *testing.T) {
+			s := newSwanV1(t)
+			c, ch := &s.Swan.Conns[0], &s.Swan.Conns[0].Children[0]
+			if rekeyer == "ours" {
+				s.Peer.Children[0].Rekey, s.Peer.Timing.Rekey = time.Second, 3*time.Second/2
+			} else {
+				ch.RekeyTime, ch.LifeTime, ch.Extra = time.Second, 60*time.Second, "rand_time = 0"
+				c.RekeyTime, c.OverTime, c.Extra = 3*time.Second, 60*time.Second, "rand_time = 0"
+			}
+			s.upV1(weInitiate)
+			s.underTrafficWithLoss(s.b, 3, func() {
+				ev := waitEvent[ike.ChildRekeyed](s.host, 2)
+				require.Equal(t, rekeyer == "ours", ev.Initiator)
+				is := waitEvent[ike.SessionRekeyed](s.host, 1)
+				require.Equal(t, rekeyer == "ours", is.Initiator)
+			})
+			require.Empty(t, eventsOf[ike.SessionDown](s.host))
+		})
+	}
+}
