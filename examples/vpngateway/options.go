@@ -21,6 +21,7 @@ type options struct {
 	listen              []racoon.Listen
 	local, remote, pool vpn.Prefixes
 	users, banner       string
+	ciscoUDP            uint
 }
 
 func parse(args []string, out io.Writer) (*options, error) {
@@ -34,6 +35,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	o.Var(&o.pool, "pool", "`networks` to give clients addresses from")
 	dns := o.String("dns", "", "name servers to tell clients, with commas between")
 	o.StringVar(&o.users, "users", "", "IKEv1: `file` of users and hashes of their passwords, as htpasswd -B makes it; clients have to log in (XAuth)")
+	o.UintVar(&o.ciscoUDP, "cisco-udp", 0, "IKEv1: `port` to take ESP on from clients that know UDP encapsulation as Cisco had it before NAT traversal, such as 10000")
 	o.StringVar(&o.banner, "banner", "", "IKEv1: `text` to show to clients")
 	o.Var(&o.remote, "remote-subnet", "`networks` behind the peers, instead of -pool")
 	return o, o.Parse(args, out, func() error { return o.check(*listen, *dns) })
@@ -56,14 +58,8 @@ func (o *options) check(listen, dns string) error {
 			return fmt.Errorf("-remote-subnet: %v would lead everything into the tunnel; name the networks behind the peers", n)
 		}
 	}
-	if listen != "" {
-		a, err := netip.ParseAddr(listen)
-		if err != nil {
-			return fmt.Errorf("-listen: %q is not an IP address; leave it out to serve on all", listen)
-		}
-		for _, port := range []string{"500", "4500"} {
-			o.listen = append(o.listen, racoon.Listen{Address: net.JoinHostPort(a.String(), port)})
-		}
+	if err := o.sockets(listen); err != nil {
+		return err
 	}
 	if err := o.Apply(&o.peer); err != nil {
 		return err
@@ -82,7 +78,7 @@ func (o *options) check(listen, dns string) error {
 
 // addPool gives addresses to clients, but not this host's own.
 func (o *options) addPool(dns string) error {
-	cfg := racoon.PoolConfig{Addresses: o.pool.Strings(), Options: ike.NetworkConfig{Banner: o.banner}}
+	cfg := racoon.PoolConfig{Addresses: o.pool.Strings(), Options: ike.NetworkConfig{Banner: o.banner, UDPPort: uint16(o.ciscoUDP)}}
 	for _, s := range strings.FieldsFunc(dns, func(r rune) bool { return r == ',' }) {
 		a, err := netip.ParseAddr(s)
 		if err != nil {
@@ -125,5 +121,30 @@ func (o *options) addUsers() error {
 		return fmt.Errorf("-users: %w", err)
 	}
 	o.peer.Users = ike.ThrottleLogins(users, ike.ThrottleConfig{})
+	return nil
+}
+
+// sockets says where to listen: ports 500 and 4500, and what -cisco-udp asks
+// for.
+func (o *options) sockets(address string) error {
+	if address != "" {
+		if _, err := netip.ParseAddr(address); err != nil {
+			return fmt.Errorf("-listen: %q is not an IP address; leave it out to serve on all", address)
+		}
+	}
+	ports := []uint{500, 4500}
+	switch {
+	case o.ciscoUDP > 65535 || o.ciscoUDP == 500 || o.ciscoUDP == 4500:
+		return fmt.Errorf("-cisco-udp: %d is no port for it; use 10000 as Cisco did", o.ciscoUDP)
+	case o.ciscoUDP > 0 && len(o.pool.List) == 0:
+		return errors.New("-cisco-udp: is told to clients that get an address; give -pool too")
+	case o.ciscoUDP > 0:
+		ports = append(ports, o.ciscoUDP)
+	case address == "":
+		return nil // the default
+	}
+	for _, p := range ports {
+		o.listen = append(o.listen, racoon.Listen{Address: net.JoinHostPort(address, fmt.Sprint(p)), NATT: p != 500})
+	}
 	return nil
 }

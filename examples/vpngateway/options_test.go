@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/racoon3/racoon"
 )
 
 // TestBadFlags: an error names the flag and the fix. What vpnclient has too is
@@ -34,6 +36,9 @@ func TestBadFlags(t *testing.T) {
 		{[]string{"-pool", "10.99.0.0/24", "-psk-file", psk}, "-id: is missing"},
 		{pool("-remote-id", "ipv4:x"), "-remote-id: "},
 		{pool("-mtu", "70000"), "-mtu: 70000 is out of range"},
+		{pool("-cisco-udp", "4500"), "-cisco-udp: 4500 is no port for it; use 10000 as Cisco did"},
+		{with("-remote-subnet", "10.2.0.0/16", "-cisco-udp", "10000"), "-cisco-udp: is told to clients that get an address"},
+		{pool("-users", psk), "-users: users log in with IKEv1 only; say -ike 1"},
 		{pool("more"), `unexpected "more"`},
 	} {
 		_, err := parse(c.args, io.Discard)
@@ -44,4 +49,7 @@ func TestBadFlags(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "[2001:db8::1]:4500", o.listen[1].Address)
 	require.NotNil(t, o.peer.Assign)
+	o, err = parse(pool("-cisco-udp", "10000"), io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, racoon.Listen{Address: ":10000", NATT: true}, o.listen[2])
 }
