@@ -31,7 +31,9 @@ type exchange struct {
 	tries  int
 	timer  child.Timer // retransmission, or forgetting it after its end
 
-	patience time.Time // until when to send again, instead of so many tries
+	patience time.Time    // until when to send again, instead of so many tries
+	flags    isakmp.Flags // of the own messages
+	doubt    *NotifyError // a refusal that may be meant for this one, if no answer comes
 }
 
 // A conversation is what an exchange is about.
@@ -54,9 +56,13 @@ type inbound struct {
 	body  []byte // decrypted, padding included
 }
 
-// maxExchanges bounds the exchanges of one ISAKMP SA that the peer may have
-// under way.
-const maxExchanges = 64
+const (
+	// maxExchanges bounds the exchanges of one ISAKMP SA that the peer may have
+	// under way.
+	maxExchanges = 64
+	// maxEnded bounds those that have ended and still answer retransmissions.
+	maxEnded = 64
+)
 
 // newExchange begins an exchange with a fresh message ID.
 func (sa *isakmpSA) newExchange(kind isakmp.ExchangeType, of conversation) (*exchange, error) {
@@ -73,15 +79,53 @@ func (sa *isakmpSA) newExchange(kind isakmp.ExchangeType, of conversation) (*exc
 }
 
 func (sa *isakmpSA) openExchange(kind isakmp.ExchangeType, id uint32, initiator bool, of conversation) *exchange {
+	x := sa.prepare(kind, id, initiator, of)
+	x.register()
+	return x
+}
+
+// prepare makes an exchange that does not count yet.
+func (sa *isakmpSA) prepare(kind isakmp.ExchangeType, id uint32, initiator bool, of conversation) *exchange {
 	x := &exchange{sa: sa, id: id, kind: kind, initiator: initiator, of: of}
 	x.iv = sa.keys.hash.phase2IV(sa.blockSize(), sa.lastBlock, id)
 	x.timer.Owner = x.timerDue
+	return x
+}
+
+// register makes it count.
+func (x *exchange) register() {
+	sa := x.sa
 	if sa.exchanges == nil {
 		sa.exchanges = make(map[uint32]*exchange)
 	}
-	sa.exchanges[id] = x
-	sa.used.add(id)
-	return x
+	sa.exchanges[x.id] = x
+	sa.used.add(x.id)
+}
+
+// forget ends the memory of an exchange.
+func (x *exchange) forget() {
+	sa := x.sa
+	sa.ep.StopTimer(&x.timer)
+	if sa.exchanges[x.id] != x {
+		return
+	}
+	if delete(sa.exchanges, x.id); len(sa.exchanges) == 0 {
+		sa.exchanges = nil
+	}
+	sa.ended = slices.DeleteFunc(sa.ended, func(o *exchange) bool { return o == x })
+	if len(sa.ended) == 0 {
+		sa.ended = nil
+	}
+}
+
+// peerExchanges counts those that the peer has under way.
+func (sa *isakmpSA) peerExchanges() (n int) {
+	for _, x := range sa.exchanges {
+		if !x.initiator && x.of != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // send sends a message and waits for the answer, retransmitting.
@@ -113,13 +157,16 @@ func (x *exchange) transmit(now time.Time, hash func(covered []byte) secret.Byte
 	if sa.state == stateDead {
 		return false
 	}
-	packets, next, err := sa.seal(now, sa.header(x.kind, x.id), x.iv, hash, payloads)
+	h := sa.header(x.kind, x.id)
+	h.Flags = x.flags
+	packets, next, err := sa.seal(now, h, x.iv, hash, payloads)
 	if err != nil {
 		x.fail(now, err)
 		return false
 	}
 	x.iv, x.sent, x.busy = next, packets, false
 	sa.ep.Transmit(sa.s.Path, packets...)
+	sa.spent(now)
 	return true
 }
 
@@ -142,7 +189,11 @@ func (x *exchange) timerDue(now time.Time) {
 			x.fail(now, x.timeout())
 			return
 		}
-		delete(sa.exchanges, x.id)
+		x.forget()
+		return
+	}
+	if x.doubt != nil && x.tries > 1 {
+		x.fail(now, x.doubt)
 		return
 	}
 	if x.patience.IsZero() && x.tries >= sa.s.Timing.RetransmitTries || !x.patience.IsZero() && !now.Before(x.patience) {
@@ -168,7 +219,7 @@ func (x *exchange) timeout() error {
 
 // fail ends the exchange and tells its conversation.
 func (x *exchange) fail(now time.Time, err error) {
-	delete(x.sa.exchanges, x.id)
+	x.forget()
 	x.abort(now, err)
 }
 
@@ -184,11 +235,15 @@ func (x *exchange) abort(now time.Time, err error) {
 // finish ends the exchange. It is remembered for a while, to answer
 // retransmissions.
 func (x *exchange) finish(now time.Time) {
+	sa, over := x.sa, x.of == nil
 	x.of, x.waits, x.busy = nil, false, false
-	if x.sa.state == stateDead || x.sa.exchanges[x.id] != x {
+	if over || sa.state == stateDead || sa.exchanges[x.id] != x {
 		return
 	}
-	x.sa.ep.SetTimer(&x.timer, now.Add(remember))
+	sa.ep.SetTimer(&x.timer, now.Add(remember))
+	if sa.ended = append(sa.ended, x); len(sa.ended) > maxEnded {
+		sa.ended[0].forget()
+	}
 }
 
 // remember is how long ended exchanges answer retransmissions.
@@ -229,6 +284,7 @@ func (x *exchange) accept(now time.Time, path ike.Path, digest [sha256.Size]byte
 	x.sent = nil // a repetition of m gets the answer to m, and nothing before it
 	e.StopTimer(&x.timer)
 	sa.confirmed(now)
+	sa.spent(now)
 	sa.s.alive(now, path)
 	x.of.receive(now, x, m)
 }

@@ -127,7 +127,12 @@ func (sa *isakmpSA) refused(now time.Time, n *isakmp.Notify) {
 		}
 	}
 	if len(mine) != 1 {
-		s.Warn(now, &NotifyError{Exchange: isakmp.ExchangeInformational, Type: n.Type, Text: notifyText(n)})
+		// It says not which one. Those that get no answer will be told why.
+		told := &NotifyError{Exchange: isakmp.ExchangeInformational, Type: n.Type, Text: notifyText(n)}
+		for _, x := range mine {
+			x.doubt = &NotifyError{Exchange: x.kind, Type: n.Type, Text: told.Text, Detail: x.of.(*quickMode).offeredText()}
+		}
+		s.Warn(now, told)
 		return
 	}
 	q := mine[0].of.(*quickMode)

@@ -55,12 +55,14 @@ type isakmpSA struct {
 	lastReply [][]byte
 
 	exchanges  map[uint32]*exchange // by message ID; those that ended lately too
+	ended      []*exchange          // of those, oldest first
 	used       usedIDs
 	dpd        dpdState
 	login      *login        // of the client, XAuth
 	prompts    prompts       // of the server, XAuth
 	collecting []*reassembly // fragments
-	octets     uint64        // encrypted, for the lifetime in kilobytes
+	octets     uint64        // encrypted and decrypted, for the lifetime in kilobytes
+	renewing   bool          // they are nearly spent
 
 	retransmit child.Timer // phase 1
 	soft       child.Timer // a new one is to take over
@@ -120,7 +122,7 @@ func (sa *isakmpSA) kill(now time.Time, err error) {
 		s.choose()
 	}
 	all := sa.exchanges
-	sa.exchanges = nil
+	sa.exchanges, sa.ended = nil, nil
 	for _, x := range sortedExchanges(all) {
 		x.abort(now, err)
 	}
@@ -203,6 +205,20 @@ func (sa *isakmpSA) startLifetime(now time.Time) {
 		sa.ep.SetTimer(&sa.soft, now.Add(sa.ep.Jitter(soft, t.Jitter/2)))
 	}
 	sa.ep.SetTimer(&sa.hard, now.Add(hard))
+}
+
+// spent looks whether the lifetime in octets is over, or nearly.
+func (sa *isakmpSA) spent(now time.Time) {
+	limit := sa.negotiated.life.bytes()
+	if limit == 0 || sa.state != stateEstablished || sa.octets < limit-limit/10 {
+		return
+	}
+	if sa.octets >= limit {
+		sa.ep.SetTimer(&sa.hard, now)
+	} else if !sa.renewing && sa.s.Timing.Rekey >= 0 && sa.s.canInitiate() {
+		sa.renewing = true
+		sa.ep.SetTimer(&sa.soft, now)
+	}
 }
 
 // supersede lets the older ISAKMP SAs of the session go, after what is under

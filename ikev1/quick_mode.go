@@ -241,9 +241,9 @@ func (q *quickMode) receive(now time.Time, x *exchange, m *inbound) {
 	case 2:
 		q.answered(now, m)
 	case 3:
-		q.confirmed(now)
+		q.confirmed(now, m)
 	case 4:
-		q.connected(now, m)
+		q.connected(now)
 	default:
 		q.respond(now, m)
 	}
@@ -449,8 +449,37 @@ func (q *quickMode) acknowledge(now time.Time, err error) {
 // connectedWait is how long an initiator waits for CONNECTED.
 const connectedWait = 5 * time.Second
 
+// aside takes an Informational message that has the message ID of a Quick Mode:
+// CONNECTED (RFC 2408 3.1), or a refusal.
+func (x *exchange) aside(now time.Time, path ike.Path, h isakmp.Header, b []byte) {
+	sa := x.sa
+	q, ok := x.of.(*quickMode)
+	if !ok || !q.initiator || x.busy {
+		sa.ep.Count.Unexpected++
+		return
+	}
+	iv := sa.keys.hash.phase2IV(sa.blockSize(), sa.lastBlock, h.MessageID)
+	m, _, err := sa.open(now, h, b, iv, x.messageHash)
+	if err != nil {
+		m, _, err = sa.open(now, h, b, x.iv, x.messageHash) // as if it were the next one of the exchange
+	}
+	if err != nil {
+		sa.ep.countBad(err)
+		return
+	}
+	sa.s.alive(now, path)
+	switch n := m.ErrorNotify(); {
+	case n != nil && q.step == 2:
+		x.fail(now, &NotifyError{Exchange: x.kind, Type: n.Type, Text: notifyText(n), Detail: q.offeredText()})
+	case m.HasNotify(isakmp.NotifyConnected) && q.step == 4:
+		q.connected(now)
+	default:
+		sa.ep.Count.Unexpected++
+	}
+}
+
 // connected takes the fourth message.
-func (q *quickMode) connected(now time.Time, m *inbound) {
+func (q *quickMode) connected(now time.Time) {
 	if q.sa == nil || q.sa.State == child.Gone {
 		q.x.finish(now)
 		return

@@ -30,6 +30,11 @@ func (q *quickMode) respond(now time.Time, m *inbound) {
 		q.refuse(now, m, isakmp.NotifyDOINotSupported, fmt.Errorf("DOI %v", m.SA().DOI))
 		return
 	}
+	if m.header.Flags&isakmp.FlagCommit != 0 {
+		// The initiator waits for CONNECTED. RFC 2408 3.1 has it come from the
+		// side that sets the bit; in Quick Mode it can only come from this one.
+		q.commit, q.x.flags = true, isakmp.FlagCommit
+	}
 	q.ni = slices.Clone(m.Nonce().Data)
 	q.idci, q.idcr = m.ClientIDs()
 	q.noteNATOAs(q.x.sa, m)
@@ -210,11 +215,16 @@ func (q *quickMode) answer(now time.Time, m *inbound) {
 }
 
 // confirmed takes the third message.
-func (q *quickMode) confirmed(now time.Time) {
+func (q *quickMode) confirmed(now time.Time, m *inbound) {
 	x := q.x
 	if q.sa == nil || q.sa.State == child.Gone {
 		x.finish(now)
 		return
+	}
+	if q.commit || m.header.Flags&isakmp.FlagCommit != 0 {
+		protocol := q.chosen.proposal.Protocol
+		x.flags = isakmp.FlagCommit
+		x.reply(now, x.messageHash, &isakmp.Notify{DOI: isakmp.DOIIPsec, Protocol: protocol, SPI: appendSPI(nil, q.own[protocol]), Type: isakmp.NotifyConnected})
 	}
 	q.prove(now)
 }

@@ -117,11 +117,19 @@ func (sa *isakmpSA) receive(now time.Time, path ike.Path, h isakmp.Header, b []b
 		return
 	}
 	if x := sa.exchanges[h.MessageID]; x != nil {
-		x.receive(now, path, h, b)
+		if h.Exchange == isakmp.ExchangeInformational && x.kind == isakmp.ExchangeQuickMode {
+			x.aside(now, path, h, b)
+		} else {
+			x.receive(now, path, h, b)
+		}
 		return
 	}
-	if sa.used.has(h.MessageID) || len(sa.exchanges) >= maxExchanges+e.Limits.Queue {
+	if sa.used.has(h.MessageID) {
 		e.Count.Unexpected++
+		return
+	}
+	if h.Exchange != isakmp.ExchangeInformational && sa.peerExchanges() >= maxExchanges {
+		e.Count.Limited++
 		return
 	}
 	of := sa.conversationFor(h)
@@ -130,14 +138,18 @@ func (sa *isakmpSA) receive(now time.Time, path ike.Path, h isakmp.Header, b []b
 		return
 	}
 	// The exchange counts once its first message is authentic.
-	x := &exchange{sa: sa, id: h.MessageID, kind: h.Exchange, of: of}
-	x.iv = sa.keys.hash.phase2IV(sa.blockSize(), sa.lastBlock, h.MessageID)
+	x := sa.prepare(h.Exchange, h.MessageID, false, of)
 	m, next, err := sa.open(now, h, b, x.iv, func(covered []byte) secret.Bytes { return of.hash(x, covered) })
 	if err != nil {
 		e.countBad(err)
 		return
 	}
-	sa.openExchange(h.Exchange, h.MessageID, false, of).accept(now, path, sha256.Sum256(b), m, next)
+	if h.Exchange == isakmp.ExchangeInformational {
+		sa.used.add(h.MessageID) // that is all that has to be remembered
+	} else {
+		x.register()
+	}
+	x.accept(now, path, sha256.Sum256(b), m, next)
 }
 
 // conversationFor makes the responder's side of an exchange that the peer
@@ -152,6 +164,8 @@ func (sa *isakmpSA) conversationFor(h isakmp.Header) conversation {
 		return nil // no Child SA before the user has proved himself
 	case h.Exchange == isakmp.ExchangeQuickMode:
 		return &quickMode{s: sa.s}
+	case h.Exchange == isakmp.ExchangeNewGroupMode:
+		return newGroup{}
 	}
 	return nil
 }
