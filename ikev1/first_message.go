@@ -2,6 +2,7 @@ package ikev1
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -53,7 +54,7 @@ func (e *Endpoint) firstMessage(now time.Time, path ike.Path, h isakmp.Header, b
 		policy.gssapi = gssapiOnly(m.Payloads)
 		chosen, err := policy.choose(m.SA())
 		if err != nil {
-			refuse(isakmp.NotifyNoProposalChosen, err)
+			refuse(choiceRefusal(err), err)
 			return
 		}
 		if full {
@@ -93,7 +94,7 @@ func (e *Endpoint) chooseNamed(path ike.Path, mode Mode, possible []*Peer, m *in
 	}
 	switch {
 	case peer == nil && first != nil:
-		return nil, policy, chosen, isakmp.NotifyNoProposalChosen, first
+		return nil, policy, chosen, choiceRefusal(first), first
 	case peer == nil:
 		return nil, policy, chosen, isakmp.NotifyInvalidIDInformation, e.unknownIdentity(path, id, mode)
 	}
@@ -102,6 +103,14 @@ func (e *Endpoint) chooseNamed(path ike.Path, mode Mode, possible []*Peer, m *in
 		return nil, policy, chosen, isakmp.NotifyInvalidKeyInformation, err
 	}
 	return peer, policy, chosen, 0, nil
+}
+
+// choiceRefusal is the notification for an offer that nothing was chosen of.
+func choiceRefusal(err error) isakmp.NotifyType {
+	if errors.Is(err, errSituation) {
+		return isakmp.NotifySituationNotSupported
+	}
+	return isakmp.NotifyNoProposalChosen
 }
 
 // firstPayloads are what the first message of a mode must have.
