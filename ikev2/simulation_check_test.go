@@ -205,14 +205,6 @@ func saidString(id spd.SAID) string {
 	return fmt.Sprintf("%v %08x to %v", id.Direction, uint32(id.SPI), id.Dst)
 }
 
-func keysOf[K comparable, V any](m map[K]V) map[K]bool {
-	r := make(map[K]bool, len(m))
-	for k := range m {
-		r[k] = true
-	}
-	return r
-}
-
 // checkEmpty: after everything was deleted, nothing is left.
 func (s *sim) checkEmpty(n *simNode) {
 	if s.err != nil {
