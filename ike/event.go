@@ -181,6 +181,7 @@ type PeerNotify struct {
 	EventHeader
 	Type uint16
 	Data []byte
+	Text string // what it says, as a trace shows it, if that is known
 }
 
 // ReauthNeeded: a session is to be reauthenticated make-before-break: its

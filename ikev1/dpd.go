@@ -1,6 +1,7 @@
 package ikev1
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
@@ -15,10 +16,16 @@ type dpdState struct {
 	sent    uint32
 	waiting bool
 	tries   int
-	seen    uint32 // of the peer's last question
+	since   time.Time // of the question
+	seen    uint32    // of the peer's last question
 	asked   bool
+	answers int // in the second that began at second
+	second  time.Time
 	timer   child.Timer
 }
+
+// maxDPDAnswers is how many questions are answered in a second.
+const maxDPDAnswers = 5
 
 // Probe implements core.Protocol: R-U-THERE, unless one is on its way.
 func (s *session) Probe(now time.Time) {
@@ -43,7 +50,7 @@ func (s *session) Probe(now time.Time) {
 		d.sent = uint32(b[0]&0x7f)<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3]) // RFC 3706 7.2: the high bit is clear at first
 	}
 	d.sent++
-	d.waiting, d.tries = true, 0
+	d.waiting, d.tries, d.since = true, 0, now
 	d.timer.Owner = sa.dpdDue
 	sa.askDPD(now)
 }
@@ -76,8 +83,12 @@ func (sa *isakmpSA) dpdDue(now time.Time) {
 	if !d.waiting {
 		return
 	}
+	if s.LastAlive.After(d.since) && !s.Seen.Remote.IsValid() {
+		d.waiting = false // it has said something else (RFC 3706 5.5)
+		return
+	}
 	if d.tries >= s.Timing.RetransmitTries {
-		s.end(now, ike.DownDead, &TimeoutError{Exchange: isakmp.ExchangeInformational, Tries: d.tries + 1, Path: s.Path})
+		sa.unresponsive(now)
 		return
 	}
 	d.tries++
@@ -85,7 +96,25 @@ func (sa *isakmpSA) dpdDue(now time.Time) {
 	sa.askDPD(now)
 }
 
-// answerDPD answers the peer's question, once for each number.
+// unresponsive: no question was answered. The peer is dead, unless its traffic
+// shows that only its IKE is silent.
+func (sa *isakmpSA) unresponsive(now time.Time) {
+	s, d := sa.s, &sa.dpd
+	s.Children.LastInbound(func(now, last time.Time) {
+		if sa.state == stateDead || !d.waiting {
+			return
+		}
+		d.waiting = false
+		if last.After(d.since) {
+			s.Warn(now, fmt.Errorf("peer does not answer R-U-THERE, but its traffic comes in"))
+			return
+		}
+		s.end(now, ike.DownDead, &TimeoutError{Exchange: isakmp.ExchangeInformational, Tries: d.tries + 1, Path: s.Path})
+	})
+}
+
+// answerDPD answers the peer's question. A number that is older than the last
+// one is a replay; the same one is a repetition, its answer may have been lost.
 func (sa *isakmpSA) answerDPD(now time.Time, n *isakmp.Notify) {
 	seq, ok := sa.dpdSequence(n)
 	d := &sa.dpd
@@ -94,6 +123,13 @@ func (sa *isakmpSA) answerDPD(now time.Time, n *isakmp.Notify) {
 		return
 	}
 	d.seen, d.asked = seq, true
+	if since := now.Sub(d.second); since < 0 || since >= time.Second {
+		d.second, d.answers = now, 0
+	}
+	if d.answers++; d.answers > maxDPDAnswers {
+		sa.ep.Count.Limited++
+		return
+	}
 	sa.sendNotify(now, isakmp.NotifyRUThereAck, isakmp.AppendSequenceData(nil, seq))
 }
 

@@ -3,6 +3,7 @@ package ikev1
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
@@ -108,3 +109,11 @@ func (e *AuthError) Error() string {
 }
 
 func (e *AuthError) Unwrap() error { return e.Err }
+
+// A LoadBalanceError is a Cisco gateway's wish (UNITY-LOAD-BALANCE) that this
+// client turn to another one.
+type LoadBalanceError struct{ Gateway netip.Addr }
+
+func (e *LoadBalanceError) Error() string {
+	return fmt.Sprintf("the gateway shares its load: this client is to use %v instead", e.Gateway)
+}

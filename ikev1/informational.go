@@ -103,10 +103,59 @@ func (sa *isakmpSA) notified(now time.Time, n *isakmp.Notify) {
 		sa.initialContactReceived(now)
 	case n.Type == isakmp.NotifyAuthenticationFailed && n.Protocol == spd.ProtoIKE && sa.lastWord() && now.Sub(sa.established) < crossing:
 		sa.disowned(now, &NotifyError{Exchange: sa.mode.exchange(), Type: n.Type, Text: notifyText(n)})
-	case n.Type < isakmp.NotifyConnected:
+	case n.Type == isakmp.NotifyInvalidSPI:
+		sa.spiUnknown(now, n)
+	case n.Type.IsError():
 		sa.refused(now, n)
+	case n.Type == isakmp.NotifyUnityLoadBalance:
+		sa.told(now, n)
+		if gateway, err := n.UnityLoadBalance(); err == nil {
+			s.Warn(now, &LoadBalanceError{Gateway: gateway})
+		}
+	case n.Type == isakmp.NotifyResponderLifetime && n.Protocol == spd.ProtoIKE:
+		sa.told(now, n)
+		sa.shorten(now, n)
 	default:
-		s.ep.Emit(ike.PeerNotify{EventHeader: s.EventHeader(now), Type: uint16(n.Type), Data: slices.Clone(n.Data)})
+		sa.told(now, n)
+	}
+}
+
+// told passes a notification on to the program.
+func (sa *isakmpSA) told(now time.Time, n *isakmp.Notify) {
+	sa.s.ep.Emit(ike.PeerNotify{EventHeader: sa.s.EventHeader(now), Type: uint16(n.Type), Data: slices.Clone(n.Data), Text: n.String()})
+}
+
+// shorten takes the responder's shorter lifetime of the ISAKMP SA (RFC 2407
+// 4.6.3.1), which racoon tells when phase 1 is over.
+func (sa *isakmpSA) shorten(now time.Time, n *isakmp.Notify) {
+	said, err := n.ResponderLifetime()
+	if err != nil || sa.state != stateEstablished || !sa.initiator || sa.s.current != sa {
+		return
+	}
+	if life := sa.negotiated.life.shortened(said); life != sa.negotiated.life {
+		sa.negotiated.life = life
+		sa.startLifetime(sa.established)
+	}
+}
+
+// spiUnknown: the peer got a packet on an SA that it does not have. One of ours
+// that it means has to be made anew.
+func (sa *isakmpSA) spiUnknown(now time.Time, n *isakmp.Notify) {
+	s := sa.s
+	spi := n.SPI
+	if len(spi) != 4 {
+		spi = n.Data // where RFC 2408 3.14.1 leaves it open, some have it here
+	}
+	s.Warn(now, &NotifyError{Exchange: isakmp.ExchangeInformational, Type: n.Type, Text: fmt.Sprintf("%x", spi[:min(len(spi), 16)])})
+	v, err := parseSPI(spd.ProtoESP, spi)
+	if err != nil {
+		return
+	}
+	for _, a := range s.Children.All() {
+		if a.Info.Out == v && a.State == child.Mature && !a.Rekeying {
+			s.StartRekey(now, a)
+			return
+		}
 	}
 }
 
@@ -184,6 +233,11 @@ func (sa *isakmpSA) initialContactReceived(now time.Time) {
 	for _, o := range slices.Clone(s.sas) {
 		if o != sa && o.ready() && o.established.Before(sa.established) {
 			o.kill(now, errReplaced)
+		}
+	}
+	for o := range s.ep.sessionsOf(s.peer.Name) {
+		if o != s && o.Up && o.RemoteID == s.RemoteID && o.LocalID == s.LocalID && sameUser(o.user, s.user) && o.Established.Before(sa.established) {
+			o.end(now, ike.DownReplaced, nil)
 		}
 	}
 	for _, a := range slices.Clone(s.Children.All()) {

@@ -184,6 +184,9 @@ func (sa *isakmpSA) failed(now time.Time, reason ike.DownReason, err error) {
 		sa.kill(now, err)
 		s.flunk(now, err)
 		s.sweep(now, reason, err)
+		if c := s.current; c != nil && !c.soft.Active() && s.Timing.Rekey >= 0 && s.canInitiate() {
+			s.ep.SetTimer(&c.soft, now.Add(s.ep.Jitter(retryDelay, 0.5))) // while its lifetime lasts
+		}
 		return
 	}
 	s.fail(now, reason, err)

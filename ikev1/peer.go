@@ -78,7 +78,8 @@ type Peer struct {
 	// for nothing.
 	Request *ike.ConfigRequest
 	// Assign answers a peer's request (gateway); nil assigns nothing. With
-	// PushConfig the gateway begins (mode config by SET).
+	// PushConfig the gateway begins (mode config by SET), and a client waits ten
+	// seconds for that before it asks.
 	Assign     ike.AddressAssigner
 	PushConfig bool
 
@@ -134,8 +135,10 @@ type GeneratePolicy uint8
 // Levels.
 const (
 	GenerateOff    GeneratePolicy = iota
-	GenerateOn                    // policies of one ReqID, or none, for all of them
+	GenerateOn                    // policies with the Child's ReqID, if it has one
 	GenerateUnique                // each with a ReqID of its own
+
+	GenerateRequire = GenerateOn // racoon's other word for it
 )
 
 // FragmentPolicy says when IKE messages are fragmented.

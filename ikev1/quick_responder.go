@@ -99,9 +99,19 @@ func (q *quickMode) chooseChild(m *inbound) (isakmp.NotifyType, error) {
 		found, exact = true, same
 	}
 	if !found {
-		found = q.generate(m, local, remote)
+		if err := q.generate(m, local, remote); err != nil {
+			return isakmp.NotifyInvalidIDInformation, err
+		}
+		found = q.cfg != nil
 	}
 	if found {
+		_, _, ol, or := s.natSelectors(q.cfg.Mode, local, remote)
+		if !q.originalLocal.IsValid() { // by NAT-OA
+			q.originalLocal = ol
+		}
+		if !q.originalRemote.IsValid() {
+			q.originalRemote = or
+		}
 		return 0, nil
 	}
 	if failure == nil {

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/internal/child"
 	"github.com/racoon3/racoon/internal/vendorid"
 	"github.com/racoon3/racoon/natt"
 	"github.com/racoon3/racoon/spd"
@@ -54,8 +56,7 @@ func (q *quickMode) offeredSelectors() (local, remote spd.TrafficSelector, err e
 // the Child has.
 func (s *session) fits(c *ike.ChildConfig, local, remote spd.TrafficSelector, sa *isakmpSA) (l, r spd.TrafficSelector, exact, ok bool) {
 	ownL, ownR := s.OfferedSelectors(c)
-	y := quickMode{s: s, cfg: c}
-	local, remote = y.natSelectors(c.Mode, local, remote)
+	local, remote, _, _ = s.natSelectors(c.Mode, local, remote)
 	for _, ol := range ownL {
 		for _, or := range ownR {
 			if ol == local && or == remote {
@@ -72,27 +73,11 @@ func (s *session) fits(c *ike.ChildConfig, local, remote spd.TrafficSelector, sa
 	return local, remote, false, false
 }
 
-// natSelectors replaces the hosts' addresses in transport mode by those that
-// the packets will have on this side of the NAT, and keeps the originals for
-// the checksums (RFC 3947 5.2, 5.3).
-func (q *quickMode) natSelectors(mode spd.Mode, local, remote spd.TrafficSelector) (l, r spd.TrafficSelector) {
-	s := q.s
-	if mode != spd.ModeTransport || !s.NATLocal && !s.NATRemote {
-		return local, remote
-	}
-	swap := func(ts spd.TrafficSelector, nat bool, to netip.Addr, original *netip.Addr) spd.TrafficSelector {
-		if ts.First != ts.Last {
-			return ts
-		}
-		if !original.IsValid() {
-			*original = ts.First
-		}
-		if nat && ts.First.Is4() == to.Is4() {
-			ts.First, ts.Last = to, to
-		}
-		return ts
-	}
-	return swap(local, s.NATLocal, s.LocalAddr(), &q.originalLocal), swap(remote, s.NATRemote, s.RemoteAddr(), &q.originalRemote)
+// natSelectors has the selectors as they are on this side of a NAT, and what
+// the peer calls the two hosts.
+func (s *session) natSelectors(mode spd.Mode, local, remote spd.TrafficSelector) (l, r spd.TrafficSelector, originalLocal, originalRemote netip.Addr) {
+	ls, rs, originalLocal, originalRemote := s.NATSelectors(mode, []spd.TrafficSelector{local}, []spd.TrafficSelector{remote})
+	return ls[0], rs[0], originalLocal, originalRemote
 }
 
 // takeAnsweredIDs compares the IDs of the answer with those that were sent.
@@ -108,7 +93,7 @@ func (q *quickMode) takeAnsweredIDs(ci, cr *isakmp.ID) error {
 	if l != q.local || r != q.remote {
 		// In transport mode behind a NAT a peer may name the addresses that it
 		// sees.
-		tl, tr := q.natSelectors(q.cfg.Mode, l, r)
+		tl, tr, _, _ := q.s.natSelectors(q.cfg.Mode, l, r)
 		if tl != q.local || tr != q.remote {
 			return fmt.Errorf("peer answered for %v === %v, and we asked for %v === %v", l, r, q.local, q.remote)
 		}
@@ -116,30 +101,64 @@ func (q *quickMode) takeAnsweredIDs(ci, cr *isakmp.ID) error {
 	return nil
 }
 
+// maxGenerated bounds the Child SAs of a session with selectors that the peer
+// has chosen.
+const maxGenerated = 32
+
 // generate makes a Child for a client whose selectors no configured one has,
-// if the peer's configuration says so: those of the client are its own matter,
-// ours have to be within those of the first Child.
-func (q *quickMode) generate(m *inbound, local, remote spd.TrafficSelector) bool {
+// if the peer's configuration says so. Ours have to be within those of the first
+// Child. The client's are its own matter, within reason: it cannot draw traffic
+// to itself that is for us, and one that was leased an address has that only.
+// The policies live as long as the Child SA.
+func (q *quickMode) generate(m *inbound, local, remote spd.TrafficSelector) error {
 	s := q.s
 	if s.peer.GeneratePolicy == GenerateOff || len(s.peer.Children) == 0 {
-		return false
+		return nil
 	}
 	c := s.peer.Children[0]
+	local, remote, _, _ = s.natSelectors(c.Mode, local, remote)
 	ownL, _ := s.OfferedSelectors(c)
-	if !spd.Covers(ownL, local) {
-		return false
+	switch {
+	case !spd.Covers(ownL, local):
+		return fmt.Errorf("generating a policy: %v is not within %v of Child %q", local, ownL, c.Name)
+	case slices.ContainsFunc(ownL, func(l spd.TrafficSelector) bool { return overlap(l, remote) }):
+		return fmt.Errorf("generating a policy: the peer cannot have %v, which overlaps with our %v", remote, ownL)
+	case s.Leased != nil && !slices.ContainsFunc(s.Network.Addresses, func(p netip.Prefix) bool { return remote.First == p.Addr() && remote.Last == p.Addr() }):
+		return fmt.Errorf("generating a policy: the peer was leased %v, and asks for %v", s.Network.Addresses, remote)
+	case s.generated() >= maxGenerated:
+		s.ep.Count.Limited++
+		return fmt.Errorf("generating a policy: limit of %d is reached", maxGenerated)
 	}
 	policy := s.policyOf(q.x.sa, c)
 	policy.optionalKE = voluntaryGroups
 	chosen, err := policy.choose(m.SA())
 	if err != nil {
-		return false
+		return fmt.Errorf("generating a policy like Child %q: %w", c.Name, err)
 	}
 	q.cfg, q.policy, q.chosen, q.local, q.remote = c, policy, chosen, local, remote
 	if s.peer.GeneratePolicy == GenerateUnique {
 		q.reqID = s.ep.NewReqID()
 	}
-	return true
+	return nil
+}
+
+// generated counts the Child SAs whose selectors no Child has.
+func (s *session) generated() (n int) {
+	for _, a := range s.Children.All() {
+		c := s.peer.child(a.Info.Name)
+		if c == nil || a.State >= child.Replaced {
+			continue
+		}
+		if _, r := s.OfferedSelectors(c); !spd.CoversSet(r, a.Info.RemoteTS) {
+			n++
+		}
+	}
+	return n
+}
+
+// overlap reports whether two selectors share an address.
+func overlap(a, b spd.TrafficSelector) bool {
+	return a.Is4() == b.Is4() && !a.Last.Less(b.First) && !b.Last.Less(a.First)
 }
 
 // natOAs are the original addresses for transport mode behind a NAT (RFC 3947
