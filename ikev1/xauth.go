@@ -36,6 +36,7 @@ func (sa *isakmpSA) client() bool { return sa.negotiated.method.Client(sa.initia
 func (sa *isakmpSA) beginUser(now time.Time) {
 	if sa.client() {
 		sa.ep.SetTimer(&sa.hard, now.Add(loginWait))
+		sa.s.ArmKeepalive(now) // the user may type for longer than a NAT remembers
 		return
 	}
 	sa.ep.SetTimer(&sa.hard, now.Add(loginTime))

@@ -313,12 +313,21 @@ func TestXAuthSlowUser(t *testing.T) {
 		}
 		return false
 	}
+	p.filter = func(*Endpoint, ike.Transmit) bool {
+		p.a.anySA().nat.LocalNAT = true
+		if sa := p.b.anySA(); sa != nil {
+			sa.nat.RemoteNAT = true
+		}
+		return true
+	}
 	id := p.initiate()
+	sent := p.a.Stats().Sent
 	p.advance(4 * time.Minute)
 	require.Len(t, held, 1)
 	require.Greater(t, p.b.Stats().Retransmitted, uint64(6))
 	s, _ := p.a.Session(id)
 	require.Equal(t, "XAUTH", s.State)
+	require.Equal(t, sent+12, p.a.Stats().Sent, "keepalives for the NAT")
 	require.Equal(t, 1, p.b.HalfOpen(), "it counts as half-open until the user is known")
 	p.a.HandleResult(p.now, held[0].Do(t.Context()))
 	p.run()

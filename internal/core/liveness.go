@@ -47,8 +47,9 @@ func (s *Session) livenessDue(now time.Time) {
 	})
 }
 
-// armKeepalive keeps the NAT mapping in front of us alive (RFC 3948 4).
-func (s *Session) armKeepalive(now time.Time) {
+// ArmKeepalive keeps the NAT mapping in front of us alive (RFC 3948 4). An
+// established session does so by itself.
+func (s *Session) ArmKeepalive(now time.Time) {
 	if s.NATLocal && s.Timing.Keepalive > 0 {
 		s.core.SetTimer(&s.KeepaliveTimer, now.Add(s.Timing.Keepalive))
 	}
@@ -61,5 +62,5 @@ func (s *Session) keepaliveDue(now time.Time) {
 		return
 	}
 	s.core.transmitKeepalive(s.Path)
-	s.armKeepalive(now)
+	s.ArmKeepalive(now)
 }

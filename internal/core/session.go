@@ -84,7 +84,7 @@ func (s *Session) Establish(now time.Time, info ike.SessionInfo) {
 	c.Load.AddSessions(1)
 	c.perPeer[s.Name]++
 	s.ArmLiveness(now)
-	s.armKeepalive(now)
+	s.ArmKeepalive(now)
 	c.Emit(ike.SessionUp{EventHeader: s.EventHeader(now), Info: info})
 	for _, ev := range s.early {
 		c.Emit(ev)
