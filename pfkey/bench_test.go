@@ -100,7 +100,7 @@ func BenchmarkClient(b *testing.B) {
 					}
 				}
 			})
-			b.Run("DUMP50000", func(b *testing.B) {
+			b.Run("DUMP50000", func(b *testing.B) { // one operation is a whole dump
 				b.ReportAllocs()
 				for b.Loop() {
 					n := 0

@@ -17,6 +17,7 @@ import (
 
 	"github.com/racoon3/racoon/internal/lab"
 	"github.com/racoon3/racoon/pfkey"
+	"github.com/racoon3/racoon/pfkey/policy"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -47,8 +48,8 @@ func kernelPlane(t testing.TB, ns *lab.Namespace) *pfkey.DataPlane {
 	return p
 }
 
-func state(ns *lab.Namespace) string  { return ns.Run("ip", "-s", "xfrm", "state") }
-func policy(ns *lab.Namespace) string { return ns.Run("ip", "xfrm", "policy") }
+func state(ns *lab.Namespace) string    { return ns.Run("ip", "-s", "xfrm", "state") }
+func policies(ns *lab.Namespace) string { return ns.Run("ip", "xfrm", "policy") }
 
 // TestKernelClient makes each request of a Linux kernel, and looks at what it
 // has done from the other side.
@@ -206,7 +207,7 @@ func TestKernelSPD(t *testing.T) {
 	}}}
 	id, err := c.SPDAdd(ctx, p)
 	require.NoError(t, err)
-	s := policy(ns)
+	s := policies(ns)
 	for _, want := range []string{"src 192.168.1.0/24 dst 192.168.2.0/24", "dir out priority 1234", "tmpl src 10.9.0.1 dst 10.9.0.7", "proto comp reqid 0 mode tunnel",
 		"proto esp reqid 77 mode transport", "proto ah reqid 0 mode transport", "level use"} {
 		require.Contains(t, s, want)
@@ -228,12 +229,12 @@ func TestKernelSPD(t *testing.T) {
 	id2, err := c.SPDUpdate(ctx, p)
 	require.NoError(t, err)
 	t.Logf("SPDUPDATE: number %d, was %d", id2, id)
-	require.NotContains(t, policy(ns), "proto ah")
+	require.NotContains(t, policies(ns), "proto ah")
 	q := &pfkey.PolicyEntry{Src: net1, Dst: net2, Proto: 6, DstPort: 22, Policy: pfkey.Policy{Type: pfkey.PolicyDiscard, Dir: pfkey.DirForward}}
 	_, err = c.SPDAdd(ctx, q)
 	require.NoError(t, err)
-	require.Contains(t, policy(ns), "proto tcp dport 22")
-	require.Contains(t, policy(ns), "dir fwd action block")
+	require.Contains(t, policies(ns), "proto tcp dport 22")
+	require.Contains(t, policies(ns), "dir fwd action block")
 	n := 0
 	for _, err := range c.SPDDump(ctx) {
 		require.NoError(t, err)
@@ -244,11 +245,11 @@ func TestKernelSPD(t *testing.T) {
 	require.ErrorIs(t, c.SPDDelete(ctx, q), pfkey.ENOENT)
 	require.NoError(t, c.SPDDeleteID(ctx, pfkey.DirOut, id2))
 	require.ErrorIs(t, c.SPDDeleteID(ctx, pfkey.DirOut, id2), pfkey.ENOENT)
-	require.Empty(t, policy(ns))
+	require.Empty(t, policies(ns))
 	_, err = c.SPDAdd(ctx, p)
 	require.NoError(t, err)
 	require.NoError(t, c.SPDFlush(ctx))
-	require.Empty(t, policy(ns))
+	require.Empty(t, policies(ns))
 }
 
 // TestKernelPromiscuous hears of another program's requests.
@@ -412,7 +413,7 @@ func TestKernelTraffic(t *testing.T) {
 		_, _, innerA, innerB := k.addresses(l)
 		ok := t.Run(fmt.Sprintf("%+v", l), func(t *testing.T) {
 			n, err := k.a.Ping(innerA, innerB, 3, 500)
-			require.NoError(t, err, "%s\n%s\n%s\n%s", state(k.a.Namespace), policy(k.a.Namespace), state(k.b.Namespace), policy(k.b.Namespace))
+			require.NoError(t, err, "%s\n%s\n%s\n%s", state(k.a.Namespace), policies(k.a.Namespace), state(k.b.Namespace), policies(k.b.Namespace))
 			require.Equal(t, 3, n)
 			c, err := k.pa.Query(t.Context(), ab.ID(spd.Out, len(ab.SAs)-1))
 			require.NoError(t, err)
@@ -427,7 +428,7 @@ func TestKernelTraffic(t *testing.T) {
 		k.remove(t, ab, ba)
 		require.True(t, ok)
 		require.Empty(t, state(k.a.Namespace))
-		require.NotContains(t, policy(k.a.Namespace), "tmpl")
+		require.NotContains(t, policies(k.a.Namespace), "tmpl")
 	}
 	require.NoError(t, k.pa.Close())
 }
@@ -556,14 +557,14 @@ func TestKernelMove(t *testing.T) {
 		if errors.Is(err, pfkey.ENOPROTOOPT) {
 			t.Skip("this kernel has no X_MIGRATE")
 		}
-		require.NoError(t, err, "%s\n%s", state(k.a.Namespace), policy(k.a.Namespace))
+		require.NoError(t, err, "%s\n%s", state(k.a.Namespace), policies(k.a.Namespace))
 	}
 	ina, inb := mirror(ba), mirror(ab)
 	move(k.pa, ab.ID(spd.Out, 0), seen)
 	move(k.pa, ina.ID(spd.In, 0), seen)
 	move(k.pb, ba.ID(spd.Out, 0), own)
 	move(k.pb, inb.ID(spd.In, 0), own)
-	s := state(k.a.Namespace) + policy(k.a.Namespace)
+	s := state(k.a.Namespace) + policies(k.a.Namespace)
 	require.NotContains(t, s, k.b.Outer.String()+" ", "nothing of the old address is left")
 	require.Contains(t, s, "src 10.99.0.77 dst 10.99.0.1")
 	k.b.IP("addr del 10.99.0.2/24 dev out0")
@@ -658,16 +659,41 @@ func TestKernelBypass(t *testing.T) {
 	}
 }
 
-// TestKernelLeak: between a policy and its SA, and after an SA has gone, nothing
-// leaves in clear.
-func TestKernelLeak(t *testing.T) {
+// TestKernelSocketPolicy: a socket with a policy of its own asks for an SA.
+func TestKernelSocketPolicy(t *testing.T) {
+	if !inKernel(t) {
+		return
+	}
+	k := newKernelPair(t)
+	for text, to := range map[string]netip.Addr{
+		"out ipsec esp/transport//require": k.b.Outer, "out ipsec ah/transport//require": k.b.Outer6,
+	} {
+		p, err := policy.Parse(text)
+		require.NoError(t, err)
+		local := k.a.Outer
+		if to.Is6() {
+			local = k.a.Outer6
+		}
+		c := k.a.ListenUDP(netip.AddrPortFrom(local, 7777))
+		require.NoError(t, pfkey.Linux.SetSocketPolicy(c, to.Is6(), p))
+		// Without an SA the kernel answers EAGAIN, which Go takes for a full socket.
+		require.NoError(t, c.SetWriteDeadline(time.Now().Add(time.Second)))
+		_, _ = c.WriteToUDPAddrPort([]byte("x"), netip.AddrPortFrom(to, 7777))
+		ev := waitFor[spd.AcquireEvent](t, k.pa)
+		require.Equal(t, to.Is6(), ev.Policy.Protocol == spd.ProtoAH, "%+v", ev)
+	}
+}
+
+// TestC21_KernelLeak: after an SA has gone, nothing leaves in clear, and what
+// comes in clear is not taken.
+func TestC21_KernelLeak(t *testing.T) {
 	if !inKernel(t) {
 		return
 	}
 	k := newKernelPair(t)
 	ctx := t.Context()
 	l := link{text: "aes128-sha1", mode: spd.ModeTunnel}
-	ab, ba := k.install(t, l, 5)
+	ab, _ := k.install(t, l, 5)
 	_, _, innerA, innerB := k.addresses(l)
 	k.a.MustPing(innerA, innerB)
 	_, err := k.pa.Remove(ctx, ab.ID(spd.Out, 0))
@@ -678,7 +704,6 @@ func TestKernelLeak(t *testing.T) {
 	require.NoError(t, k.pa.SetPolicies(ctx, 5, nil))
 	n, err = k.a.Ping(innerA, innerB, 2, 100)
 	require.False(t, err == nil && n > 0)
-	_ = ba
 }
 
 // TestKernelScale: many SAs and policies, and a dump of all. There are 5,000 of

@@ -199,10 +199,19 @@ func (p *DataPlane) template(sp *spd.Policy) (sas []spd.SA, local, remote netip.
 		if sp.Direction != spd.Out {
 			dir = spd.In
 		}
-		best := list[len(list)-1]
+		// The latest of the direction, and of those to the policy's own peer: the
+		// peers of road warriors may share a request ID.
+		best, rank := list[len(list)-1], -1
 		for _, b := range list {
+			r := 0
 			if b.dir == dir {
-				best = b
+				r++
+			}
+			if b.remote.Addr() == sp.Remote && b.local.Addr() == sp.Local {
+				r += 2
+			}
+			if r >= rank {
+				best, rank = b, r
 			}
 		}
 		return best.sas, best.local.Addr(), best.remote.Addr()
