@@ -16,7 +16,8 @@ import (
 // Config is what a [DataPlane] is made of. All of it may be left out.
 type Config struct {
 	// Dial opens netlink sockets. nil means the running kernel's, in the
-	// network namespace of the thread that calls New.
+	// network namespace of the thread that calls New. With a Dial, the settings
+	// of AcquireExpires and HoldPackets are left to whoever owns that kernel.
 	Dial Dialer
 
 	// Capabilities are what is offered. nil means to ask the kernel: New

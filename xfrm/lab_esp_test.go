@@ -29,7 +29,7 @@ func TestLabUserspacePeer(t *testing.T) {
 	a.RouteTo(b)
 	b.RouteTo(a)
 	pb := newPlane(t, b, xfrm.Config{})
-	engine := esp.New(esp.Config{})
+	engine := esp.New(esp.Config{RawESP: true})
 	defer engine.Close()
 	var raw net.PacketConn
 	a.Do(func() {

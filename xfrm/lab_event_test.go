@@ -270,6 +270,58 @@ func TestLabMapping(t *testing.T) {
 	p.a.MustPing(p.a.Inner, p.b.Inner)
 }
 
+// TestLabSocketOverflow: what a socket has no room for is told as lost, and the
+// socket goes on.
+func TestLabSocketOverflow(t *testing.T) {
+	if !inLab(t) {
+		return
+	}
+	a, b := lab.NewPair(t)
+	c := newClient(t, a)
+	ctx := context.Background()
+	var conn xfrm.Conn
+	a.Do(func() {
+		dial, release, err := xfrm.SystemDialer()
+		require.NoError(t, err)
+		defer release()
+		conn, err = dial(xfrm.ProtocolXFRM, xfrm.GroupSA)
+		require.NoError(t, err)
+	})
+	defer conn.Close()
+	sa := &xfrm.SA{Src: a.Outer, Dst: b.Outer, SPI: 0x1000, Proto: xfrm.ProtoIPComp, Mode: xfrm.ModeTransport, Comp: xfrm.Algorithm{Name: "deflate"}}
+	for range 8000 { // two messages each
+		require.NoError(t, c.AddSA(ctx, sa))
+		require.NoError(t, c.DeleteSA(ctx, sa.Key()))
+	}
+	buf := make([]byte, 64<<10)
+	told := 0
+	for {
+		n, err := conn.Receive(ctx, buf)
+		if errors.Is(err, xfrm.ErrOverflow) {
+			break
+		}
+		require.NoError(t, err)
+		for h, body := range xfrm.Messages(buf[:n]) {
+			m, err := xfrm.Parse(xfrm.MessageType(h.Type), body.Data)
+			require.NoError(t, err)
+			if d, ok := m.(*xfrm.DelSA); ok {
+				require.Equal(t, "deflate", d.SA.Comp.Name)
+			}
+		}
+		told++
+		require.Less(t, told, 16000, "no overflow")
+	}
+	t.Logf("%d datagrams before the overflow was told", told)
+	cancelled, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	for {
+		if _, err := conn.Receive(cancelled, buf); err != nil {
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			break
+		}
+	}
+}
+
 // TestLabOverflow: a receive queue that is too small for a flood of events.
 func TestLabOverflow(t *testing.T) {
 	if !inLab(t) {
