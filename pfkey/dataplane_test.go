@@ -136,6 +136,30 @@ func TestDataPlaneChild(t *testing.T) {
 	})
 }
 
+// TestDataPlaneSharedReqID: peers that share a request ID keep their own
+// tunnels, and an outbound packet takes the latest SA of its own.
+func TestDataPlaneSharedReqID(t *testing.T) {
+	each(t, func(t *testing.T, d *pfkey.Dialect) {
+		k := pfkeytest.NewKernel(pfkeytest.Config{Dialect: d})
+		p := newPlane(t, k, d, pfkey.DataPlaneConfig{})
+		for i := range 3 {
+			b := tunnel(t, anySuite, spd.SPI(0x1000+i), 7)
+			b.Remote = netip.AddrPortFrom(peer(i), 0)
+			b.RemoteTS = []spd.TrafficSelector{spd.FromAddr(peer(100 + i))}
+			require.NoError(t, p.InstallOutbound(t.Context(), b))
+			require.NoError(t, p.SetPolicies(t.Context(), spd.Owner(i), policiesTo(b)))
+		}
+		for i := range 3 {
+			f := flowOut
+			f.Dst = peer(100 + i)
+			v, via := k.Packet(f, 10)
+			require.Equal(t, pfkeytest.Protect, v)
+			require.EqualValues(t, 0x1000+i, via[0].SPI)
+			require.Equal(t, peer(i), via[0].Dst)
+		}
+	})
+}
+
 // TestDataPlaneReserved: SPIs are given back, and a kernel that has forgotten
 // one takes the SA nevertheless.
 func TestDataPlaneReserved(t *testing.T) {

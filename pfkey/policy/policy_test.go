@@ -90,6 +90,27 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestC24_HostileText: a million lines, NUL octets and huge numbers give an
+// error with its place, soon.
+func TestC24_HostileText(t *testing.T) {
+	for text, want := range map[string]string{
+		"out ipsec" + strings.Repeat("\nesp/transport//use", 1e6):     "more than 16 rules",
+		"out prio " + strings.Repeat("9", 1e6) + " none":              "is no priority",
+		"out ipsec esp/transport//unique:" + strings.Repeat("9", 1e6): "is no number",
+		"in none\x00":             `"none\x00" is not`,
+		strings.Repeat("\n", 1e6): "no direction",
+		"out ipsec esp/tunnel/" + strings.Repeat("[", 1e6) + "-1.2.3.4":  "without ']'",
+		"out ipsec " + strings.Repeat("/", 1e6):                          "too many parts",
+		"out ipsec esp/tunnel/" + strings.Repeat("1.", 1e6) + "-1.2.3.4": "is no IPv4",
+		"out ipsec esp/transport//require\x1b[2J\r\nin bypass":           `"require\x1b[2J" is no level`,
+	} {
+		_, err := Parse(text)
+		require.ErrorIs(t, err, ErrSyntax)
+		require.Contains(t, err.Error(), want)
+		require.Less(t, len(err.Error()), 200)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add("out prio high + 10 ipsec ipcomp/transport//use esp/tunnel/192.0.2.1-198.51.100.1/unique:7")
 	f.Add("in bypass")
