@@ -218,6 +218,7 @@ func TestForgedProofs(t *testing.T) {
 			first := map[Mode]int{MainMode: 5, AggressiveMode: 2, BaseMode: 3}[mode]
 			last := map[Mode]int{MainMode: 6, AggressiveMode: 3, BaseMode: 4}[mode]
 			for n := first; n <= last; n++ {
+				encrypted := mode == MainMode || mode == AggressiveMode && n == 3
 				for name, tamper := range map[string]func(b []byte) []byte{
 					"first block": func(b []byte) []byte { b[isakmp.HeaderLen+3] ^= 0x80; return b },
 					"proof":       func(b []byte) []byte { spoilProof(b); return b },
@@ -226,8 +227,12 @@ func TestForgedProofs(t *testing.T) {
 						return b
 					},
 				} {
+					if encrypted && method == AuthRSA && name == "proof" {
+						continue // a signature that does not verify under the keys is told at once
+					}
 					t.Run(fmt.Sprintf("%v/%v/%d/%s", mode, method, n, name), func(t *testing.T) {
 						a, b := methodPeers(t, mode, method)
+						a.Fragmentation, b.Fragmentation = FragmentOff, FragmentOff
 						p := newPairNow(t, a, b)
 						count := 0
 						p.filter = func(from *Endpoint, tx ike.Transmit) bool {
