@@ -65,6 +65,7 @@ func TestIKEv1StrongSwanDPD(t *testing.T) {
 		s.Peer.Timing = ike.Timing{Liveness: time.Second, RetransmitBase: 100 * time.Millisecond, RetransmitTries: 3, RetransmitMax: 200 * time.Millisecond}
 		s.start()
 		s.session()
+		s.agree()
 		s.traffic()
 		time.Sleep(1500 * time.Millisecond)
 		require.Empty(t, eventsOf[ike.SessionDown](s.host), "it answered")

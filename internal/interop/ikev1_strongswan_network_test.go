@@ -116,7 +116,11 @@ func TestIKEv1StrongSwanBadNetwork(t *testing.T) {
 		session := s.upV1(r)
 		s.traffic()
 		require.NoError(t, session.RekeyChild(s.within(), session.ChildSAs()[0].ID))
-		s.agree()
+		// Its old SA may stay, if our Delete is lost.
+		spi := uint32(session.ChildSAs()[0].In)
+		s.peer.WaitSAs(patience, "the new Child SA", func(sas []lab.StrongSwanSA) bool {
+			return len(sas) == 1 && slices.ContainsFunc(sas[0].Children, func(c lab.StrongSwanChildSA) bool { return c.SPIOut == spi && c.State == "INSTALLED" })
+		})
 		s.traffic()
 		router.SetFilter(nil)
 	})
