@@ -332,3 +332,19 @@ func TestSessionDownComesLast(t *testing.T) {
 		require.IsType(t, ike.SessionDown{}, a.happened[n-1])
 	}
 }
+
+// TestPoliciesShareMarks: policies find SAs only if marks and interface are the
+// same (route-based operation).
+func TestPoliciesShareMarks(t *testing.T) {
+	p := pskPair(t)
+	o := &p.a.peers.index.All()[0].Children[0].Options
+	o.InterfaceID, o.MarkIn, o.MarkOut = 7, spd.Mark{Value: 1, Mask: 0xff}, spd.Mark{Value: 2, Mask: 0xff}
+	p.initiate()
+	marks := map[spd.Direction]spd.Mark{spd.In: o.MarkIn, spd.Out: o.MarkOut}
+	policies := p.pa.Policies()
+	require.Len(t, policies, 2)
+	for _, q := range policies {
+		require.Equal(t, uint32(7), q.InterfaceID)
+		require.Equal(t, marks[q.Direction], q.Mark)
+	}
+}

@@ -50,6 +50,10 @@ type Config struct {
 	Volume          spd.Lifetime
 	NoRekey         bool // leave rekeying to the peer
 	NoPolicies      bool
+	// MarkIn, MarkOut and InterfaceID are those of the SAs, which policies have
+	// to share to find them.
+	MarkIn, MarkOut spd.Mark
+	InterfaceID     uint32
 	Priority        uint32
 }
 

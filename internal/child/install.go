@@ -160,8 +160,10 @@ func appendPolicies(dst []spd.Policy, a *SA) []spd.Policy {
 			if len(a.in) > 0 {
 				out.Local = a.in[0].Dst
 			}
+			out.InterfaceID = a.Config.InterfaceID
 			in := out
 			in.Direction = spd.In
+			out.Mark, in.Mark = a.Config.MarkOut, a.Config.MarkIn
 			dst = append(dst, out, in)
 		}
 	}

@@ -62,7 +62,8 @@ func (s *Session) peerSelectors() (set []spd.TrafficSelector) {
 // the peer.
 func LifeOf(c *ike.ChildConfig, noRekey bool) *child.Config {
 	l := &child.Config{Rekey: c.Rekey, Lifetime: c.Lifetime, Jitter: c.Jitter, Volume: c.Volume, NoPolicies: c.NoPolicies,
-		Priority: c.Priority, NoRekey: noRekey || c.Rekey < 0}
+		Priority: c.Priority, NoRekey: noRekey || c.Rekey < 0,
+		MarkIn: c.Options.MarkIn, MarkOut: c.Options.MarkOut, InterfaceID: c.Options.InterfaceID}
 	if l.Rekey == 0 {
 		l.Rekey = time.Hour
 	}
