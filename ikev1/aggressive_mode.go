@@ -59,8 +59,8 @@ func (sa *isakmpSA) beginAggressive(now time.Time) {
 // names.
 func (sa *isakmpSA) answerAggressive(now time.Time, answer *isakmp.SA, m *inbound) {
 	p, s := sa.p1, sa.s
-	p.hashed.gxi, p.ni = m.KE().Data, m.Nonce().Data
-	sa.setPeerID(m.chain.Body(isakmp.PayloadID))
+	p.hashed.gxi, p.ni = m.keep(isakmp.PayloadKE), m.keep(isakmp.PayloadNonce)
+	sa.setPeerID(m.keep(isakmp.PayloadID))
 	s.RespondTo(sa.negotiated.group, p.hashed.gxi, func(now time.Time, k core.KeyExchange, err error) {
 		if err == nil {
 			p.nr, err = sa.ep.newNonce()
@@ -136,7 +136,7 @@ func (sa *isakmpSA) aggressiveConclude(now time.Time, path ike.Path, m *inbound)
 	sa.remote = m.header.CookieR
 	sa.heard(m)
 	sa.detectNAT(path, m)
-	p.hashed.gxr, p.nr = m.KE().Data, m.Nonce().Data
+	p.hashed.gxr, p.nr = m.keep(isakmp.PayloadKE), m.keep(isakmp.PayloadNonce)
 	if err := sa.identify(m); err != nil {
 		sa.doubt(now, err)
 		return true

@@ -44,8 +44,8 @@ func (sa *isakmpSA) beginBase(now time.Time) {
 // answerBase sends the second message, to the peer that the first one names.
 func (sa *isakmpSA) answerBase(now time.Time, answer *isakmp.SA, m *inbound) {
 	p := sa.p1
-	p.ni = m.Nonce().Data
-	sa.setPeerID(m.chain.Body(isakmp.PayloadID))
+	p.ni = m.keep(isakmp.PayloadNonce)
+	sa.setPeerID(m.keep(isakmp.PayloadID))
 	sa.own(sa.s.peer, func(now time.Time, id *isakmp.ID, err error) {
 		if err == nil {
 			p.nr, err = sa.ep.newNonce()
@@ -101,7 +101,7 @@ func (sa *isakmpSA) baseChosen(now time.Time, m *inbound) {
 		sa.doubt(now, err)
 		return
 	}
-	p.nr = m.Nonce().Data
+	p.nr = m.keep(isakmp.PayloadNonce)
 	s.Generate(chosen.group, func(now time.Time, k core.KeyExchange, err error) {
 		if err != nil {
 			sa.failed(now, ike.DownFailed, fmt.Errorf("key exchange: %w", err))
@@ -145,7 +145,7 @@ func (sa *isakmpSA) baseKey(now time.Time, done func(now time.Time, err error)) 
 // value and answers.
 func (sa *isakmpSA) baseRespond(now time.Time, path ike.Path, m *inbound) {
 	p, s := sa.p1, sa.s
-	p.hashed.gxi = m.KE().Data
+	p.hashed.gxi = m.keep(isakmp.PayloadKE)
 	sa.baseKey(now, func(now time.Time, err error) {
 		if err != nil {
 			sa.refusePhase1(now, isakmp.NotifyAuthenticationFailed, &AuthError{ID: s.RemoteID, Err: err})
@@ -191,7 +191,7 @@ func (sa *isakmpSA) baseAnswer(now time.Time) {
 // baseConclude verifies the responder and derives the initiator's keys.
 func (sa *isakmpSA) baseConclude(now time.Time, path ike.Path, m *inbound) {
 	p, s := sa.p1, sa.s
-	p.hashed.gxr = m.KE().Data
+	p.hashed.gxr = m.keep(isakmp.PayloadKE)
 	private := p.private
 	p.private = nil
 	s.Attempt(private, p.hashed.gxr, func(now time.Time, k core.KeyExchange, err error) {

@@ -75,15 +75,15 @@ func (sa *isakmpSA) certRequests(methods ...AuthMethod) (out []isakmp.Payload) {
 }
 
 // noteCertRequests keeps the names of the CAs that the peer trusts, a bounded
-// number.
+// number of bounded size.
 func (sa *isakmpSA) noteCertRequests(m isakmp.Payloads) {
-	const most = 64
+	const most, size = 32, 512
 	p := sa.p1
 	for c := range m.CRs() {
 		switch c.Encoding {
 		case isakmp.CertX509Signature, isakmp.CertNone, isakmp.CertPKCS7:
 			p.certRequested = true
-			if len(c.Authority) > 0 && len(p.authorities) < most {
+			if n := len(c.Authority); n > 0 && n <= size && len(p.authorities) < most {
 				p.authorities = append(p.authorities, slices.Clone(c.Authority))
 			}
 		}

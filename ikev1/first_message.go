@@ -13,6 +13,10 @@ import (
 	"github.com/racoon3/racoon/spd"
 )
 
+// maxOffer bounds the SA payload, which is kept until phase 1 is through, in
+// octets. 200 transforms fit.
+const maxOffer = 8192
+
 // firstMessage takes a message that begins phase 1. Until a valid one has been
 // accepted, nothing is kept and at most one datagram answers.
 func (e *Endpoint) firstMessage(now time.Time, path ike.Path, h isakmp.Header, b []byte) {
@@ -32,7 +36,7 @@ func (e *Endpoint) firstMessage(now time.Time, path ike.Path, h isakmp.Header, b
 	if err == nil {
 		err = m.Only(phase1Payloads...)
 	}
-	if err != nil || m.SA().DOI != isakmp.DOIIPsec || m.Count(isakmp.PayloadSA) != 1 || m.Count(isakmp.PayloadID) > 1 {
+	if err != nil || len(m.chain.Body(isakmp.PayloadSA)) > maxOffer || m.SA().DOI != isakmp.DOIIPsec || m.Count(isakmp.PayloadSA) != 1 || m.Count(isakmp.PayloadID) > 1 {
 		e.Count.Malformed++
 		return
 	}
@@ -210,7 +214,7 @@ func (e *Endpoint) acceptFirst(now time.Time, path ike.Path, h isakmp.Header, b 
 	}
 	sa.remote, sa.negotiated = h.CookieI, chosen
 	sa.p1 = &phase1{key: initKey{h.CookieI, path.Remote}, policy: policy, possible: possible, step: 1, busy: true, seen: sha256.Sum256(b)}
-	sa.p1.hashed.sai = m.chain.Body(isakmp.PayloadSA)
+	sa.p1.hashed.sai = m.keep(isakmp.PayloadSA)
 	e.initial[sa.p1.key] = sa
 	e.OpenHalf(path.Remote)
 	e.SetTimer(&sa.hard, now.Add(s.Timing.HalfOpen))

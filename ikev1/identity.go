@@ -118,7 +118,7 @@ func (sa *isakmpSA) identify(m *inbound) error {
 		}
 		return &AuthError{ID: id, Err: err}
 	}
-	sa.setPeerID(m.chain.Body(isakmp.PayloadID))
+	sa.setPeerID(m.keep(isakmp.PayloadID))
 	return nil
 }
 

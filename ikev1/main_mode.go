@@ -112,7 +112,7 @@ func (sa *isakmpSA) mainChosen(now time.Time, m *inbound) {
 // mainRespond answers the initiator's public value.
 func (sa *isakmpSA) mainRespond(now time.Time, m *inbound) {
 	p, s := sa.p1, sa.s
-	p.hashed.gxi, p.ni = m.KE().Data, m.Nonce().Data
+	p.hashed.gxi, p.ni = m.keep(isakmp.PayloadKE), m.keep(isakmp.PayloadNonce)
 	s.RespondTo(sa.negotiated.group, p.hashed.gxi, func(now time.Time, k core.KeyExchange, err error) {
 		if err == nil {
 			p.nr, err = sa.ep.newNonce()
@@ -139,7 +139,7 @@ func (sa *isakmpSA) mainRespond(now time.Time, m *inbound) {
 // mainConclude derives the initiator's keys and proves its identity.
 func (sa *isakmpSA) mainConclude(now time.Time, m *inbound) {
 	p, s := sa.p1, sa.s
-	p.hashed.gxr, p.nr = m.KE().Data, m.Nonce().Data
+	p.hashed.gxr, p.nr = m.keep(isakmp.PayloadKE), m.keep(isakmp.PayloadNonce)
 	private := p.private
 	p.private = nil
 	s.Conclude(private, p.hashed.gxr, func(now time.Time, k core.KeyExchange, err error) {

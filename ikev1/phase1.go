@@ -154,6 +154,9 @@ func (sa *isakmpSA) sendPhase1(now time.Time, encrypt bool, payloads ...isakmp.P
 			return
 		}
 		sa.trace(now, true, h, m[isakmp.HeaderLen:], isakmp.PayloadType(m[16]))
+		if cap(m) >= 2*len(m) {
+			m = slices.Clone(m) // it is kept
+		}
 		p.sent = sa.cut(m)
 	}
 	p.busy = false
@@ -293,6 +296,10 @@ func (sa *isakmpSA) takePhase1(now time.Time, path ike.Path, m *inbound, next in
 	}
 	return sa.takeBase(now, path, m, next)
 }
+
+// keep copies a payload's body, so that the message that it came in need not be
+// kept: nobody knows yet who sent it, or how long it is.
+func (m *inbound) keep(t isakmp.PayloadType) []byte { return slices.Clone(m.chain.Body(t)) }
 
 // A heldDatagram has come a moment too early.
 type heldDatagram struct {

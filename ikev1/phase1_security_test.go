@@ -302,15 +302,20 @@ func TestA19_AggressiveUnderLoad(t *testing.T) {
 	require.Zero(t, p.b.HalfOpen())
 }
 
-// What a half-open responder of Main Mode costs, before and after the key
-// exchange.
+// What a half-open responder of Main Mode costs, whatever the size of the first
+// message.
 func TestA19_HalfOpenCost(t *testing.T) {
-	const n = 2000
+	t.Run("small", func(t *testing.T) { testHalfOpenCost(t) })
+	t.Run("large", func(t *testing.T) { testHalfOpenCost(t, &isakmp.VendorID{ID: make([]byte, 30_000)}) })
+}
+
+func testHalfOpenCost(t *testing.T, extra ...isakmp.Payload) {
+	const n = 1000
 	a, b := pskPeer("b", "a.example", "b.example"), pskPeer("a", "b.example", "a.example")
 	p := newPair(t, a, b, nil)
 	messages := make([][]byte, n)
 	for i := range messages {
-		messages[i] = p.first(MainMode, isakmp.Cookie(i+1))
+		messages[i] = p.first(MainMode, isakmp.Cookie(i+1), extra...)
 	}
 	heap := func() uint64 {
 		runtime.GC()
