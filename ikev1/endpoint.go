@@ -23,7 +23,7 @@ type Endpoint struct {
 
 	sessions  map[ike.SessionID]*session
 	sas       map[isakmp.Cookie]*isakmpSA // by our cookie
-	initial   map[initKey]*isakmpSA       // half-open responders by what their first message is known by
+	initial   map[initKey]*isakmpSA       // responders by what their first message is known by
 	waiting   waitingRoom
 	fragments fragments
 }
@@ -63,12 +63,12 @@ func (e *Endpoint) HandleResult(now time.Time, r ike.Result) { e.engine.HandleRe
 // HandleDataPlane takes an event of the data plane. Events that concern no
 // Child SA of this endpoint are ignored.
 func (e *Endpoint) HandleDataPlane(now time.Time, ev spd.Event) {
-	e.engine.HandleDataPlane(now, ev)
 	if first, ok := ev.(spd.FirstPacketEvent); ok {
 		if s := e.sessions[e.Owner(first.ID)]; s != nil {
 			s.used(now, first.ID)
 		}
 	}
+	e.engine.HandleDataPlane(now, ev)
 }
 
 // PollTransmit returns the next datagram to send.

@@ -19,7 +19,7 @@ func (sa *isakmpSA) establish(now time.Time) {
 		sa.lastReply = p.sent
 	}
 	sa.settle(now)
-	sa.forgetInitial()
+	sa.noLongerHalfOpen()
 	sa.keys.settle()
 	for _, k := range p.keyed {
 		if k.keys != sa.keys {

@@ -213,9 +213,10 @@ func (e *Endpoint) acceptFirst(now time.Time, path ike.Path, h isakmp.Header, b 
 		return
 	}
 	sa.remote, sa.negotiated = h.CookieI, chosen
-	sa.p1 = &phase1{key: initKey{h.CookieI, path.Remote}, policy: policy, possible: possible, step: 1, busy: true, seen: sha256.Sum256(b)}
+	sa.p1 = &phase1{policy: policy, possible: possible, step: 1, busy: true, seen: sha256.Sum256(b)}
 	sa.p1.hashed.sai = m.keep(isakmp.PayloadSA)
-	e.initial[sa.p1.key] = sa
+	sa.first, sa.halfOpen = initKey{h.CookieI, path.Remote}, true
+	e.initial[sa.first] = sa
 	e.OpenHalf(path.Remote)
 	e.SetTimer(&sa.hard, now.Add(s.Timing.HalfOpen))
 	if mode == MainMode {

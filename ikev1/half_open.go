@@ -74,12 +74,19 @@ func (e *Endpoint) makeRoom(now time.Time) {
 	}
 }
 
-// forgetInitial takes the SA out of the half-open accounts.
-func (sa *isakmpSA) forgetInitial() {
-	p, e := sa.p1, sa.ep
-	if p == nil || p.key == (initKey{}) || e.initial[p.key] != sa {
-		return
+// noLongerHalfOpen takes a responder out of the accounts. What its first message
+// is known by stays: a copy that comes late begins nothing.
+func (sa *isakmpSA) noLongerHalfOpen() {
+	if sa.halfOpen {
+		sa.halfOpen = false
+		sa.ep.CloseHalf(sa.first.remote)
 	}
-	delete(e.initial, p.key)
-	e.CloseHalf(p.key.remote)
+}
+
+// forgetFirst ends what acceptFirst has begun.
+func (sa *isakmpSA) forgetFirst() {
+	sa.noLongerHalfOpen()
+	if sa.ep.initial[sa.first] == sa {
+		delete(sa.ep.initial, sa.first)
+	}
 }

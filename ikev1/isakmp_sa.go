@@ -38,6 +38,8 @@ type isakmpSA struct {
 	mode          Mode
 	state         saState
 	p1            *phase1 // until established
+	first         initKey // of a responder: what its first message is known by
+	halfOpen      bool    // counted as such
 	negotiated    selectedPhase1
 	keys          *phase1Keys
 	lastBlock     initVector // of phase 1: where the vectors of other exchanges come from
@@ -111,7 +113,7 @@ func (sa *isakmpSA) kill(now time.Time, err error) {
 	e, s := sa.ep, sa.s
 	sa.state = stateDead
 	delete(e.sas, sa.local)
-	sa.forgetInitial()
+	sa.forgetFirst()
 	sa.endLogin()
 	for _, t := range []*child.Timer{&sa.retransmit, &sa.soft, &sa.hard, &sa.dpd.timer} {
 		e.StopTimer(t)

@@ -175,9 +175,11 @@ func TestPhase1Duplicates(t *testing.T) {
 			id := p.initiate()
 			p.requireUp(id)
 			p.filter = nil
+			p.advance(3 * time.Minute)
 			for _, again := range all {
 				again()
 			}
+			require.Zero(t, p.b.HalfOpen(), "an old first message begins nothing")
 			p.advance(2 * time.Minute)
 			p.requireUp(id)
 			require.Len(t, p.a.sas, 1)

@@ -16,7 +16,6 @@ import (
 // phase1 is what an ISAKMP SA keeps between its first message and its
 // establishment.
 type phase1 struct {
-	key      initKey // of a responder
 	policy   phase1Policy
 	possible []*Peer // of a responder: whom it may be, by address
 
