@@ -283,7 +283,7 @@ func (q *quickMode) answered(now time.Time, m *inbound) {
 	}
 	q.commit = m.header.Flags&isakmp.FlagCommit != 0
 	if q.group == dh.None {
-		q.install(now, nil, q.commit, q.acknowledge)
+		q.install(now, nil, q.commit || q.rivalled(), q.acknowledge)
 		return
 	}
 	private := q.keyShare.Private
@@ -294,7 +294,7 @@ func (q *quickMode) answered(now time.Time, m *inbound) {
 			return
 		}
 		if !q.ended {
-			q.install(now, k.Secret, q.commit, q.acknowledge)
+			q.install(now, k.Secret, q.commit || q.rivalled(), q.acknowledge)
 		}
 		k.Wipe()
 	})
@@ -406,8 +406,14 @@ func (q *quickMode) life() *child.Config {
 	}
 	if b := q.chosen.life.bytes(); b > 0 && (l.Volume.HardBytes == 0 || l.Volume.HardBytes > b) {
 		l.Volume.HardBytes = b
-		if l.Volume.SoftBytes == 0 || l.Volume.SoftBytes > b-b/10 {
-			l.Volume.SoftBytes = b - b/10
+	}
+	if b := l.Volume.HardBytes; b > 0 {
+		soft := b - b/10
+		if !q.initiator {
+			soft += b / 20
+		}
+		if l.Volume.SoftBytes == 0 || l.Volume.SoftBytes > soft {
+			l.Volume.SoftBytes = soft
 		}
 	}
 	l.Volume.HardTime = ike.TenthMore(l.Lifetime) // a backstop behind our own timer

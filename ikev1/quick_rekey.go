@@ -15,16 +15,18 @@ import (
 //   - A Quick Mode for the selectors of a Child SA replaces it, whoever begins.
 //     The old SA receives until it goes; the new one sends.
 //   - Whoever began the Quick Mode deletes the old SA, a moment after the last
-//     message, so that the peer has it first. The Delete may be lost: then the
-//     peer's old SA ends by its lifetime, and a peer whose Deletes are lost, or
-//     which sends none, has a few old SAs at most.
+//     message, so that the peer has it first. The Delete may be lost: then it is
+//     said again if the peer still sends on the old SA, and else the peer's side
+//     of it ends by its lifetime. Of a peer whose Deletes are lost, or which sends
+//     none, a few old SAs are kept at most.
 //   - The responder uses the new SA to send when the third message comes, or
 //     proof that the peer has the new one: a packet on it, or the Delete of the
 //     old one.
 //   - If both sides begin one at the same time, both new SAs come up, as RFC
 //     2409 knows no way to choose. The one with the lowest SPI, of the two of
-//     each, stays; the other one is not used to send, is not rekeyed, and is
-//     deleted by the side that began it, once the better one has proved itself.
+//     each, stays; the other one is not used to send, unless it had begun to, is
+//     not rekeyed, and is deleted by the side that began it, once the better one
+//     has proved itself.
 //     Other implementations have other rules, and both SAs serve meanwhile, so
 //     there is no gap whatever they choose: if they delete the one that was to
 //     stay, the other one takes its place.
@@ -35,6 +37,8 @@ const (
 	// retireRival is what the worse of two successors is given: a peer with
 	// another rule has chosen by then.
 	retireRival = 10 * time.Second
+	// retireCheck is what the Delete, and what is on its way, may take.
+	retireCheck = 5 * time.Second
 	// maxReplaced bounds the SAs of one lineage that wait for the peer's
 	// Delete.
 	maxReplaced = 4
@@ -75,6 +79,19 @@ func (q *quickMode) overtaken(now time.Time) bool {
 	return true
 }
 
+// underway counts the peer's Quick Modes that will make a Child SA and have not
+// yet: jobs work on them.
+func (s *session) underway(but *quickMode, is func(q *quickMode) bool) (n int) {
+	for _, sa := range s.sas {
+		for _, x := range sa.exchanges {
+			if q, ok := x.of.(*quickMode); ok && q != but && !q.initiator && q.cfg != nil && q.sa == nil && is(q) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // installed finds the Quick Mode of an SA that is installed, and whose last
 // message is missing.
 func (s *session) installed(is func(q *quickMode) bool) *quickMode {
@@ -106,9 +123,14 @@ func (s *session) used(now time.Time, id spd.SAID) {
 
 // prove: the peer has the new SA, whether its last message has come or not.
 func (q *quickMode) prove(now time.Time) {
-	q.s.Children.Activate(now, q.sa)
 	q.x.finish(now)
 	q.succeed(now)
+}
+
+// rivalled reports whether the peer replaces the same SA. Then it is decided
+// when both have come up which one sends.
+func (q *quickMode) rivalled() bool {
+	return q.old != nil && (q.old.Successor != nil || q.s.successorOf(q.old) != nil)
 }
 
 // succeed tells that the Child SA is there, and lets the one go that it
@@ -123,6 +145,7 @@ func (q *quickMode) succeed(now time.Time) {
 	s.AcquireDone(q.acquire, nil)
 	q.acquire = 0
 	if old == nil {
+		s.Children.Activate(now, q.sa)
 		s.Emit(ike.ChildUp{EventHeader: s.EventHeader(now), Child: q.sa.Info})
 		return
 	}
@@ -139,6 +162,7 @@ func (q *quickMode) succeed(now time.Time) {
 	case rival == q.sa:
 	case rival.State == child.Gone && rival.EndTold():
 		q.sa.Anew()
+		s.Children.Activate(now, q.sa)
 		s.Emit(ike.ChildUp{EventHeader: s.EventHeader(now), Child: q.sa.Info})
 	case rival == old || rival.State == child.Gone:
 		s.replace(now, rival, q.sa, q.initiator)
@@ -152,7 +176,7 @@ func (q *quickMode) succeed(now time.Time) {
 			s.retire(now, rival, retireRival)
 		}
 	default:
-		s.Children.Replace(now, q.sa, rival)
+		s.Children.Replace(now, q.sa, rival) // whose outbound side is not installed
 		if q.sa.Initiator {
 			s.retire(now, q.sa, retireRival)
 		}
@@ -162,23 +186,47 @@ func (q *quickMode) succeed(now time.Time) {
 // replace lets next take over from old.
 func (s *session) replace(now time.Time, old, next *child.SA, initiator bool) {
 	s.Children.Replace(now, old, next)
+	s.Children.Activate(now, next)
 	s.Emit(ike.ChildRekeyed{EventHeader: s.EventHeader(now), Child: next.Info, Old: old.Info.ChildSPIs, Initiator: initiator})
 }
 
-// retire deletes a replaced SA after a while. Its inbound side lingers for what
-// is on its way.
+// A retirement is the end of a replaced SA. Its Delete may be lost, or the peer
+// have another idea of which SA replaces which: so as long as packets come in on
+// it, it is told again, and the SA stays.
+type retirement struct {
+	s     *session
+	a     *child.SA
+	told  bool
+	seen  uint64 // packets when it was told
+	timer child.Timer
+}
+
+// retire deletes a replaced SA after a while.
 func (s *session) retire(now time.Time, a *child.SA, after time.Duration) {
-	t := new(child.Timer)
-	t.Owner = func(now time.Time) {
-		if s.Dead || a.State != child.Replaced || a.Successor.Youngest().State != child.Mature {
-			return // it has gone, or has to stand in for its successor
-		}
-		if s.current != nil {
-			s.current.sendDeleteChild(now, a)
-		}
-		s.Children.Remove(now, a, ike.DownReplaced, nil, true)
+	r := &retirement{s: s, a: a}
+	r.timer.Owner = r.due
+	s.ep.SetTimer(&r.timer, now.Add(after))
+}
+
+func (r *retirement) over() bool { return r.s.Dead || r.a.State != child.Replaced }
+
+func (r *retirement) due(now time.Time) {
+	if r.over() {
+		return
 	}
-	s.ep.SetTimer(t, now.Add(after))
+	r.s.Children.Received(r.a, func(now time.Time, packets uint64) {
+		switch {
+		case r.over():
+			return
+		case r.told && packets == r.seen:
+			r.s.Children.Remove(now, r.a, ike.DownReplaced, nil, false)
+			return
+		case r.s.current != nil:
+			r.s.current.sendDeleteChild(now, r.a)
+		}
+		r.told, r.seen = true, packets
+		r.s.ep.SetTimer(&r.timer, now.Add(retireCheck))
+	})
 }
 
 // retireMost deletes the oldest SAs of a lineage that wait for the peer's

@@ -57,7 +57,7 @@ func (q *quickMode) respond(now time.Time, m *inbound) {
 	if q.old != nil {
 		limit *= 2 // while it is replaced
 	}
-	if s.Children.Len() >= limit {
+	if s.Children.Len()+s.underway(q, func(*quickMode) bool { return true }) >= limit {
 		s.ep.Count.Limited++
 		q.refuse(now, m, isakmp.NotifyNoProposalChosen, fmt.Errorf("limit of %d Child SAs is reached", limit))
 		return

@@ -125,7 +125,7 @@ func (q *quickMode) generate(m *inbound, local, remote spd.TrafficSelector) erro
 		return fmt.Errorf("generating a policy: the peer cannot have %v, which overlaps with our %v", remote, ownL)
 	case s.Leased != nil && !slices.ContainsFunc(s.Network.Addresses, func(p netip.Prefix) bool { return remote.First == p.Addr() && remote.Last == p.Addr() }):
 		return fmt.Errorf("generating a policy: the peer was leased %v, and asks for %v", s.Network.Addresses, remote)
-	case s.generated() >= maxGenerated:
+	case s.generated(q) >= maxGenerated:
 		s.ep.Count.Limited++
 		return fmt.Errorf("generating a policy: limit of %d is reached", maxGenerated)
 	}
@@ -142,18 +142,22 @@ func (q *quickMode) generate(m *inbound, local, remote spd.TrafficSelector) erro
 	return nil
 }
 
-// generated counts the Child SAs whose selectors no Child has.
-func (s *session) generated() (n int) {
-	for _, a := range s.Children.All() {
-		c := s.peer.child(a.Info.Name)
-		if c == nil || a.State >= child.Replaced {
-			continue
+// generated counts the Child SAs whose selectors no Child has, and those about
+// to be.
+func (s *session) generated(but *quickMode) (n int) {
+	is := func(c *ike.ChildConfig, remote []spd.TrafficSelector) bool {
+		if c == nil {
+			return false
 		}
-		if _, r := s.OfferedSelectors(c); !spd.CoversSet(r, a.Info.RemoteTS) {
+		_, own := s.OfferedSelectors(c)
+		return !spd.CoversSet(own, remote)
+	}
+	for _, a := range s.Children.All() {
+		if a.State < child.Replaced && is(s.peer.child(a.Info.Name), a.Info.RemoteTS) {
 			n++
 		}
 	}
-	return n
+	return n + s.underway(but, func(q *quickMode) bool { return is(q.cfg, []spd.TrafficSelector{q.remote}) })
 }
 
 // overlap reports whether two selectors share an address.

@@ -98,6 +98,24 @@ func (s *Set) LastInbound(done func(now time.Time, last time.Time)) {
 	}, nil)
 }
 
+// Received asks the data plane how many packets have come in on an SA; 0 if it
+// does not know.
+func (s *Set) Received(a *SA, done func(now time.Time, packets uint64)) {
+	ids, plane := a.in, s.plane
+	s.host.Job(ike.JobQuery, 0, func(ctx context.Context) (any, error) {
+		var n uint64
+		for _, id := range ids {
+			if c, err := plane.Query(ctx, id); err == nil {
+				n = max(n, c.Packets)
+			}
+		}
+		return n, nil
+	}, func(now time.Time, v any, _ error) {
+		n, _ := v.(uint64)
+		done(now, n)
+	}, nil)
+}
+
 // Move changes the outer addresses of all SAs of the set.
 func (s *Set) Move(to spd.Endpoints) {
 	for _, a := range s.sas {

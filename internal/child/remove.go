@@ -64,6 +64,10 @@ func (s *Set) revert(now time.Time, a *SA, reason ike.DownReason) {
 		return
 	}
 	old.Successor, old.State = nil, Mature
+	if old.pending != nil { // it never sent
+		old.State = InboundOnly
+		s.Activate(now, old)
+	}
 	if a.Unwanted {
 		s.host.StartDelete(now, old, reason)
 		return
