@@ -352,6 +352,17 @@ func TestModeConfigOfUser(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := pskRoadwarrior(t, func(c, g *Peer) {
 				g.Users = memoryUsers(t, map[string]ike.User{"alice": alice})
+				behind := g.Users
+				g.Users = users(func(r ike.UserRequest) (ike.UserAnswer, error) {
+					a, err := behind.AuthenticateUser(t.Context(), r)
+					if in, ok := a.(ike.UserAccepted); ok { // a back end that does not keep to the rule
+						o := *in.Config
+						o.Addresses = prefixes("10.9.9.9/32")
+						in.Config = &o
+						a = in
+					}
+					return a, err
+				})
 				c.Request = &ike.ConfigRequest{IPv4: true, DNS: true}
 				if pool != nil {
 					pool.t, g.Assign = t, pool

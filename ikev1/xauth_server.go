@@ -155,10 +155,14 @@ func (sa *isakmpSA) userAnswered(now time.Time, l *login, a *isakmp.Attributes, 
 		return
 	}
 	answers, err := userAnswers(a, &l.prompt)
+	for i := range a.Attributes {
+		clear(a.Attributes[i].Data)
+	}
 	if err == nil {
 		err = answers.Validate()
 	}
 	if err != nil {
+		answers.Wipe()
 		reject(err)
 		return
 	}

@@ -335,6 +335,36 @@ func TestXAuthSlowUser(t *testing.T) {
 	require.Zero(t, p.b.HalfOpen())
 }
 
+// The gateway asks anew, under another message ID, while the user still types:
+// the answer to the older question is not sent.
+func TestXAuthAskedAnew(t *testing.T) {
+	p := pskRoadwarrior(t, nil)
+	var held []ike.Job
+	p.hold = func(_ *Endpoint, j ike.Job) bool {
+		if j.Kind == ike.JobPrompt {
+			held = append(held, j)
+		}
+		return j.Kind == ike.JobPrompt
+	}
+	id := p.initiate()
+	var reply *isakmp.Attributes
+	p.b.anySA().transact(p.now, &isakmp.Attributes{Type: isakmp.ConfigRequest, Attributes: []isakmp.ConfigAttribute{emptyAttribute(isakmp.AttrXAuthPasscode)}},
+		time.Time{}, func(_ time.Time, a *isakmp.Attributes, _ error) { reply = a })
+	p.run()
+	require.Len(t, held, 2)
+	sent := p.a.Stats().Sent
+	p.a.HandleResult(p.now, held[0].Do(t.Context()))
+	p.run()
+	require.Equal(t, sent, p.a.Stats().Sent)
+	require.Nil(t, reply)
+	s, _ := p.a.Session(id)
+	require.Equal(t, "XAUTH", s.State)
+	// The prompter has no passcode, and says so.
+	p.a.HandleResult(p.now, held[1].Do(t.Context()))
+	p.run()
+	require.NotNil(t, reply.First(isakmp.AttrXAuthStatus))
+}
+
 // The user never answers.
 func TestXAuthLoginExpires(t *testing.T) {
 	p := pskRoadwarrior(t, nil)
@@ -464,6 +494,42 @@ func TestXAuthSecretsStaySecret(t *testing.T) {
 	}
 }
 
+// Passwords do not stay in memory: not what the prompter has answered, nor what
+// the authenticator was given.
+func TestXAuthWipes(t *testing.T) {
+	for _, good := range []bool{true, false} {
+		var prompted, asked ike.Secret
+		p := pskRoadwarrior(t, func(c, g *Peer) {
+			g.Users = keeper(func(r ike.UserRequest) (ike.UserAnswer, error) {
+				if r.Round == 0 {
+					return ike.UserPrompt{Fields: ike.FieldUser | ike.FieldPassword}, nil
+				}
+				require.Equal(t, ike.Secret("secret"), r.Password)
+				if asked = r.Password; good {
+					return ike.UserAccepted{}, nil
+				}
+				return nil, errors.New("broken")
+			})
+			c.Prompt = func(context.Context, ike.PromptRequest) (ike.UserAnswers, error) {
+				prompted = ike.Secret("secret")
+				return ike.UserAnswers{User: "alice", Password: prompted}, nil
+			}
+		})
+		p.initiate()
+		require.Equal(t, make(ike.Secret, 6), prompted)
+		require.Equal(t, make(ike.Secret, 6), asked)
+	}
+}
+
+// keeper is an authenticator that may keep what it is given.
+type keeper func(r ike.UserRequest) (ike.UserAnswer, error)
+
+func (keeper) Supports(ike.UserAuthKind) bool { return true }
+
+func (k keeper) AuthenticateUser(_ context.Context, r ike.UserRequest) (ike.UserAnswer, error) {
+	return k(r)
+}
+
 // Renewal: a new phase 1 with its own login joins the session.
 func TestXAuthRenewal(t *testing.T) {
 	var again []string
@@ -532,6 +598,7 @@ func TestXAuthPreviouslyAuthenticated(t *testing.T) {
 // Check Point's numbers.
 func TestXAuthCheckPoint(t *testing.T) {
 	p := pskRoadwarrior(t, nil)
+	p.a.cfg.Trace = func(tr ike.TraceRecord) { require.NotContains(t, string(tr.Message), "alice's password") }
 	p.hold = func(of *Endpoint, j ike.Job) bool { return of == p.b && j.Kind == ike.JobUser } // the test is the gateway
 	id := p.initiate()
 	var reply *isakmp.Attributes
@@ -656,8 +723,17 @@ func TestXAuthAccounting(t *testing.T) {
 	require.Equal(t, uint64(1000), acct.records[1].Out.Bytes)
 	require.Equal(t, time.Minute, acct.records[1].Duration)
 
+	// While two SAs of one Child stand, both count, and the sum of those before
+	// them once.
 	require.NoError(t, p.a.RekeyChild(p.now, id, find[ike.ChildUp](p.evA)[0].Child.ID))
-	p.advance(20 * time.Second)
+	p.advance(28 * time.Second)
+	require.NoError(t, p.a.RekeyChild(p.now, id, find[ike.ChildUp](p.evA)[0].Child.ID))
+	p.advance(3 * time.Second)
+	require.Len(t, acct.records, 3)
+	require.Equal(t, uint64(100), acct.records[2].In.Bytes)
+	require.Equal(t, uint64(1000), acct.records[2].Out.Bytes)
+	acct.records = acct.records[:2]
+	p.advance(9 * time.Second)
 	require.NoError(t, p.a.Delete(p.now, id, ike.DownLocal))
 	p.run()
 	require.Len(t, acct.records, 3)
@@ -666,7 +742,7 @@ func TestXAuthAccounting(t *testing.T) {
 	require.Equal(t, uint64(100), stop.In.Bytes)
 	require.Equal(t, uint64(1000), stop.Out.Bytes)
 	require.Equal(t, ike.DownRemote, stop.Reason)
-	require.Equal(t, 110*time.Second, stop.Duration)
+	require.Equal(t, 130*time.Second, stop.Duration)
 	p.advance(5 * time.Minute)
 	require.Len(t, acct.records, 3)
 	p.requireNothingLeft()
