@@ -1,6 +1,7 @@
 package ikev1
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/x509"
@@ -297,4 +298,121 @@ func TestPeerChosenByIdentity(t *testing.T) {
 			require.Equal(t, "a", sb.Peer)
 		})
 	}
+}
+
+// TestCertificateForms: what a certificate may come as, and when it comes.
+func TestCertificateForms(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(a, b *Peer)
+		spoil  func(chain isakmp.Chain) isakmp.Chain // of messages in clear
+		method AuthMethod
+		ok     bool
+	}{
+		"asked for":                 {nil, nil, AuthRSA, true},
+		"neither asked nor sent":    {func(a, b *Peer) { a.Local.NoCertRequest = true }, nil, AuthRSA, false},
+		"sent unasked":              {func(a, b *Peer) { a.Local.NoCertRequest, b.Local.AlwaysSendCert = true, true }, nil, AuthRSA, true},
+		"of a hybrid, sent unasked": {func(a, b *Peer) { a.Local.NoCertRequest = true }, nil, AuthHybridInitRSA, true},
+		"asked for by nothing": {nil, func(chain isakmp.Chain) isakmp.Chain {
+			for i := range chain {
+				if chain[i].Type == isakmp.PayloadCR {
+					chain[i].Body = []byte{byte(isakmp.CertX509Signature)}
+				}
+			}
+			return chain
+		}, AuthRSA, true},
+		"for PKCS #7, of an unknown CA": {nil, func(chain isakmp.Chain) isakmp.Chain {
+			for i := range chain {
+				if chain[i].Type == isakmp.PayloadCR {
+					chain[i].Body = append([]byte{byte(isakmp.CertPKCS7)}, "0\x0b1\x090\x07\x06\x03U\x04\x03\x0c\x00"...)
+				}
+			}
+			return chain
+		}, AuthRSA, true},
+		"as PKCS #7": {nil, func(chain isakmp.Chain) (out isakmp.Chain) {
+			var certs []byte
+			for _, r := range chain {
+				if r.Type == isakmp.PayloadCERT {
+					certs = append(certs, r.Body[1:]...)
+				}
+			}
+			done := false
+			for _, r := range chain {
+				if r.Type == isakmp.PayloadCERT {
+					if done {
+						continue
+					}
+					done = true
+					r.Body = append([]byte{byte(isakmp.CertPKCS7)}, pkcs7(certs)...)
+				}
+				out = append(out, r)
+			}
+			return out
+		}, AuthRSA, true},
+		"the CA beside it":  {nil, func(chain isakmp.Chain) isakmp.Chain { return withCERT(chain, isakmp.CertCRL, []byte{0x30, 0}) }, AuthRSA, true},
+		"in an odd company": {nil, func(chain isakmp.Chain) isakmp.Chain { return withCERT(chain, 99, []byte("?")) }, AuthRSA, true},
+	} {
+		for _, mode := range []Mode{AggressiveMode, BaseMode} {
+			t.Run(fmt.Sprintf("%s/%v", name, mode), func(t *testing.T) {
+				a, b := methodPeers(t, mode, c.method)
+				a.Fragmentation, b.Fragmentation = FragmentOff, FragmentOff
+				if c.change != nil {
+					c.change(a, b)
+				}
+				p := newPairNow(t, a, b)
+				if c.spoil != nil {
+					p.filter = func(from *Endpoint, tx ike.Transmit) bool {
+						h, err := isakmp.ParseHeader(tx.Packet)
+						require.NoError(t, err)
+						if h.Encrypted() {
+							return true
+						}
+						chain, err := isakmp.ParseChain(h.NextPayload, tx.Packet[isakmp.HeaderLen:])
+						require.NoError(t, err)
+						to := p.b
+						if from == p.b {
+							to = p.a
+						}
+						to.HandleDatagram(p.now, reverse(tx.Path), rebuild(h, c.spoil(chain)))
+						return false
+					}
+				}
+				id := p.initiate()
+				if c.ok {
+					p.requireUp(id)
+					return
+				}
+				p.advance(5 * time.Minute)
+				require.Empty(t, find[ike.SessionUp](p.evA))
+				require.NotEmpty(t, find[ike.SessionFailed](p.evA))
+			})
+		}
+	}
+}
+
+// withCERT puts a CERT payload behind the others.
+func withCERT(chain isakmp.Chain, kind isakmp.CertEncoding, data []byte) isakmp.Chain {
+	for _, r := range chain {
+		if r.Type == isakmp.PayloadCERT {
+			return append(chain[:len(chain):len(chain)], isakmp.RawPayload{Type: isakmp.PayloadCERT, Body: append([]byte{byte(kind)}, data...)})
+		}
+	}
+	return chain
+}
+
+// pkcs7 is a SignedData that holds nothing but certificates (RFC 2315 9.1).
+func pkcs7(certs []byte) []byte {
+	der := func(tag byte, content ...[]byte) []byte {
+		body := bytes.Join(content, nil)
+		switch n := len(body); {
+		case n < 128:
+			return append([]byte{tag, byte(n)}, body...)
+		case n < 256:
+			return append([]byte{tag, 0x81, byte(n)}, body...)
+		default:
+			return append([]byte{tag, 0x82, byte(n >> 8), byte(n)}, body...)
+		}
+	}
+	data := []byte("\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01")
+	signedData := []byte("\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02")
+	return der(0x30, signedData, der(0xa0, der(0x30, []byte{2, 1, 1}, der(0x31), der(0x30, data), der(0xa0, certs), der(0x31))))
 }

@@ -181,7 +181,7 @@ func (sa *isakmpSA) baseAnswer(now time.Time) {
 			payloads := append([]isakmp.Payload{&isakmp.KE{Data: p.hashed.gxr}}, proof...)
 			sa.sendPhase1(now, false, append(payloads, sa.natPayloads()...)...)
 			if sa.state != stateDead {
-				s.mayFloat = sa.variant.Floats() && (sa.nat.Found() || s.ForceEncap)
+				s.mayFloat = sa.variant.Floats() && (sa.nat.Found() || sa.feigned)
 				sa.establish(now)
 			}
 		})
@@ -208,7 +208,12 @@ func (sa *isakmpSA) baseConclude(now time.Time, path ike.Path, m *inbound) {
 				}
 				sa.detectNAT(path, m)
 				sa.floatInitiator()
+				// Not in clear: anybody could have it said.
+				first := sa.initialContact()
 				sa.establish(now)
+				if len(first) > 0 && sa.state != stateDead {
+					sa.sendInformational(now, first...)
+				}
 			})
 		})
 	})

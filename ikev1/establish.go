@@ -55,6 +55,8 @@ func (sa *isakmpSA) settle(now time.Time) {
 	if sa.variant != natt.NoVariant {
 		s.NATLocal, s.NATRemote = sa.nat.LocalNAT, sa.nat.RemoteNAT
 	}
+	// A peer that does not know NAT traversal cannot be made to encapsulate.
+	s.ForceEncap = sa.feigned
 	s.vendors = p.vendors
 	if sa.mode == AggressiveMode && !sa.initiator && sa.negotiated.method.Base() == AuthPSK {
 		s.Warn(now, errAggressivePSK)

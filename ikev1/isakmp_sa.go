@@ -48,6 +48,7 @@ type isakmpSA struct {
 	peerVIDs vendorid.Announced // what the peer can do
 	variant  natt.Variant       // of NAT traversal
 	nat      natt.Detection     // what the NAT-D payloads have shown
+	feigned  bool               // a NAT, by our own ones
 	// firstContact: the peer has said that it knows of no other SA with us.
 	firstContact bool
 	repeats      int // of the last message

@@ -2,6 +2,7 @@ package ikev1
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
@@ -9,15 +10,17 @@ import (
 )
 
 // natPayloads are the NAT-D payloads: the hash of the peer's address first,
-// then that of the own one (RFC 3947 3.2). With ForceEncap the own is of an
-// address that nobody has, so that the peer sees a NAT too.
+// then that of the own one (RFC 3947 3.2). With ForceEncap, of any peer that it
+// may be, the own is of an address that nobody has, so that the peer sees a NAT
+// too.
 func (sa *isakmpSA) natPayloads() []isakmp.Payload {
 	if sa.variant == natt.NoVariant {
 		return nil
 	}
 	s := sa.s
 	source := s.Path.Local
-	if sa.candidates()[0].ForceEncap {
+	if slices.ContainsFunc(sa.candidates(), func(p *Peer) bool { return p.ForceEncap }) {
+		sa.feigned = true
 		source = netip.AddrPortFrom(netip.AddrFrom4([4]byte{}), 0)
 	}
 	i, r := sa.cookiePair()
@@ -53,7 +56,7 @@ func (sa *isakmpSA) detectNAT(path ike.Path, m *inbound) {
 // floatInitiator goes on from the NAT-T port when there is a NAT (RFC 3947 4).
 func (sa *isakmpSA) floatInitiator() {
 	s := sa.s
-	if sa.variant.Floats() && (sa.nat.Found() || s.ForceEncap) && sa.p1.float.Remote.IsValid() {
+	if sa.variant.Floats() && (sa.nat.Found() || s.peer.ForceEncap) && sa.p1.float.Remote.IsValid() {
 		s.Path = sa.p1.float
 	}
 }

@@ -147,13 +147,15 @@ func TestNATTraversalForcedAndOff(t *testing.T) {
 			nat    bool
 			encap  bool
 		}{
-			"no NAT":           {nil, false, false},
-			"forced by A":      {func(a, _ *Peer) { a.ForceEncap = true }, false, true},
-			"forced by B":      {func(_, b *Peer) { b.ForceEncap = true }, false, true},
-			"forced by both":   {func(a, b *Peer) { a.ForceEncap, b.ForceEncap = true, true }, false, true},
-			"forced and a NAT": {func(a, b *Peer) { a.ForceEncap, b.ForceEncap = true, true }, true, true},
-			"off at A":         {func(a, _ *Peer) { a.NoNATT = true }, true, false},
-			"off at B":         {func(_, b *Peer) { b.NoNATT = true }, true, false},
+			"no NAT":              {nil, false, false},
+			"forced by A":         {func(a, _ *Peer) { a.ForceEncap = true }, false, true},
+			"forced by B":         {func(_, b *Peer) { b.ForceEncap = true }, false, true},
+			"forced by both":      {func(a, b *Peer) { a.ForceEncap, b.ForceEncap = true, true }, false, true},
+			"forced and a NAT":    {func(a, b *Peer) { a.ForceEncap, b.ForceEncap = true, true }, true, true},
+			"forced and off at B": {func(a, b *Peer) { a.ForceEncap, b.NoNATT = true, true }, false, false},
+			"forced and off at A": {func(a, b *Peer) { b.ForceEncap, a.NoNATT = true, true }, false, false},
+			"off at A":            {func(a, _ *Peer) { a.NoNATT = true }, true, false},
+			"off at B":            {func(_, b *Peer) { b.NoNATT = true }, true, false},
 		} {
 			t.Run(fmt.Sprintf("%v/%v", mode, name), func(t *testing.T) {
 				p := modePair(t, mode, c.change)

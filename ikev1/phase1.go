@@ -158,8 +158,7 @@ func (sa *isakmpSA) sendPhase1(now time.Time, encrypt bool, payloads ...isakmp.P
 		}
 		p.sent = sa.cut(m)
 	}
-	p.busy = false
-	p.tries = 0
+	p.busy, p.tries, p.refused = false, 0, nil
 	sa.ep.Transmit(sa.s.Path, p.sent...)
 	if sa.initiator {
 		sa.ep.SetTimer(&sa.retransmit, now.Add(sa.ep.RetransmitAfter(sa.s.Timing, 0)))
