@@ -93,6 +93,14 @@ func (p *DataPlane) SetPolicies(ctx context.Context, owner spd.Owner, list []spd
 			errs = errors.Join(errs, p.refreshPoliciesLocked(ctx, id))
 		}
 	}
+	if errs == nil {
+		return nil
+	}
+	undo, cancel := cleanup(ctx)
+	defer cancel()
+	if back, err := p.policies.set.Set(owner, change.Previous); err == nil {
+		errs = errors.Join(errs, p.apply(undo, &back))
+	}
 	return errs
 }
 

@@ -342,7 +342,57 @@ func TestDataPlanePolicyOrder(t *testing.T) {
 		require.NoError(t, p.SetPolicies(ctx, 5, nil))
 		require.Equal(t, pfkeytest.Drop, verdict("10.1.1.1"))
 		require.Equal(t, pfkeytest.Clear, verdict("10.1.128.1"))
+
+		// What was moved behind a new one must still be met before the next.
+		require.NoError(t, p.SetPolicies(ctx, 6, []spd.Policy{policy("20.0.0.0/8", 100, spd.ActionBypass)}))
+		require.NoError(t, p.SetPolicies(ctx, 7, []spd.Policy{policy("20.2.0.0/16", 200, spd.ActionDiscard)}))
+		require.NoError(t, p.SetPolicies(ctx, 8, []spd.Policy{policy("20.1.1.0/24", 10, spd.ActionDiscard)}))
+		require.Equal(t, pfkeytest.Drop, verdict("20.1.1.1"))
+		require.Equal(t, pfkeytest.Clear, verdict("20.2.0.1"))
 	})
+}
+
+// TestDataPlanePolicyStays: a policy that the kernel does not let go is still
+// ours, and goes later.
+func TestDataPlanePolicyStays(t *testing.T) {
+	each(t, func(t *testing.T, d *pfkey.Dialect) {
+		k := pfkeytest.NewKernel(pfkeytest.Config{Dialect: d})
+		p := newPlane(t, k, d, pfkey.DataPlaneConfig{})
+		require.NoError(t, p.SetPolicies(t.Context(), 1, childPolicies(7)))
+		n := len(k.Policies())
+		k.FailNext(pfkey.MsgSPDDelete, 0, pfkey.EPERM)
+		require.ErrorIs(t, p.SetPolicies(t.Context(), 1, nil), pfkey.EPERM)
+		require.Len(t, k.Policies(), n, "all or nothing")
+		require.NoError(t, p.SetPolicies(t.Context(), 1, nil))
+		require.Empty(t, k.Policies())
+	})
+}
+
+// TestDataPlaneTrapEnds: a trap for a peer without an address has the ends of
+// the Child SA while there is one.
+func TestDataPlaneTrapEnds(t *testing.T) {
+	k := pfkeytest.NewKernel(pfkeytest.Config{Dialect: pfkey.Linux})
+	p := newPlane(t, k, pfkey.Linux, pfkey.DataPlaneConfig{})
+	trap := childPolicies(7)[0]
+	trap.Action, trap.Remote = spd.ActionTrap, netip.Addr{}
+	require.NoError(t, p.SetPolicies(t.Context(), 1, []spd.Policy{trap}))
+	end := func() netip.Addr {
+		for _, x := range k.Policies() {
+			if x.Policy.Dir == pfkey.DirOut {
+				return x.Policy.Requests[0].Dst.Addr
+			}
+		}
+		return netip.Addr{}
+	}
+	require.Equal(t, netip.IPv4Unspecified(), end())
+	in, out := establish(t, p, 7)
+	require.Equal(t, addrB, end())
+	require.NoError(t, p.SetPolicies(t.Context(), 7, nil))
+	for _, id := range []spd.SAID{in, out} {
+		_, err := p.Remove(t.Context(), id)
+		require.NoError(t, err)
+	}
+	require.Equal(t, netip.IPv4Unspecified(), end())
 }
 
 // TestDataPlaneSelectors: what a policy becomes in the kernel.

@@ -62,6 +62,7 @@ type Kernel struct {
 	silent   map[pfkey.MsgType]int
 	requests map[pfkey.MsgType]int
 	refused  []uint32
+	lose     int // message of the next dump that is lost, from 1
 }
 
 type saKey struct {
@@ -170,6 +171,23 @@ func (k *Kernel) Ignore(t pfkey.MsgType, n int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.silent[t] += n
+}
+
+// LoseDumped makes the next dump lack its i-th message, from 0, as where a
+// socket's queue was full.
+func (k *Kernel) LoseDumped(i int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.lose = i + 1
+}
+
+// putDumped writes a message of a dump.
+func (k *Kernel) putDumped(c *conn, m *pfkey.Message, i int) {
+	if k.lose == i+1 {
+		k.lose = 0
+		return
+	}
+	c.put(k.encode(m))
 }
 
 // Requests returns how many requests of a type there were.

@@ -431,7 +431,7 @@ func (k *Kernel) dump(c *conn, m *pfkey.Message) errno {
 	for i, s := range list {
 		h := m.Header
 		h.Seq = k.dumpSeq(i, len(list))
-		c.put(k.encode(k.dumpedSA(h, s)))
+		k.putDumped(c, k.dumpedSA(h, s), i)
 	}
 	return 0
 }

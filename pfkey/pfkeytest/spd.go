@@ -212,7 +212,7 @@ func (k *Kernel) spdDump(c *conn, m *pfkey.Message) errno {
 	for i, p := range list {
 		h := m.Header
 		h.Seq = k.dumpSeq(i, len(list))
-		c.put(k.encode(k.policyMessage(h, p)))
+		k.putDumped(c, k.policyMessage(h, p), i)
 	}
 	return 0
 }
