@@ -410,3 +410,26 @@ func build(t testing.TB, h isakmp.Header, payloads ...isakmp.Payload) []byte {
 	require.NoError(t, err)
 	return m
 }
+
+// TestInitialContactAfterBaseMode: nothing of Base Mode is encrypted, so the
+// notification follows it. Of what the peer had before its restart nothing is
+// left.
+func TestInitialContactAfterBaseMode(t *testing.T) {
+	p := modePair(t, BaseMode, nil)
+	p.initiate()
+	require.Len(t, find[ike.SessionUp](p.evB), 1)
+	p.advance(time.Minute)
+	peers := p.a.peers
+	var err error
+	p.a, err = NewEndpoint(Config{Rand: p.b.Rand(), DataPlane: p.pa, Tag: 0xa})
+	require.NoError(t, err)
+	p.a.SetPeers(peers)
+	p.evA = nil
+	id := p.initiate()
+	p.requireUp(id)
+	down := find[ike.ChildDown](p.evB)
+	require.Len(t, down, 1)
+	require.Equal(t, ike.DownReplaced, down[0].Reason)
+	require.Len(t, p.b.sessions, 1)
+	require.Len(t, p.b.sas, 1)
+}

@@ -186,9 +186,9 @@ func TestNATTraversalForcedAndOff(t *testing.T) {
 	}
 }
 
-// TestNATRebinding: the NAT forgets. An authentic message from the new address
+// TestNATRebindingAfterEachMode: the NAT forgets. An authentic message from the new address
 // moves the session, a copy of an old one or anything else does not.
-func TestNATRebinding(t *testing.T) {
+func TestNATRebindingAfterEachMode(t *testing.T) {
 	for _, mode := range allModes {
 		p := modePair(t, mode, nil)
 		n := behindNAT(p, p.a, 1000)
