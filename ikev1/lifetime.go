@@ -15,15 +15,16 @@ import (
 type ProposalCheck uint8
 
 const (
-	// CheckStrict takes a lifetime that is not longer than the own one, and
-	// refuses others.
-	CheckStrict ProposalCheck = iota
-	// CheckObey takes whatever is offered.
-	CheckObey
 	// CheckClaim takes a lifetime that is not longer than the own one; of a
 	// longer one it uses the own, and says so by a RESPONDER-LIFETIME
-	// notification where there is room for it (Quick Mode).
-	CheckClaim
+	// notification where there is room for it (Quick Mode). It is the default:
+	// peers' lifetimes differ, and nobody is worse off.
+	CheckClaim ProposalCheck = iota
+	// CheckObey takes whatever is offered.
+	CheckObey
+	// CheckStrict takes a lifetime that is not longer than the own one, and
+	// refuses others.
+	CheckStrict
 	// CheckExact takes an equal lifetime only.
 	CheckExact
 )

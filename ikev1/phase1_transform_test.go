@@ -326,12 +326,13 @@ func TestProposalCheck(t *testing.T) {
 	l, ok := CheckStrict.use(saLifetime{3600, 5}, unlimited)
 	require.True(t, ok, "a limit where we have none is shorter")
 	require.EqualValues(t, 5, l.kilobytes)
-	require.Equal(t, CheckStrict, ProposalCheck(0), "the default")
+	require.Equal(t, CheckClaim, ProposalCheck(0), "the default")
 	require.Equal(t, "strict obey claim exact unknown", fmt.Sprint(CheckStrict, " ", CheckObey, " ", CheckClaim, " ", CheckExact, " ", ProposalCheck(9)))
 
 	// In phase 1, through a whole negotiation.
 	i, r := phase1Of(t, "aes128-sha1-modp2048"), phase1Of(t, "aes128-sha1-modp2048")
 	i.life.seconds, r.life.seconds = 7200, 3600
+	r.check = CheckStrict
 	_, err := r.choose(through(t, i.offer()))
 	require.ErrorContains(t, err, "Lifetime: offered 7200 s; wanted 3600 s (strict)")
 	r.check = CheckClaim

@@ -437,6 +437,7 @@ func TestPhase2Refusals(t *testing.T) {
 func TestPhase2ProposalCheck(t *testing.T) {
 	i, r := phase2Of(t, "aes128-sha1"), phase2Of(t, "aes128-sha1")
 	i.life, r.life = saLifetime{7200, 5000}, saLifetime{3600, 9000}
+	r.check = CheckStrict
 	_, err := r.choose(offerOf(t, i))
 	require.ErrorContains(t, err, "Lifetime: offered 7200 s, 5000 KiB; wanted 3600 s, 9000 KiB (strict)")
 	r.check = CheckClaim
