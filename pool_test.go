@@ -6,9 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/internal/pool"
-	"github.com/stretchr/testify/require"
 )
 
 func addrs(ss ...string) (out []netip.Addr) {
