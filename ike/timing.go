@@ -15,6 +15,7 @@ type Timing struct {
 	RetransmitJitter float64       // fraction of the interval, default 0.1
 
 	Liveness   time.Duration // idle time before a liveness check, default 30 s; negative: off
+	OnDemand   bool          // check only a peer that was sent packets since its last sign of life (RFC 3706 5.4)
 	HalfOpen   time.Duration // largest age of an unauthenticated responder SA, default 30 s
 	Rekey      time.Duration // IKE SA rekey (soft), default 4 h; negative: never
 	Reauth     time.Duration // reauthentication, default 0: never

@@ -100,7 +100,7 @@ func (sa *isakmpSA) dpdDue(now time.Time) {
 // shows that only its IKE is silent.
 func (sa *isakmpSA) unresponsive(now time.Time) {
 	s, d := sa.s, &sa.dpd
-	s.Children.LastInbound(func(now, last time.Time) {
+	s.Children.LastUsed(func(now, last, _ time.Time) {
 		if sa.state == stateDead || !d.waiting {
 			return
 		}

@@ -48,9 +48,8 @@ func (sa *isakmpSA) sendInformational(now time.Time, payloads ...isakmp.Payload)
 	if err != nil {
 		return
 	}
-	if x.transmit(now, x.messageHash, payloads) {
-		delete(sa.exchanges, x.id)
-	}
+	x.transmit(now, x.messageHash, payloads)
+	x.forget()
 }
 
 // sendNotify tells the peer something about the ISAKMP SA.
@@ -152,7 +151,8 @@ func (sa *isakmpSA) spiUnknown(now time.Time, n *isakmp.Notify) {
 		return
 	}
 	for _, a := range s.Children.All() {
-		if a.Info.Out == v && a.State == child.Mature && !a.Rekeying {
+		about := n.Protocol == a.Info.Protocol || n.Protocol == spd.ProtoIKE
+		if about && a.Info.Out == v && a.State == child.Mature && !a.Rekeying {
 			s.StartRekey(now, a)
 			return
 		}

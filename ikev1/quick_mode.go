@@ -99,6 +99,15 @@ func (q *quickMode) begin(now time.Time, sa *isakmpSA) {
 		}
 	}
 	q.local, q.remote = q.pair.Local, q.pair.Remote
+	if a := s.sameTraffic(q.cfg.Name, q.local, q.remote); a != nil {
+		// For the peer it is a rekey, so it is one.
+		q.old = a
+		if a.Rekeying || q.overtaken(now) {
+			q.give(now, nil)
+			return
+		}
+		a.Rekeying = true
+	}
 	q.start(now, sa)
 }
 

@@ -128,14 +128,21 @@ var voluntaryGroups = []uint16{uint16(dh.Curve25519), uint16(dh.ECP256), uint16(
 // replaces finds the Child SA that this one rekeys, if any: IKEv1 does not say
 // so, but it is for the same traffic of the same Child.
 func (q *quickMode) replaces() {
-	for _, a := range slices.Backward(q.s.Children.All()) {
-		if a.State < child.Replaced && a.State > child.Larval && a.Successor == nil && a.Info.Name == q.cfg.Name &&
-			a.Info.Protocol == q.chosen.proposal.Protocol && len(a.Info.LocalTS) == 1 && a.Info.LocalTS[0] == q.local && a.Info.RemoteTS[0] == q.remote {
-			q.old = a
-			q.reqID = a.Info.ReqID
-			return
+	if q.old = q.s.sameTraffic(q.cfg.Name, q.local, q.remote); q.old != nil {
+		q.reqID = q.old.Info.ReqID
+	}
+}
+
+// sameTraffic is the Child SA for the same selectors of the same Child, the
+// youngest, or nil.
+func (s *session) sameTraffic(name string, local, remote spd.TrafficSelector) *child.SA {
+	for _, a := range slices.Backward(s.Children.All()) {
+		if a.State < child.Replaced && a.State > child.Larval && a.Info.Name == name &&
+			len(a.Info.LocalTS) == 1 && a.Info.LocalTS[0] == local && a.Info.RemoteTS[0] == remote {
+			return a
 		}
 	}
+	return nil
 }
 
 // narrow asks the program about the selectors. IKEv1 cannot answer with others,

@@ -76,25 +76,28 @@ func (s *Set) RetryRekey(now time.Time, a *SA, after time.Duration) {
 	}
 }
 
-// LastInbound asks the data plane when a packet last came in on any SA of the
-// set; the zero time if none did.
-func (s *Set) LastInbound(done func(now time.Time, last time.Time)) {
-	var ids []spd.SAID
+// LastUsed asks the data plane when a packet last came in on any SA of the set,
+// and when one was last sent; the zero time if none was.
+func (s *Set) LastUsed(done func(now, received, sent time.Time)) {
+	var in, out []spd.SAID
 	for _, a := range s.sas {
-		ids = append(ids, a.in...)
+		in, out = append(in, a.in...), append(out, a.out...)
 	}
 	plane := s.plane
+	type used struct{ received, sent time.Time }
 	s.host.Job(ike.JobQuery, 0, func(ctx context.Context) (any, error) {
-		var last time.Time
-		for _, id := range ids {
-			if c, err := plane.Query(ctx, id); err == nil && c.LastUsed.After(last) {
-				last = c.LastUsed
+		last := func(ids []spd.SAID) (t time.Time) {
+			for _, id := range ids {
+				if c, err := plane.Query(ctx, id); err == nil && c.LastUsed.After(t) {
+					t = c.LastUsed
+				}
 			}
+			return t
 		}
-		return last, nil
+		return used{last(in), last(out)}, nil
 	}, func(now time.Time, v any, _ error) {
-		last, _ := v.(time.Time)
-		done(now, last)
+		u, _ := v.(used)
+		done(now, u.received, u.sent)
 	}, nil)
 }
 

@@ -31,7 +31,7 @@ func (s *Session) livenessDue(now time.Time) {
 		s.ArmLiveness(now)
 		return
 	}
-	s.Children.LastInbound(func(now, last time.Time) {
+	s.Children.LastUsed(func(now, last, sent time.Time) {
 		if last.After(s.LastAlive) {
 			s.LastAlive = last
 			if last.After(now) {
@@ -39,7 +39,9 @@ func (s *Session) livenessDue(now time.Time) {
 			}
 		}
 		if now.Sub(s.LastAlive) >= s.Timing.Liveness || s.LastAlive.After(now) {
-			s.self.Probe(now)
+			if !s.Timing.OnDemand || sent.After(s.LastAlive) {
+				s.self.Probe(now)
+			}
 			s.core.SetTimer(&s.LivenessTimer, now.Add(s.Timing.Liveness))
 			return
 		}
