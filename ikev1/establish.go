@@ -43,8 +43,8 @@ func (sa *isakmpSA) establish(now time.Time) {
 // takeHeld takes what came while the peer was being verified.
 func (sa *isakmpSA) takeHeld(now time.Time, held []heldDatagram) {
 	for _, d := range held {
-		if sa.state != stateDead {
-			sa.ep.HandleDatagram(now, d.path, d.b)
+		if h, err := isakmp.ParseHeader(d.b); err == nil && sa.state != stateDead {
+			sa.ep.dispatch(now, d.path, sa, h, d.b)
 		}
 	}
 }
