@@ -1,7 +1,6 @@
 package racoon
 
 import (
-	"crypto/dsa"
 	"errors"
 	"fmt"
 	"slices"
@@ -89,7 +88,7 @@ func methodOf(cfg *Peer, p *peer) ([]ikev1.AuthMethod, error) {
 	case cfg.IKEv1.Hybrid && !signs:
 		base = ikev1.AuthRSA // the gateway's
 	case signs && cfg.Credential != nil:
-		if _, weak := cfg.Credential.Signer.Public().(*dsa.PublicKey); weak {
+		if _, weak := cfg.Credential.Signer.(*ike.DSASigner); weak {
 			return nil, configError("IKEv1.Methods", "is empty; DSS is used only where it is named, since it is weak")
 		}
 		base = ikev1.MethodOfKey(cfg.Credential.Signer.Public())
