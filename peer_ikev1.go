@@ -68,13 +68,13 @@ func (c *compiler) ikev1(cfg *Peer, p *peer) error {
 		}
 		v1.Methods = m
 	}
-	if slices.Contains(v1.Modes, ikev1.AggressiveMode) && slices.ContainsFunc(v1.Methods, func(m ikev1.AuthMethod) bool { return m.Base() == ikev1.AuthPSK }) {
-		p.notes = append(p.notes, "IKEv1.Modes has Aggressive Mode, with a pre-shared key: whoever asks for it gets a hash to guess the key by (CVE-2018-5389)")
-	}
 	if _, err := ikev1.NewPeerSet([]*ikev1.Peer{v1}); err != nil {
 		return configError("IKEv1", "%w", errors.Unwrap(err)) // without the name, which is said already
 	}
 	p.v1 = v1
+	for _, w := range v1.Warnings() {
+		p.notes = append(p.notes, w.Error())
+	}
 	return nil
 }
 

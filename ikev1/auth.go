@@ -174,7 +174,11 @@ func (sa *isakmpSA) authorize(now time.Time, m *inbound, chain [][]byte, done fu
 		done(now)
 		return
 	}
-	r := ike.AuthorizeRequest{Session: s.ID, Peer: s.peer.Name, Initiator: sa.initiator, Path: s.Path, LocalID: s.LocalID, RemoteID: s.RemoteID,
+	local := s.LocalID
+	if local.IsZero() {
+		local = s.peer.Local.ID // a responder of Main Mode proves its own later
+	}
+	r := ike.AuthorizeRequest{Session: s.ID, Peer: s.peer.Name, Initiator: sa.initiator, Path: s.Path, LocalID: local, RemoteID: s.RemoteID,
 		Method: s.remoteMethod, Certificates: chain, InitialContact: sa.firstContact, Proposal: sa.negotiated.proposal()}
 	s.Job(ike.JobAuthorize, 0, func(ctx context.Context) (any, error) { return nil, ask(ctx, r) },
 		func(now time.Time, _ any, err error) {
