@@ -242,17 +242,3 @@ func (e *Endpoint) Sessions() iter.Seq[ike.SessionState] {
 		}
 	}
 }
-
-// sessionsOf are the sessions with a configured peer, oldest first.
-func (e *Endpoint) sessionsOf(peer string) iter.Seq[*session] {
-	return func(yield func(*session) bool) {
-		if e.Established(peer) == 0 {
-			return
-		}
-		for _, id := range slices.Sorted(maps.Keys(e.sessions)) {
-			if s := e.sessions[id]; s.Name == peer && !yield(s) {
-				return
-			}
-		}
-	}
-}

@@ -23,7 +23,8 @@ type Endpoint struct {
 
 	sessions  map[ike.SessionID]*session
 	sas       map[isakmp.Cookie]*isakmpSA // by our cookie
-	initial   map[initKey]*isakmpSA       // responders by what their first message is known by
+	relations map[relation][]*session
+	initial   map[initKey]*isakmpSA // responders by what their first message is known by
 	waiting   waitingRoom
 	fragments fragments
 }
@@ -35,12 +36,13 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 		return nil, fmt.Errorf("ikev1: %w", err)
 	}
 	return &Endpoint{
-		engine:   c,
-		cfg:      cfg,
-		peers:    &PeerSet{},
-		sessions: make(map[ike.SessionID]*session),
-		sas:      make(map[isakmp.Cookie]*isakmpSA),
-		initial:  make(map[initKey]*isakmpSA),
+		engine:    c,
+		cfg:       cfg,
+		peers:     &PeerSet{},
+		sessions:  make(map[ike.SessionID]*session),
+		sas:       make(map[isakmp.Cookie]*isakmpSA),
+		initial:   make(map[initKey]*isakmpSA),
+		relations: make(map[relation][]*session),
 	}, nil
 }
 

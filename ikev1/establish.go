@@ -143,6 +143,9 @@ func (sa *isakmpSA) up(now time.Time) {
 			Proposal: sa.negotiated.proposal()})
 		s.LastAlive = now
 		s.ArmLiveness(now)
+		if sa.initiator && sa.firstContact {
+			sa.startOver(now)
+		}
 		s.runErrands(now)
 		if !s.Dead && sa.state == stateEstablished {
 			sa.reconfigure(now)
@@ -160,6 +163,7 @@ func (s *session) comeUp(now time.Time) {
 	begin := s.begin
 	s.begin = nil
 	s.Establish(now, s.info())
+	s.ep.know(s)
 	s.userUp(now, s.current)
 	s.runErrands(now)
 	if begin == nil {
@@ -183,7 +187,7 @@ func (sa *isakmpSA) join(now time.Time) {
 	if sa.firstContact {
 		return
 	}
-	for o := range s.ep.sessionsOf(s.peer.Name) {
+	for _, o := range s.ep.sessionsWith(s.peer, s.RemoteID) {
 		if o == s || !o.Up || o.Path != s.Path || o.RemoteID != s.RemoteID || o.LocalID != s.LocalID || !sameUser(o.user, s.user) {
 			continue
 		}

@@ -1,6 +1,7 @@
 package ikev1
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -235,14 +236,39 @@ func (sa *isakmpSA) initialContactReceived(now time.Time) {
 			o.kill(now, errReplaced)
 		}
 	}
-	for o := range s.ep.sessionsOf(s.peer.Name) {
+	for _, o := range s.ep.sessionsWith(s.peer, s.RemoteID) {
 		if o != s && o.Up && o.RemoteID == s.RemoteID && o.LocalID == s.LocalID && sameUser(o.user, s.user) && o.Established.Before(sa.established) {
 			o.end(now, ike.DownReplaced, nil)
 		}
 	}
 	for _, a := range slices.Clone(s.Children.All()) {
 		if a.Info.Installed.Before(sa.established) {
-			s.Children.Remove(now, a, ike.DownReplaced, fmt.Errorf("INITIAL-CONTACT"), false)
+			s.Children.Remove(now, a, ike.DownReplaced, errLost, false)
 		}
 	}
 }
+
+// startOver: the peer says with a new ISAKMP SA that it knows of no other, so it
+// has lost the session. The Child SAs are made anew.
+func (sa *isakmpSA) startOver(now time.Time) {
+	s := sa.s
+	for _, o := range slices.Clone(s.sas) {
+		if o != sa && o.ready() {
+			o.kill(now, errReplaced)
+		}
+	}
+	var names []string
+	for _, a := range slices.Clone(s.Children.All()) {
+		if a.State < child.Replaced && !slices.Contains(names, a.Info.Name) {
+			names = append(names, a.Info.Name)
+		}
+		s.Children.Remove(now, a, ike.DownReplaced, errLost, false)
+	}
+	for _, name := range names {
+		if cfg := s.peer.child(name); cfg != nil {
+			s.do(now, s.newQuickMode(cfg).errand())
+		}
+	}
+}
+
+var errLost = errors.New("the peer has lost it (INITIAL-CONTACT)")

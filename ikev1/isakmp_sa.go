@@ -216,7 +216,11 @@ func (sa *isakmpSA) startLifetime(now time.Time) {
 // spent looks whether the lifetime in octets is over, or nearly.
 func (sa *isakmpSA) spent(now time.Time) {
 	limit := sa.negotiated.life.bytes()
-	if limit == 0 || sa.state != stateEstablished || sa.octets < limit-limit/10 {
+	soft := limit - limit/10
+	if !sa.initiator {
+		soft += limit / 20
+	}
+	if limit == 0 || sa.state != stateEstablished || sa.octets < soft {
 		return
 	}
 	if sa.octets >= limit {
@@ -227,19 +231,33 @@ func (sa *isakmpSA) spent(now time.Time) {
 	}
 }
 
-// supersede lets the older ISAKMP SAs of the session go, after what is under
-// way has had its time.
+// supersede lets the other ISAKMP SAs of the session go, after what is under way
+// has had its time. If both sides have begun one at the same time, the one with
+// the lower initiator cookie stays: both sides see the same. A peer that has
+// another idea turns to the one that is left.
 func (sa *isakmpSA) supersede(now time.Time) {
-	for _, o := range sa.s.sas {
-		if o != sa && o.state == stateEstablished && sa.established.Sub(o.established) > crossing {
+	s, best := sa.s, sa
+	for _, o := range s.sas {
+		if o.state == stateEstablished && o.initiator != sa.initiator && sa.established.Sub(o.established) <= crossing && o.initiatorCookie() < best.initiatorCookie() {
+			best = o
+		}
+	}
+	s.current = best
+	for _, o := range s.sas {
+		if o != best && o.state == stateEstablished {
 			sa.ep.StopTimer(&o.soft)
-			sa.ep.SetTimer(&o.hard, now.Add(sa.s.Timing.DeleteWait))
+			sa.ep.SetTimer(&o.hard, now.Add(s.Timing.DeleteWait))
 		}
 	}
 }
 
-// crossing is how close together two ISAKMP SAs of one session may come when
-// both sides begin one at the same time; both stay then.
+func (sa *isakmpSA) initiatorCookie() isakmp.Cookie {
+	i, _ := sa.cookiePair()
+	return i
+}
+
+// crossing is how close together two ISAKMP SAs of one session come when both
+// sides begin one at the same time.
 const crossing = 10 * time.Second
 
 // usedIDs are the message IDs that an SA has seen last, so that a recorded

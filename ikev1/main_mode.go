@@ -195,10 +195,12 @@ func (p *phase1) takesKE(sa *isakmpSA, m *inbound) bool {
 }
 
 // initialContact is the notification that this side knows of no other SA with
-// the peer (RFC 2407 4.6.3.3): said by an initiator, whose session is its first.
+// the peer (RFC 2407 4.6.3.3). A responder says it too, so that an initiator
+// that renews its ISAKMP SA learns that the Child SAs are gone here.
 func (sa *isakmpSA) initialContact() []isakmp.Payload {
 	s := sa.s
-	if !sa.initiator || s.Up || s.peer.NoInitialContact || s.peer.Unique == ike.UniqueNever || sa.ep.Established(s.peer.Name) > 0 {
+	if s.Up || s.peer.NoInitialContact || s.peer.Unique == ike.UniqueNever || len(sa.ep.sessionsWith(s.peer, s.RemoteID)) > 0 ||
+		sa.initiator && sa.ep.Established(s.peer.Name) > 0 {
 		return nil
 	}
 	return []isakmp.Payload{sa.notify(isakmp.NotifyInitialContact, nil)}

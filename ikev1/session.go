@@ -19,6 +19,8 @@ type session struct {
 	begin *Initiation // of an initiator, until it is established
 	float ike.Path    // where it goes on behind a NAT
 
+	relation relation // once established
+
 	current *isakmpSA   // the established one that is used; may be nil
 	sas     []*isakmpSA // all, those under way too
 	queue   []errand    // what waits for an ISAKMP SA
@@ -112,6 +114,7 @@ func (s *session) end(now time.Time, reason ike.DownReason, err error) {
 		return
 	}
 	delete(s.ep.sessions, s.ID)
+	s.ep.unknow(s)
 	s.configured = nil
 	s.ep.StopTimer(&s.configTimer)
 	s.ep.StopTimer(&s.userTimer)
@@ -217,4 +220,30 @@ func (s *session) info() ike.SessionInfo {
 		i.Fragmentation = sa.fragmentSize() > 0
 	}
 	return i
+}
+
+// A relation is what the established sessions of one peer are found by.
+type relation struct {
+	peer   string
+	remote ike.Identity
+}
+
+// know and unknow keep the established sessions by their relation.
+func (e *Endpoint) know(s *session) {
+	s.relation = relation{s.Name, s.RemoteID}
+	e.relations[s.relation] = append(e.relations[s.relation], s)
+}
+
+func (e *Endpoint) unknow(s *session) {
+	all := slices.DeleteFunc(e.relations[s.relation], func(o *session) bool { return o == s })
+	if len(all) == 0 {
+		delete(e.relations, s.relation)
+	} else {
+		e.relations[s.relation] = all
+	}
+}
+
+// sessionsWith are the established sessions with an identity, oldest first.
+func (e *Endpoint) sessionsWith(p *Peer, remote ike.Identity) []*session {
+	return slices.Clone(e.relations[relation{p.Name, remote}])
 }

@@ -294,8 +294,8 @@ func (sa *isakmpSA) formerUser() string {
 	if sa.firstContact {
 		return ""
 	}
-	for o := range s.ep.sessionsOf(s.Name) {
-		if o.Up && o.user != nil && o.Path == s.Path && o.RemoteID == s.RemoteID && o.LocalID == s.LocalID {
+	for _, o := range s.ep.sessionsWith(s.peer, s.RemoteID) {
+		if o.user != nil && o.Path == s.Path && o.LocalID == s.LocalID {
 			return o.user.User
 		}
 	}
