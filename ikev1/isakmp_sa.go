@@ -267,7 +267,7 @@ type usedIDs struct {
 	next int
 }
 
-const maxUsedIDs = 1024
+const maxUsedIDs = 512
 
 func (u *usedIDs) has(id uint32) bool { return slices.Contains(u.ids, id) }
 
