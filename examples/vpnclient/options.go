@@ -52,6 +52,9 @@ func (o *options) check(natt uint) error {
 	if err := o.user.Apply(&o.peer); err != nil {
 		return err
 	}
+	if o.peer.IKEv1.Hybrid && o.peer.UserPrompt == nil {
+		return errors.New("-hybrid: this side proves nothing but its user; give -user and -password-file")
+	}
 	o.peer.RemoteNATT = uint16(natt)
 	for _, l := range o.local.List {
 		for _, r := range o.remote.List {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon"
+	"github.com/racoon3/racoon/internal/testpki"
 )
 
 // TestBadFlags: an error names the flag and the fix.
@@ -21,6 +22,7 @@ func TestBadFlags(t *testing.T) {
 		return path
 	}
 	psk, empty, garbage := file("psk", "secret\n"), file("empty", "\n"), file("garbage", "no PEM")
+	ca := file("ca", string(testpki.NewCA(t, "Test CA").RootPEM()))
 	good := []string{"-server", "vpn.example.org", "-id", "alice@example.org", "-psk-file", psk}
 	with := func(args ...string) []string { return slices.Concat(good, args) }
 	for _, c := range []struct {
@@ -52,6 +54,9 @@ func TestBadFlags(t *testing.T) {
 		{with("-ike", "3"), "-ike: \"3\" is no version; use 2, 1 or 2,1"},
 		{with("-mode", "aggressive"), "-mode: aggressive is an exchange of IKEv1; allow that with -ike 1"},
 		{with("-ike", "1", "-mode", "quick"), "-mode: \"quick\" is unknown; use main, aggressive or base"},
+		{with("-ike", "1", "-mode", "main,main"), "-mode: main is there twice"},
+		{with("-ike", "1", "-hybrid"), "-hybrid: cannot be combined with -psk-file"},
+		{[]string{"-server", "a", "-id", "carol", "-ike", "1", "-hybrid", "-ca", ca}, "-hybrid: this side proves nothing but its user; give -user and -password-file"},
 		{with("-hybrid"), "-hybrid: is of IKEv1; say -ike 1"},
 		{with("-user", "carol"), "-password-file: is missing"},
 		{with("-user", "carol", "-password-file", "x"), "-user: users log in with IKEv1 only; say -ike 1"},

@@ -1,15 +1,21 @@
-// Vpngateway is an IKEv2 gateway for many clients, or for the gateways of other
-// networks, behind a TUN device. It needs Linux and root.
+// Vpngateway is an IKEv2 or IKEv1 gateway for many clients, or for the gateways
+// of other networks, behind a TUN device. It needs Linux and root.
 //
 //	vpngateway -id vpn.example.org -psk-file psk -pool 10.99.0.0/24 -local-subnet 10.1.0.0/16
 //	vpngateway -cert gw.pem -key gw.key -ca ca.pem -pool 10.99.0.0/24,2001:db8:99::/112 -dns 10.1.0.53
 //	vpngateway -id a.example.org -remote-id b.example.org -psk-file psk -local-subnet 10.1.0.0/16 -remote-subnet 10.2.0.0/16
 //
+//	vpngateway -ike 1 -mode main,aggressive -id vpn.example.org -remote-id keyid:staff -psk-file group -users users -pool 10.99.0.0/24 -local-subnet 10.1.0.0/16
+//	vpngateway -ike 1 -hybrid -cert gw.pem -key gw.key -users users -pool 10.99.0.0/24 -local-subnet 10.1.0.0/16
+//
 // The first two give addresses to clients: of any system that speaks IKEv2 with
 // a pre-shared key or certificates, such as vpnclient. The third joins a
-// network with another. Where clients may reach the internet through the
-// gateway, translating their addresses is the firewall's affair. When it ends,
-// by an interrupt or an error, everything is as it was before.
+// network with another. The last two are for road warriors with IKEv1, such as
+// Cisco's clients, vpnc and vpnclient, whose users log in: with a key of their
+// group, and with a certificate of the gateway alone. Where clients may reach
+// the internet through the gateway, translating their addresses is the
+// firewall's affair. When it ends, by an interrupt or an error, everything is
+// as it was before.
 package main
 
 import (

@@ -52,6 +52,8 @@ func (o *options) check(listen, dns string) error {
 		return errors.New("-local-subnet: is empty; leave it out to let peers reach everything")
 	case dns != "" && len(o.pool.List) == 0:
 		return errors.New("-dns: is for clients that get an address; give -pool too")
+	case o.banner != "" && len(o.pool.List) == 0:
+		return errors.New("-banner: is told to clients that get an address; give -pool too")
 	}
 	for _, n := range o.remote.List {
 		if n.Bits() == 0 {
@@ -66,6 +68,15 @@ func (o *options) check(listen, dns string) error {
 	}
 	if err := o.addUsers(); err != nil {
 		return err
+	}
+	old := slices.Contains(o.peer.Versions, racoon.IKEv1)
+	switch {
+	case o.banner != "" && !old:
+		return errors.New("-banner: is shown by clients with IKEv1 only; say -ike 1")
+	case o.ciscoUDP > 0 && !old:
+		return errors.New("-cisco-udp: is for clients with IKEv1 only; say -ike 1")
+	case o.peer.IKEv1.Hybrid && o.users == "":
+		return errors.New("-hybrid: clients prove nothing but their user; give -users")
 	}
 	o.peer.Children = []racoon.Child{{Name: "net", Local: o.local.Strings(), Remote: o.remote.Strings()}}
 	if len(o.pool.List) > 0 {

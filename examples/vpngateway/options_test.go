@@ -39,6 +39,10 @@ func TestBadFlags(t *testing.T) {
 		{pool("-cisco-udp", "4500"), "-cisco-udp: 4500 is no port for it; use 10000 as Cisco did"},
 		{with("-remote-subnet", "10.2.0.0/16", "-cisco-udp", "10000"), "-cisco-udp: is told to clients that get an address"},
 		{pool("-users", psk), "-users: users log in with IKEv1 only; say -ike 1"},
+		{pool("-banner", "hello"), "-banner: is shown by clients with IKEv1 only; say -ike 1"},
+		{with("-remote-subnet", "10.2.0.0/16", "-ike", "1", "-banner", "hello"), "-banner: is told to clients that get an address"},
+		{pool("-cisco-udp", "10000"), "-cisco-udp: is for clients with IKEv1 only; say -ike 1"},
+		{pool("-ike", "1", "-hybrid"), "-hybrid: cannot be combined with -psk-file"},
 		{pool("more"), `unexpected "more"`},
 	} {
 		_, err := parse(c.args, io.Discard)
@@ -49,7 +53,7 @@ func TestBadFlags(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "[2001:db8::1]:4500", o.listen[1].Address)
 	require.NotNil(t, o.peer.Assign)
-	o, err = parse(pool("-cisco-udp", "10000"), io.Discard)
+	o, err = parse(pool("-ike", "1", "-cisco-udp", "10000"), io.Discard)
 	require.NoError(t, err)
 	require.Equal(t, racoon.Listen{Address: ":10000", NATT: true}, o.listen[2])
 }

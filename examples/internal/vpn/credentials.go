@@ -41,6 +41,9 @@ func (c *Credentials) Apply(p *racoon.Peer) error {
 				return fmt.Errorf("%s: cannot be combined with -psk-file; give either -psk-file or -cert, -key and -ca", f.name)
 			}
 		}
+		if p.IKEv1.Hybrid {
+			return fmt.Errorf("-hybrid: cannot be combined with -psk-file; the gateway has -cert and -key, and clients have -ca")
+		}
 		return c.applyPSK(p)
 	}
 	if p.IKEv1.Hybrid {

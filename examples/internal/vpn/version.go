@@ -48,6 +48,9 @@ func (v *IKEv1) Apply(p *racoon.Peer) error {
 		if !old && m != ikev1.MainMode {
 			return fmt.Errorf("-mode: %s is an exchange of IKEv1; allow that with -ike 1", s)
 		}
+		if slices.Contains(p.IKEv1.Modes, m) {
+			return fmt.Errorf("-mode: %s is there twice", s)
+		}
 		p.IKEv1.Modes = append(p.IKEv1.Modes, m)
 	}
 	if v.hybrid && !(old && len(p.Versions) == 1) {
