@@ -144,7 +144,7 @@ func (sa *isakmpSA) up(now time.Time) {
 		s.LastAlive = now
 		s.ArmLiveness(now)
 		if sa.initiator && sa.firstContact {
-			sa.startOver(now)
+			sa.disowns(now)
 		}
 		s.runErrands(now)
 		if !s.Dead && sa.state == stateEstablished {

@@ -154,7 +154,7 @@ func (x *exchange) answer(now time.Time, hash func(covered []byte) secret.Bytes,
 
 func (x *exchange) transmit(now time.Time, hash func(covered []byte) secret.Bytes, payloads []isakmp.Payload) bool {
 	sa := x.sa
-	if sa.state == stateDead {
+	if sa.state == stateDead || sa.leaving {
 		return false
 	}
 	h := sa.header(x.kind, x.id)
@@ -237,7 +237,7 @@ func (x *exchange) abort(now time.Time, err error) {
 func (x *exchange) finish(now time.Time) {
 	sa, over := x.sa, x.of == nil
 	x.of, x.waits, x.busy = nil, false, false
-	if over || sa.state == stateDead || sa.exchanges[x.id] != x {
+	if over || sa.state == stateDead || sa.leaving || sa.exchanges[x.id] != x {
 		return
 	}
 	sa.ep.SetTimer(&x.timer, now.Add(remember))

@@ -42,7 +42,7 @@ func (*informational) receive(now time.Time, x *exchange, m *inbound) {
 // sendInformational sends one message. It is protected: before there are keys,
 // nothing is said this way.
 func (sa *isakmpSA) sendInformational(now time.Time, payloads ...isakmp.Payload) {
-	if sa.keys == nil || sa.state == stateDead || !sa.ready() {
+	if sa.keys == nil || sa.state == stateDead || !sa.ready() || sa.leaving {
 		return
 	}
 	x, err := sa.newExchange(isakmp.ExchangeInformational, nil)
@@ -65,8 +65,12 @@ func (sa *isakmpSA) notify(t isakmp.NotifyType, data []byte) *isakmp.Notify {
 
 // sendDelete tells the peer that the ISAKMP SA goes.
 func (sa *isakmpSA) sendDelete(now time.Time) {
+	sa.sendInformational(now, sa.deletion())
+}
+
+func (sa *isakmpSA) deletion() *isakmp.Delete {
 	i, r := sa.cookiePair()
-	sa.sendInformational(now, &isakmp.Delete{DOI: isakmp.DOIIPsec, Protocol: spd.ProtoIKE, SPISize: 16, SPIs: isakmp.AppendCookies(nil, i, r)})
+	return &isakmp.Delete{DOI: isakmp.DOIIPsec, Protocol: spd.ProtoIKE, SPISize: 16, SPIs: isakmp.AppendCookies(nil, i, r)}
 }
 
 // sendDeleteChild tells the peer that a Child SA goes.
@@ -203,7 +207,7 @@ func (sa *isakmpSA) deleted(now time.Time, d *isakmp.Delete) {
 			}
 			for _, o := range slices.Clone(s.sas) {
 				if b := o.cookies(); string(spi) == string(b[:]) && o.ready() {
-					o.kill(now, errGone)
+					o.leave(now)
 				}
 			}
 		}
@@ -248,26 +252,22 @@ func (sa *isakmpSA) initialContactReceived(now time.Time) {
 	}
 }
 
-// startOver: the peer says with a new ISAKMP SA that it knows of no other, so it
-// has lost the session. The Child SAs are made anew.
-func (sa *isakmpSA) startOver(now time.Time) {
+// disowns: the peer says with a new ISAKMP SA that it knows of no other, so it
+// has lost the session, or its Delete was lost. What the session has is dead.
+// Unless something waits to be made, the session has ended.
+func (sa *isakmpSA) disowns(now time.Time) {
 	s := sa.s
 	for _, o := range slices.Clone(s.sas) {
 		if o != sa && o.ready() {
 			o.kill(now, errReplaced)
 		}
 	}
-	var names []string
-	for _, a := range slices.Clone(s.Children.All()) {
-		if a.State < child.Replaced && !slices.Contains(names, a.Info.Name) {
-			names = append(names, a.Info.Name)
-		}
-		s.Children.Remove(now, a, ike.DownReplaced, errLost, false)
+	if !slices.ContainsFunc(s.queue, func(x errand) bool { return !x.rekey }) {
+		s.delete(now, ike.DownRemote, errLost)
+		return
 	}
-	for _, name := range names {
-		if cfg := s.peer.child(name); cfg != nil {
-			s.do(now, s.newQuickMode(cfg).errand())
-		}
+	for _, a := range slices.Clone(s.Children.All()) {
+		s.Children.Remove(now, a, ike.DownReplaced, errLost, false)
 	}
 }
 

@@ -149,6 +149,7 @@ func TestC08_Deletes(t *testing.T) {
 	p.inform(p.a, nil, ike16, ask, ike16, &isakmp.Notify{DOI: isakmp.DOIIPsec, Protocol: spd.ProtoIKE, Type: isakmp.NotifyInitialContact})
 	s := only(t, p.b)
 	require.Nil(t, s.current)
+	p.advance(leaveTime)
 	require.Empty(t, s.sas)
 	require.Equal(t, 1, s.Children.Len())
 	require.Equal(t, spd.Delivered, p.pa.Send(p.pb, inner, 1).Outcome)
@@ -170,6 +171,7 @@ func TestC08_Deletes(t *testing.T) {
 	require.Empty(t, p.b.sessions)
 	require.Empty(t, p.b.sas)
 	require.Len(t, find[ike.SessionDown](p.evB), 1)
+	require.Equal(t, ike.DownRemote, find[ike.SessionDown](p.evB)[0].Reason)
 	require.Len(t, find[ike.ChildDown](p.evB), 1)
 	require.Empty(t, p.pb.Leaks())
 

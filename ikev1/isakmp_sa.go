@@ -66,6 +66,7 @@ type isakmpSA struct {
 	collecting []*reassembly // fragments
 	octets     uint64        // encrypted and decrypted, for the lifetime in kilobytes
 	renewing   bool          // they are nearly spent
+	leaving    bool          // the peer has deleted it
 
 	retransmit child.Timer // phase 1
 	soft       child.Timer // a new one is to take over
@@ -135,11 +136,37 @@ func (sa *isakmpSA) kill(now time.Time, err error) {
 	sa.forgetAllFragments()
 }
 
+// leave ends the SA because the peer has deleted it. What the peer has said
+// before, and comes later, is still taken: the Deletes of its Child SAs.
+func (sa *isakmpSA) leave(now time.Time) {
+	if sa.leaving || sa.state != stateEstablished {
+		sa.kill(now, errGone)
+		return
+	}
+	e, s := sa.ep, sa.s
+	sa.leaving = true
+	e.StopTimer(&sa.soft)
+	e.StopTimer(&sa.dpd.timer)
+	e.SetTimer(&sa.hard, now.Add(leaveTime))
+	if s.current == sa {
+		s.current = nil
+		s.choose()
+	}
+	all := sa.exchanges
+	sa.exchanges, sa.ended = nil, nil
+	for _, x := range sortedExchanges(all) {
+		x.abort(now, errGone)
+	}
+}
+
+// leaveTime is how long a deleted ISAKMP SA takes what is on its way.
+const leaveTime = 5 * time.Second
+
 // choose picks the ISAKMP SA that the session uses: the youngest established
 // one.
 func (s *session) choose() {
 	for _, sa := range s.sas {
-		if sa.state == stateEstablished && (s.current == nil || sa.established.After(s.current.established)) {
+		if sa.state == stateEstablished && !sa.leaving && (s.current == nil || sa.established.After(s.current.established)) {
 			s.current = sa
 		}
 	}
@@ -161,15 +188,19 @@ func (sa *isakmpSA) softExpired(now time.Time) {
 // Child SAs live on.
 func (sa *isakmpSA) hardExpired(now time.Time) {
 	s := sa.s
-	switch sa.state {
-	case statePhase1:
+	switch {
+	case sa.leaving:
+		sa.kill(now, errGone)
+		s.sweep(now, ike.DownRemote, nil)
+		return
+	case sa.state == statePhase1:
 		err := errHalfOpen
 		if why := sa.silence(); why != nil {
 			err = fmt.Errorf("%w: %w", errHalfOpen, why)
 		}
 		sa.failed(now, ike.DownDead, err)
 		return
-	case stateUser:
+	case sa.state == stateUser:
 		sa.userExpired(now)
 		return
 	}
@@ -238,13 +269,13 @@ func (sa *isakmpSA) spent(now time.Time) {
 func (sa *isakmpSA) supersede(now time.Time) {
 	s, best := sa.s, sa
 	for _, o := range s.sas {
-		if o.state == stateEstablished && o.initiator != sa.initiator && sa.established.Sub(o.established) <= crossing && o.initiatorCookie() < best.initiatorCookie() {
+		if o.state == stateEstablished && !o.leaving && o.initiator != sa.initiator && sa.established.Sub(o.established) <= crossing && o.initiatorCookie() < best.initiatorCookie() {
 			best = o
 		}
 	}
 	s.current = best
 	for _, o := range s.sas {
-		if o != best && o.state == stateEstablished {
+		if o != best && o.state == stateEstablished && !o.leaving {
 			sa.ep.StopTimer(&o.soft)
 			sa.ep.SetTimer(&o.hard, now.Add(s.Timing.DeleteWait))
 		}

@@ -98,8 +98,8 @@ func TestExpiryWithoutRenewal(t *testing.T) {
 	require.Empty(t, p.pb.Leaks())
 }
 
-// The peer restarts: its first contact under a new ISAKMP SA shows that it has
-// lost the Child SAs.
+// The peer has lost the session: its first contact under a new ISAKMP SA shows
+// that the Child SAs are dead.
 func TestPeerForgets(t *testing.T) {
 	p := childPair(t, func(a, b *Peer) {
 		shortPhase1(a, b)
@@ -110,12 +110,60 @@ func TestPeerForgets(t *testing.T) {
 	p.run()
 	only(t, p.a).current.kill(p.now, errGone) // it has expired here
 	p.advance(2 * time.Minute)
+	require.Empty(t, p.a.sessions)
+	require.Empty(t, p.b.sessions)
+	down := find[ike.SessionDown](p.evA)
+	require.Len(t, down, 1)
+	require.Equal(t, ike.DownRemote, down[0].Reason)
+	require.ErrorIs(t, down[0].Err, errLost)
+	require.Empty(t, p.pa.Leaks())
+
+	// If there is something to be made, it is made.
+	p.initiate()
+	require.NoError(t, p.b.Forget(p.now, only(t, p.b).ID, ike.DownLocal))
+	p.run()
+	only(t, p.a).current.kill(p.now, errGone)
+	require.NoError(t, p.a.CreateChild(p.now, only(t, p.a).ID, "net", 0, nil))
+	p.run()
 	p.agree(1)
 	p.delivers(inner)
-	require.Len(t, find[ike.SessionDown](p.evA), 0)
-	require.Len(t, find[ike.ChildDown](p.evA), 1)
-	require.ErrorIs(t, find[ike.ChildDown](p.evA)[0].Err, errLost)
-	require.Len(t, find[ike.ChildUp](p.evA), 2)
+}
+
+// The Deletes of a session reach the peer in any order, and one may be lost.
+func TestDeletesLostOrReordered(t *testing.T) {
+	for _, how := range []string{"reversed", "first lost", "second lost", "third lost"} {
+		p := childPair(t, func(a, b *Peer) { a.Timing.Liveness, b.Timing.Liveness = 10*time.Second, 10*time.Second })
+		p.initiate()
+		var all []ike.Transmit
+		p.filter = func(from *Endpoint, tx ike.Transmit) bool {
+			if from == p.a {
+				all = append(all, tx)
+			}
+			return from != p.a
+		}
+		require.NoError(t, p.a.Delete(p.now, only(t, p.a).ID, ike.DownLocal))
+		p.run()
+		require.Len(t, all, 3)
+		p.filter = nil
+		switch how {
+		case "reversed":
+			all[0], all[2] = all[2], all[0]
+		case "first lost":
+			all = all[1:]
+		case "second lost":
+			all = []ike.Transmit{all[0], all[2]}
+		default:
+			all = all[:2]
+		}
+		for _, tx := range all {
+			p.b.HandleDatagram(p.now, reverse(tx.Path), tx.Packet)
+		}
+		p.advance(5 * time.Minute)
+		require.Empty(t, p.b.sessions, how)
+		require.Empty(t, p.a.sessions, how)
+		require.Empty(t, p.pb.SAs(), how)
+		require.Len(t, find[ike.SessionUp](p.evB), 1, how)
+	}
 }
 
 // The ISAKMP SA's lifetime in kilobytes.

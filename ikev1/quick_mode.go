@@ -67,7 +67,7 @@ func (s *session) newQuickMode(cfg *ike.ChildConfig) *quickMode {
 // errand is the initiator's side as something to do under an ISAKMP SA. A
 // configured Child with several pairs of selectors takes one Quick Mode each.
 func (q *quickMode) errand() errand {
-	return errand{run: q.begin, fail: q.failed}
+	return errand{run: q.begin, fail: q.failed, rekey: q.old != nil}
 }
 
 // begin chooses the selectors and starts.
@@ -267,7 +267,7 @@ func (q *quickMode) abort(now time.Time, x *exchange, err error) {
 	case q.step == 3 && q.sa != nil:
 		q.unconfirmed(now, x, err)
 		return
-	case q.initiator && q.sa == nil && x.sa.state == stateDead && q.s.current != nil:
+	case q.initiator && q.sa == nil && (x.sa.state == stateDead || x.sa.leaving) && q.s.current != nil:
 		q.again(now, err)
 		return
 	}

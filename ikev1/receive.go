@@ -160,7 +160,7 @@ func (sa *isakmpSA) conversationFor(h isakmp.Header) conversation {
 		return &informational{}
 	case h.Exchange == isakmp.ExchangeTransaction:
 		return sa.transactionFor()
-	case sa.state != stateEstablished:
+	case sa.state != stateEstablished || sa.leaving:
 		return nil // no Child SA before the user has proved himself
 	case h.Exchange == isakmp.ExchangeQuickMode:
 		return &quickMode{s: sa.s}

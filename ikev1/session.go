@@ -5,8 +5,10 @@ import (
 	"time"
 
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/internal/child"
 	"github.com/racoon3/racoon/internal/core"
+	"github.com/racoon3/racoon/spd"
 )
 
 // A session is one authenticated relation with a peer: its ISAKMP SAs, one
@@ -41,6 +43,8 @@ type session struct {
 type errand struct {
 	run  func(now time.Time, sa *isakmpSA)
 	fail func(now time.Time, err error)
+
+	rekey bool // it is for something that exists
 }
 
 func (e *Endpoint) newSession(peer *Peer, path ike.Path, initiator bool) *session {
@@ -139,18 +143,39 @@ func (s *session) delete(now time.Time, reason ike.DownReason, err error) {
 		return
 	}
 	if sa := s.current; sa != nil {
-		for _, a := range s.Children.All() {
-			if a.State < child.Deleting {
-				sa.sendDeleteChild(now, a)
-			}
+		// Messages may be lost or change their order, and some peers read only
+		// the first payload. So everything is said twice.
+		children := s.childDeletes()
+		if len(children) > 0 {
+			sa.sendInformational(now, children...)
 		}
-		for _, sa := range s.sas {
-			if sa.state >= stateEstablished {
-				sa.sendDelete(now)
+		for _, o := range s.sas {
+			if o.state < stateEstablished {
+				continue
 			}
+			if len(children) > 0 {
+				o.sendInformational(now, append(slices.Clone(children), o.deletion())...)
+			}
+			o.sendDelete(now)
 		}
 	}
 	s.end(now, reason, err)
+}
+
+// childDeletes are the Delete payloads for all Child SAs, one for each protocol.
+func (s *session) childDeletes() (out []isakmp.Payload) {
+	for _, protocol := range []spd.Protocol{spd.ProtoESP, spd.ProtoAH} {
+		var spis []byte
+		for _, a := range s.Children.All() {
+			if a.Info.Protocol == protocol && a.State > child.Larval && a.State < child.Deleting {
+				spis = appendSPI(spis, a.Info.In)
+			}
+		}
+		if spis != nil {
+			out = append(out, &isakmp.Delete{DOI: isakmp.DOIIPsec, Protocol: protocol, SPISize: 4, SPIs: spis})
+		}
+	}
+	return out
 }
 
 // sweep decides what becomes of a session that has lost an ISAKMP SA. Without
@@ -191,7 +216,7 @@ func (s *session) StartDelete(now time.Time, a *child.SA, reason ike.DownReason)
 // Removed implements child.Host.
 func (s *session) Removed(now time.Time, a *child.SA) {
 	s.Session.Removed(now, a)
-	if s.Up && !s.carries() && len(s.sas) == 0 {
+	if s.Up && !s.carries() {
 		s.sweep(now, ike.DownRemote, nil)
 	}
 }

@@ -169,7 +169,12 @@ func (a *SA) Counted() (in, out spd.Counters) {
 }
 
 // SAIDs returns the installed SAs of both directions.
-func (a *SA) SAIDs() (in, out []spd.SAID) { return a.in, a.out }
+func (a *SA) SAIDs() (in, out []spd.SAID) {
+	if a.pending != nil {
+		return a.in, nil
+	}
+	return a.in, a.out
+}
 
 // Reserve asks the data plane for one inbound SPI per request.
 func (s *Set) Reserve(requests []spd.SPIRequest, done func(now time.Time, spis []spd.SPI, err error)) {
