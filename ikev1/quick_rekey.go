@@ -145,8 +145,7 @@ func (q *quickMode) succeed(now time.Time) {
 	s.AcquireDone(q.acquire, nil)
 	q.acquire = 0
 	if old == nil {
-		s.Children.Activate(now, q.sa)
-		s.Emit(ike.ChildUp{EventHeader: s.EventHeader(now), Child: q.sa.Info})
+		q.up(now)
 		return
 	}
 	if q.initiator {
@@ -162,8 +161,16 @@ func (q *quickMode) succeed(now time.Time) {
 	case rival == q.sa:
 	case rival.State == child.Gone && rival.EndTold():
 		q.sa.Anew()
-		s.Children.Activate(now, q.sa)
-		s.Emit(ike.ChildUp{EventHeader: s.EventHeader(now), Child: q.sa.Info})
+		q.up(now)
+	case old.Quiet && rival == old:
+		// Its last message never came, and the peer has begun anew.
+		if p := s.installed(func(p *quickMode) bool { return p.sa == old }); p != nil {
+			p.ended = true
+			p.x.finish(now)
+		}
+		s.Children.Replace(now, old, q.sa)
+		q.up(now)
+		s.retire(now, old, retireRival)
 	case rival == old || rival.State == child.Gone:
 		s.replace(now, rival, q.sa, q.initiator)
 		if q.initiator {
@@ -176,6 +183,7 @@ func (q *quickMode) succeed(now time.Time) {
 			s.retire(now, rival, retireRival)
 		}
 	default:
+		q.sa.Quiet = rival.Quiet
 		s.Children.Replace(now, q.sa, rival) // whose outbound side is not installed
 		if q.sa.Initiator {
 			s.retire(now, q.sa, retireRival)
@@ -183,8 +191,16 @@ func (q *quickMode) succeed(now time.Time) {
 	}
 }
 
+// up tells that a Child SA has come up that continues none.
+func (q *quickMode) up(now time.Time) {
+	q.sa.Quiet = false
+	q.s.Children.Activate(now, q.sa)
+	q.s.Emit(ike.ChildUp{EventHeader: q.s.EventHeader(now), Child: q.sa.Info})
+}
+
 // replace lets next take over from old.
 func (s *session) replace(now time.Time, old, next *child.SA, initiator bool) {
+	next.Quiet = false
 	s.Children.Replace(now, old, next)
 	s.Children.Activate(now, next)
 	s.Emit(ike.ChildRekeyed{EventHeader: s.EventHeader(now), Child: next.Info, Old: old.Info.ChildSPIs, Initiator: initiator})

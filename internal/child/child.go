@@ -87,6 +87,7 @@ type SA struct {
 	State     State
 	Rekeying  bool // an exchange that replaces it is under way
 	Unwanted  bool // it is deleted because nobody wants it, not to make way for another one
+	Quiet     bool // the events do not know of it yet
 	Successor *SA
 
 	total   *total // nil until there is something to count, see counts

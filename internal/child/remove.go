@@ -81,7 +81,7 @@ const revertDelay = 10 * time.Second
 // endsLineage reports whether the program has to be told when a goes: it was
 // alive, and nothing takes its place.
 func (s *Set) endsLineage(a *SA) bool {
-	return a.State != Larval && a.Successor == nil && s.find(func(b *SA) bool {
+	return a.State != Larval && !a.Quiet && a.Successor == nil && s.find(func(b *SA) bool {
 		return b != a && b.Info.ID == a.Info.ID && (b.State == Mature || b.State == InboundOnly)
 	}) == nil
 }
