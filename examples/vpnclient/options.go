@@ -63,7 +63,7 @@ func (o *options) check(natt uint) error {
 			}
 		}
 	}
-	o.peer.Children = []racoon.Child{{Name: "net", Local: o.local.Strings(), Remote: o.remote.Strings()}}
+	o.peer.Children = []racoon.Child{{Name: "net", Local: o.local.Strings(), Remote: o.remote.Strings(), Proposals: o.ESP()}}
 	o.peer.RequestAddress = len(o.local.List) == 0
 	return vpn.CheckPeer(o.peer)
 }

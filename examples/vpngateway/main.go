@@ -12,7 +12,8 @@
 // a pre-shared key or certificates, such as vpnclient. The third joins a
 // network with another. The last two are for road warriors with IKEv1, such as
 // Cisco's clients, vpnc and vpnclient, whose users log in: with a key of their
-// group, and with a certificate of the gateway alone. Where clients may reach
+// group, and with a certificate of the gateway alone. Cisco's clients and vpnc
+// need -proposals aes256-sha1-modp2048 -esp aes256-sha1. Where clients may reach
 // the internet through the gateway, translating their addresses is the
 // firewall's affair. When it ends, by an interrupt or an error, everything is
 // as it was before.

@@ -78,7 +78,7 @@ func (o *options) check(listen, dns string) error {
 	case o.peer.IKEv1.Hybrid && o.users == "":
 		return errors.New("-hybrid: clients prove nothing but their user; give -users")
 	}
-	o.peer.Children = []racoon.Child{{Name: "net", Local: o.local.Strings(), Remote: o.remote.Strings()}}
+	o.peer.Children = []racoon.Child{{Name: "net", Local: o.local.Strings(), Remote: o.remote.Strings(), Proposals: o.ESP()}}
 	if len(o.pool.List) > 0 {
 		if err := o.addPool(dns); err != nil {
 			return err

@@ -43,6 +43,7 @@ func TestBadFlags(t *testing.T) {
 		{with("-remote-subnet", "10.2.0.0/16", "-ike", "1", "-banner", "hello"), "-banner: is told to clients that get an address"},
 		{pool("-cisco-udp", "10000"), "-cisco-udp: is for clients with IKEv1 only; say -ike 1"},
 		{pool("-ike", "1", "-hybrid"), "-hybrid: cannot be combined with -psk-file"},
+		{pool("-proposals", "aes512"), "-proposals: "},
 		{pool("more"), `unexpected "more"`},
 	} {
 		_, err := parse(c.args, io.Discard)

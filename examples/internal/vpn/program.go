@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/racoon3/racoon"
+	"github.com/racoon3/racoon/spd"
 )
 
 // errUsage is what errors about flags wrap.
@@ -49,7 +50,8 @@ type Flags struct {
 	Device string
 	MTU    int
 
-	verbose bool
+	ike, esp proposals
+	verbose  bool
 }
 
 // NewFlags defines the flags; remoteID is the default of -remote-id.
@@ -58,6 +60,9 @@ func NewFlags(name, remoteID, remoteUsage string) *Flags {
 	f.SetOutput(io.Discard) // errors are Main's to print
 	f.Credentials.define(f.FlagSet, remoteID, remoteUsage)
 	f.IKEv1.define(f.FlagSet)
+	f.ike.protocol, f.esp.protocol = spd.ProtoIKE, spd.ProtoESP
+	f.ike.define(f.FlagSet, "proposals", "`algorithms` of IKE, the preferred ones first, such as aes256-sha1-modp1024 for old peers, with commas between (default: good ones)")
+	f.esp.define(f.FlagSet, "esp", "`algorithms` of ESP likewise, such as aes256-sha1 (default: good ones)")
 	f.StringVar(&f.Device, "tun", "racoon%d", "`name` of the TUN device; the system fills in %d")
 	f.IntVar(&f.MTU, "mtu", 0, "largest packet in the tunnel, in `octets` (default: what fits in the outer link)")
 	f.BoolVar(&f.verbose, "v", false, "log more")
@@ -102,5 +107,6 @@ func (f *Flags) Apply(p *racoon.Peer) error {
 	if err := f.IKEv1.Apply(p); err != nil {
 		return err
 	}
+	p.Proposals = f.ike.list
 	return f.Credentials.Apply(p)
 }

@@ -6,9 +6,11 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/racoon3/racoon/internal/lab"
 	"github.com/racoon3/racoon/internal/testpki"
 )
 
@@ -83,4 +85,24 @@ func TestRoadWarriorHybrid(t *testing.T) {
 	client.stop(syscall.SIGINT)
 	gateway.stop(syscall.SIGTERM)
 	n.restored()
+}
+
+// TestVPNC: vpngateway with vpnc, the open client of Cisco's gateways, which has
+// nothing newer than SHA-1.
+func TestVPNC(t *testing.T) {
+	lab.Require(t, lab.VPNC)
+	n := newNetwork(t)
+	a, b := n.client, n.gateway
+	users := file(t, "users", []byte("carol:{PLAIN}wonderland\n"))
+	gateway := n.startGateway("-ike", "1", "-mode", "main,aggressive", "-remote-id", "keyid:staff", "-users", users, "-pool", "10.98.0.0/24",
+		"-proposals", "aes256-sha1-modp2048", "-esp", "aes256-sha1", "-local-subnet", b.InnerNet.String())
+	client := lab.StartVPNC(t, a.Namespace, lab.VPNCConfig{Gateway: b.Outer.String(), Group: "staff", Secret: "a secret of both", User: "carol", Password: "wonderland",
+		DH: "dh14", PFS: "nopfs", NATT: "natt"})
+	got, err := client.Connected(15 * time.Second)
+	require.NoError(t, err)
+	require.Equal(t, []netip.Prefix{b.InnerNet}, got.Split)
+	traffic(t, a, a.Namespace, got.Address, b.Namespace, b.Inner)
+	client.Stop()
+	gateway.await("session down", 1)
+	gateway.stop(syscall.SIGTERM)
 }
