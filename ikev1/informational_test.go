@@ -142,7 +142,6 @@ func TestC08_Deletes(t *testing.T) {
 	sa := only(t, p.a).current
 	i, r := sa.cookiePair()
 	ike16 := p.del(spd.ProtoIKE, 16, isakmp.AppendCookies(nil, i, r))
-	spi := p.del(spd.ProtoESP, 4, appendSPI(nil, only(t, p.a).Children.All()[0].Info.In))
 	ask := sa.notify(isakmp.NotifyRUThere, isakmp.AppendSequenceData(nil, 1))
 
 	// The ISAKMP SA goes, the Child SA lives on; what follows finds no SA.
@@ -166,7 +165,7 @@ func TestC08_Deletes(t *testing.T) {
 	sa = only(t, p.a).current
 	i, r = sa.cookiePair()
 	ike16 = p.del(spd.ProtoIKE, 16, isakmp.AppendCookies(nil, i, r))
-	spi = p.del(spd.ProtoESP, 4, appendSPI(nil, only(t, p.a).Children.All()[0].Info.In))
+	spi := p.del(spd.ProtoESP, 4, appendSPI(nil, only(t, p.a).Children.All()[0].Info.In))
 	p.inform(p.a, nil, spi, ike16, spi, ike16, ask)
 	require.Empty(t, p.b.sessions)
 	require.Empty(t, p.b.sas)
