@@ -391,8 +391,7 @@ func (q *quickMode) install(now time.Time, shared []byte, hold bool, done func(n
 			q.sa = nil
 			done(now, fmt.Errorf("installing the Child SA: %w", err))
 		case q.ended: // with its ISAKMP SA
-			s.Children.Discard(now, q.sa)
-			q.sa = nil
+			q.discard(now, nil)
 		default:
 			done(now, nil)
 		}
@@ -522,6 +521,9 @@ func (q *quickMode) give(now time.Time, err error) bool {
 	q.keyShare.Wipe()
 	q.s.AcquireDone(q.acquire, err)
 	q.acquire = 0
+	if q.sa == nil {
+		q.discard(now, err)
+	}
 	return true
 }
 

@@ -157,7 +157,7 @@ func (q *quickMode) succeed(now time.Time) {
 		if s.current != nil {
 			s.current.sendDeleteChild(now, q.sa)
 		}
-		s.Children.Discard(now, q.sa)
+		q.discard(now, nil)
 	case rival == q.sa:
 	case rival.State == child.Gone && rival.EndTold():
 		q.sa.Anew()
@@ -196,6 +196,18 @@ func (q *quickMode) up(now time.Time) {
 	q.sa.Quiet = false
 	q.s.Children.Activate(now, q.sa)
 	q.s.Emit(ike.ChildUp{EventHeader: q.s.EventHeader(now), Child: q.sa.Info})
+}
+
+// discard removes the new SA. If it was to continue what has gone meanwhile, that
+// has ended now.
+func (q *quickMode) discard(now time.Time, err error) {
+	if q.sa != nil {
+		q.s.Children.Discard(now, q.sa)
+		q.sa = nil
+	}
+	if old := q.old; old != nil && old.Youngest().State == child.Gone && !q.s.Dead {
+		q.s.Children.Lost(now, old.Youngest(), ike.DownRemote, err)
+	}
 }
 
 // replace lets next take over from old.

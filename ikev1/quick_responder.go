@@ -250,11 +250,7 @@ func (q *quickMode) confirmed(now time.Time, m *inbound) {
 // believe that the SA stands, and has to know that it does not.
 func (q *quickMode) unconfirmed(now time.Time, x *exchange, err error) {
 	x.sa.sendDeleteChild(now, q.sa)
-	q.s.Children.Discard(now, q.sa)
-	q.sa = nil
-	if q.old != nil && q.old.State == child.Gone {
-		q.s.Children.Lost(now, q.old, ike.DownRemote, err)
-	}
+	q.discard(now, err)
 	q.failed(now, err)
 }
 

@@ -206,7 +206,7 @@ func (s *session) carries() bool {
 // StartDelete implements child.Host. Nobody answers a Delete, so the SA goes at
 // once.
 func (s *session) StartDelete(now time.Time, a *child.SA, reason ike.DownReason) {
-	a.Unwanted = reason != ike.DownReplaced && reason != ike.DownExpired
+	a.Unwanted = reason == ike.DownLocal
 	if s.current != nil {
 		s.current.sendDeleteChild(now, a)
 	}
