@@ -16,9 +16,9 @@ import (
 //     The old SA receives until it goes; the new one sends.
 //   - Whoever began the Quick Mode deletes the old SA, a moment after the last
 //     message, so that the peer has it first. The Delete may be lost: then it is
-//     said again if the peer still sends on the old SA, and else the peer's side
-//     of it ends by its lifetime. Of a peer whose Deletes are lost, or which sends
-//     none, a few old SAs are kept at most.
+//     said again if the peer still sends on the old SA. The peer's side of it ends
+//     in the same way, after a longer time, and by its lifetime at the latest. Of
+//     a peer that sends no Deletes, a few old SAs are kept at most.
 //   - The responder uses the new SA to send when the third message comes, or
 //     proof that the peer has the new one: a packet on it, or the Delete of the
 //     old one.
@@ -37,6 +37,8 @@ const (
 	// retireRival is what the worse of two successors is given: a peer with
 	// another rule has chosen by then.
 	retireRival = 10 * time.Second
+	// retireUntold is what the peer is given for its Delete.
+	retireUntold = 5 * time.Minute
 	// retireCheck is what the Delete, and what is on its way, may take.
 	retireCheck = 5 * time.Second
 	// maxReplaced bounds the SAs of one lineage that wait for the peer's
@@ -54,6 +56,13 @@ func (s *session) StartRekey(now time.Time, a *child.SA) {
 	}
 	if s.successorOf(a) != nil { // the peer is about to do it
 		s.Children.RetryRekey(now, a, s.ep.Jitter(retryDelay, 0.5))
+		return
+	}
+	if y := s.sameTraffic(a.Info.Name, a.Info.LocalTS[0], a.Info.RemoteTS[0]); y != a && y != nil && a.State == child.Mature {
+		// Of two that are there for the same traffic, after all kinds of losses,
+		// only the younger one goes on.
+		s.Children.Replace(now, a, y)
+		s.retire(now, a, retireRival)
 		return
 	}
 	a.Rekeying = true
@@ -175,6 +184,8 @@ func (q *quickMode) succeed(now time.Time) {
 		s.replace(now, rival, q.sa, q.initiator)
 		if q.initiator {
 			s.retire(now, old, retireAfter)
+		} else {
+			s.retire(now, old, retireUntold)
 		}
 		s.retireMost(now, q.sa)
 	case rival == old.Successor && q.sa.LowestSPI() < rival.LowestSPI():
