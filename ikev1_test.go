@@ -67,10 +67,13 @@ func TestIKEv1Configuration(t *testing.T) {
 		"Versions[0]: IKE version 3 is unknown":           func(p *Peer) { p.Versions = []Version{3} },
 		"Versions[1]: IKEv1 is unknown or named twice":    func(p *Peer) { p.Versions = []Version{IKEv1, IKEv1} },
 		"Users: IKEv2 cannot ask for a user yet":          func(p *Peer) { p.Versions, p.Users = []Version{IKEv1, IKEv2}, users },
+		"IKEv1.Hybrid: has no effect":                     func(p *Peer) { p.Versions, p.IKEv1.Hybrid = nil, true },
+		"UserPrompt: has no effect":                       func(p *Peer) { p.Versions, p.UserPrompt = nil, ike.StaticUser("a", ike.Secret("b")) },
+		"IKEv1.PushConfig: has nothing":                   func(p *Peer) { p.IKEv1.PushConfig = true },
 		"IKEv1.Hybrid: needs Users":                       func(p *Peer) { p.IKEv1.Hybrid = true },
 		"OuterAH: cannot be negotiated by IKEv2":          func(p *Peer) { p.Versions = nil; p.Children = []Child{{OuterAH: []string{"sha256"}}} },
 		"no cipher that IKEv1 has":                        func(p *Peer) { p.Proposals = []string{"aes256gcm16-prfsha256-x25519"} },
-		"IKEv1: Modes has 9":                              func(p *Peer) { p.IKEv1.Modes = []ikev1.Mode{9} },
+		"IKEv1: Modes has unknown mode":                   func(p *Peer) { p.IKEv1.Modes = []ikev1.Mode{9} },
 		"Methods: XAUTHInitPreShared: Users (server) and": func(p *Peer) { p.IKEv1.Methods = []ikev1.AuthMethod{ikev1.AuthXAuthInitPSK} },
 	} {
 		p := base()

@@ -79,7 +79,7 @@ func describe(ev ike.Event) (level slog.Level, msg string, args []any) {
 	case ike.Warning:
 		return slog.LevelWarn, "warning", []any{"err", ev.Err}
 	case ike.PeerNotify:
-		return slog.LevelDebug, "notify", []any{"type", ev.Type, "octets", len(ev.Data)}
+		return slog.LevelDebug, "notify", []any{"type", ev.Type, "text", ev.Text, "octets", len(ev.Data)}
 	case EventsLost:
 		return slog.LevelWarn, "log lost events", []any{"count", ev.Count}
 	}

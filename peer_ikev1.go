@@ -20,6 +20,14 @@ func (c *compiler) versions(cfg *Peer, p *peer) error {
 			return configError(fmt.Sprintf("Versions[%d]", i), "%v is unknown or named twice; use racoon.IKEv2 and racoon.IKEv1", v)
 		}
 	}
+	switch old := p.speaks(IKEv1); {
+	case cfg.IKEv1.Hybrid && !old:
+		return configError("IKEv1.Hybrid", "has no effect without IKEv1; set Versions")
+	case cfg.UserPrompt != nil && !old:
+		return configError("UserPrompt", "has no effect without IKEv1, since IKEv2 cannot ask for a user yet; set Versions")
+	case cfg.IKEv1.PushConfig && cfg.Assign == nil:
+		return configError("IKEv1.PushConfig", "has nothing to send: Assign is nil")
+	}
 	if cfg.Users != nil && p.speaks(IKEv2) {
 		return configError("Users", "IKEv2 cannot ask for a user yet, so clients would come in without; set Versions to racoon.IKEv1 alone, or use another peer for IKEv2")
 	}

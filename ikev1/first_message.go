@@ -85,7 +85,7 @@ func (e *Endpoint) chooseNamed(path ike.Path, mode Mode, possible []*Peer, m *in
 	}
 	var first error
 	gssapi := gssapiOnly(m.Payloads)
-	for _, q := range byIdentity(possible, id) {
+	for _, q := range e.byIdentity(path, possible, id) {
 		policy = q.policy(false)
 		policy.gssapi = gssapi
 		if chosen, err = policy.choose(m.SA()); err == nil {

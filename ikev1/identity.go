@@ -157,7 +157,7 @@ func (s *session) forgetPeer() {
 func (sa *isakmpSA) choosePeer(id ike.Identity) (*Peer, error) {
 	p := sa.p1
 	var first error
-	for _, peer := range byIdentity(p.possible, id) {
+	for _, peer := range sa.ep.byIdentity(sa.s.Path, p.possible, id) {
 		policy, negotiated := peer.policy(false), sa.negotiated
 		policy.gssapi = p.policy.gssapi
 		err := policy.allows(&negotiated)
@@ -180,11 +180,20 @@ func (sa *isakmpSA) choosePeer(id ike.Identity) (*Peer, error) {
 	return nil, first
 }
 
-// byIdentity are the peers that may have an identity, the most specific pattern
-// first, otherwise in their order.
-func byIdentity(peers []*Peer, id ike.Identity) (out []*Peer) {
-	for _, p := range peers {
-		if p.Remote.ID.Match(id) {
+// byIdentity are those of the possible peers that may have an identity, the most
+// specific pattern first, otherwise in their order. Whom a peer at the address
+// asks for a user does not come in as a less specific one that does not, even if
+// it takes another mode for that.
+func (e *Endpoint) byIdentity(path ike.Path, possible []*Peer, id ike.Identity) (out []*Peer) {
+	all, _ := e.peers.index.Candidates(path)
+	asked := -1
+	for _, p := range all {
+		if p.Users != nil && p.Remote.ID.Match(id) {
+			asked = max(asked, p.Remote.ID.Specificity())
+		}
+	}
+	for _, p := range possible {
+		if p.Remote.ID.Match(id) && (p.Users != nil || p.Remote.ID.Specificity() >= asked) {
 			out = append(out, p)
 		}
 	}

@@ -5,7 +5,9 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/racoon3/racoon/dh"
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/internal/core"
 	"github.com/racoon3/racoon/spd"
 )
@@ -189,14 +191,27 @@ func (p *Peer) check() error {
 	case len(p.Proposals) == 0:
 		return fmt.Errorf("Proposals is empty; spd.DefaultIKEProposals gives today's good ones")
 	}
-	for _, m := range p.Modes {
-		if m < MainMode || m > BaseMode {
-			return fmt.Errorf("Modes has %d, which is none", m)
+	for i, m := range p.Modes {
+		if m < MainMode || m > BaseMode || slices.Contains(p.Modes[:i], m) {
+			return fmt.Errorf("Modes has %v, which is none or there twice", m)
 		}
+	}
+	switch {
+	case p.Check > CheckExact:
+		return fmt.Errorf("Check is %d, which is unknown", p.Check)
+	case p.Fragmentation > FragmentForce:
+		return fmt.Errorf("Fragmentation is %d, which is unknown", p.Fragmentation)
+	case p.GeneratePolicy > GenerateUnique:
+		return fmt.Errorf("GeneratePolicy is %d, which is unknown", p.GeneratePolicy)
+	case p.GeneratePolicy != GenerateOff && len(p.Children) == 0:
+		return fmt.Errorf("GeneratePolicy needs a Child, whose algorithms and local side count")
 	}
 	for _, m := range p.Methods {
 		if err := p.checkMethod(m); err != nil {
 			return fmt.Errorf("Methods: %v: %w", m, err)
+		}
+		if p.Users != nil && !m.XAuth() {
+			return fmt.Errorf("Methods: %v asks for no user, but Users is set: whoever chooses it would come in without; use the method with XAuth, or another peer", m)
 		}
 	}
 	if t := p.Remote.Trust; t != nil && p.signs() {
@@ -213,7 +228,27 @@ func (p *Peer) check() error {
 	if err := checkPhase1Proposals(p.Proposals); err != nil {
 		return err
 	}
-	return core.CheckChildren(p.Children)
+	if err := core.CheckChildren(p.Children); err != nil {
+		return err
+	}
+	for i, c := range p.Children {
+		if err := checkPhase2Proposals(c.Proposals); err != nil {
+			return fmt.Errorf("Children[%d] %q: %w", i, c.Name, err)
+		}
+		for _, g := range spd.KEGroups(c.Proposals) {
+			if dh.ID(g).KEM() {
+				return fmt.Errorf("Children[%d] %q: %v encapsulates a key; IKEv1 has Diffie-Hellman groups only", i, c.Name, dh.ID(g))
+			}
+		}
+		for side, set := range map[string][]spd.TrafficSelector{"Local": c.Local, "Remote": c.Remote} {
+			for j, ts := range set {
+				if _, ok := isakmp.NewSelectorID(ts); !ok {
+					return fmt.Errorf("Children[%d] %q: %s[%d]: %v has no form in IKEv1, which knows one port or all", i, c.Name, side, j, ts)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // checkMethod checks that what a method needs is there. A peer may be called
