@@ -52,6 +52,7 @@ func (e *Endpoint) Initiate(now time.Time, in Initiation) (ike.SessionID, error)
 	}
 	s := e.newSession(in.Peer, in.Path, true)
 	s.begin, s.Acquire, s.float = &in, in.Acquire, in.NATTPath
+	e.beginning = append(e.beginning, s)
 	if err := s.renew(now); err != nil {
 		s.end(now, ike.DownFailed, err)
 		return 0, err

@@ -26,6 +26,7 @@ type Endpoint struct {
 	relations map[relation][]*session
 	initial   map[initKey]*isakmpSA // responders by what their first message is known by
 	waiting   waitingRoom
+	beginning []*session // begun here and not yet up, oldest first
 	fragments fragments
 }
 

@@ -162,6 +162,7 @@ func (s *session) comeUp(now time.Time) {
 	}
 	begin := s.begin
 	s.begin = nil
+	s.ep.beginning = slices.DeleteFunc(s.ep.beginning, func(o *session) bool { return o == s })
 	s.Establish(now, s.info())
 	s.ep.know(s)
 	s.userUp(now, s.current)
@@ -181,23 +182,52 @@ func (s *session) comeUp(now time.Time) {
 
 // join puts an ISAKMP SA that the peer has begun into the session that it has
 // with us, if it is the same peer at the same place and has not said that it
-// knows of no other. That is how IKEv1 renews an ISAKMP SA.
+// knows of no other. That is how IKEv1 renews an ISAKMP SA. A session that this
+// side has just begun with the peer is the same one too: both began at once.
 func (sa *isakmpSA) join(now time.Time) {
 	s := sa.s
-	if sa.firstContact {
-		return
-	}
-	for _, o := range s.ep.sessionsWith(s.peer, s.RemoteID) {
-		if o == s || !o.Up || o.Path != s.Path || o.RemoteID != s.RemoteID || o.LocalID != s.LocalID || !sameUser(o.user, s.user) {
-			continue
+	o := sa.begunHere()
+	if o == nil {
+		for _, x := range s.ep.sessionsWith(s.peer, s.RemoteID) {
+			// What has come up since the peer said that there is no other is none
+			// that it has forgotten.
+			if x != s && x.sameAs(s) && (!sa.firstContact || x.Established.After(sa.begun)) {
+				o = x
+				break
+			}
 		}
-		s.sas = slices.DeleteFunc(s.sas, func(x *isakmpSA) bool { return x == sa })
-		s.end(now, ike.DownReplaced, nil)
-		sa.s = o
-		o.sas = append(o.sas, sa)
-		o.NATLocal, o.NATRemote = s.NATLocal, s.NATRemote
+	}
+	if o == nil {
 		return
 	}
+	s.sas = slices.DeleteFunc(s.sas, func(x *isakmpSA) bool { return x == sa })
+	s.end(now, ike.DownReplaced, nil)
+	sa.s = o
+	o.sas = append(o.sas, sa)
+	o.NATLocal, o.NATRemote = s.NATLocal, s.NATRemote
+	if !o.Up {
+		o.Path, o.LocalID, o.RemoteID, o.remoteMethod, o.vendors = s.Path, s.LocalID, s.RemoteID, s.remoteMethod, s.vendors
+	}
+}
+
+// begunHere is the session that this side is about to establish with the peer of
+// the SA, nil if there is none.
+func (sa *isakmpSA) begunHere() *session {
+	s := sa.s
+	if sa.negotiated.method.XAuth() {
+		return nil // which of both is the client depends on who began
+	}
+	for _, o := range s.ep.beginning {
+		if o.peer == s.peer && o.configured == nil && o.RemoteAddr() == s.RemoteAddr() && o.LocalAddr() == s.LocalAddr() {
+			return o
+		}
+	}
+	return nil
+}
+
+// sameAs reports whether two sessions are with the same peer at the same place.
+func (s *session) sameAs(o *session) bool {
+	return s.Up && s.Name == o.Name && s.Path == o.Path && s.RemoteID == o.RemoteID && s.LocalID == o.LocalID && sameUser(s.user, o.user)
 }
 
 func sameUser(a, b *ike.UserAccepted) bool {

@@ -217,6 +217,7 @@ func (e *Endpoint) acceptFirst(now time.Time, path ike.Path, h isakmp.Header, b 
 	sa.p1.hashed.sai = m.keep(isakmp.PayloadSA)
 	sa.first, sa.halfOpen = initKey{h.CookieI, path.Remote}, true
 	e.initial[sa.first] = sa
+	sa.begun = now
 	e.OpenHalf(path.Remote)
 	e.SetTimer(&sa.hard, now.Add(s.Timing.HalfOpen))
 	if mode == MainMode {

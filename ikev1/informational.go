@@ -211,7 +211,7 @@ func (sa *isakmpSA) deleted(now time.Time, d *isakmp.Delete) {
 				}
 			}
 		}
-		s.sweep(now, ike.DownRemote, nil)
+		s.left(now)
 		return
 	}
 	for spi := range d.All() {

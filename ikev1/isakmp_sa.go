@@ -49,6 +49,7 @@ type isakmpSA struct {
 	variant  natt.Variant       // of NAT traversal
 	nat      natt.Detection     // what the NAT-D payloads have shown
 	feigned  bool               // a NAT, by our own ones
+	begun    time.Time          // of a responder
 	// firstContact: the peer has said that it knows of no other SA with us.
 	firstContact bool
 	repeats      int // of the last message
@@ -159,6 +160,16 @@ func (sa *isakmpSA) leave(now time.Time) {
 	}
 }
 
+// left: the peer has deleted an ISAKMP SA. Without Child SAs it is done with the
+// session, even if this side is about to renew it.
+func (s *session) left(now time.Time) {
+	if s.Up && !s.Dead && s.current == nil && len(s.queue) == 0 && s.Children.Len() == 0 {
+		s.end(now, ike.DownRemote, nil)
+		return
+	}
+	s.sweep(now, ike.DownRemote, nil)
+}
+
 // leaveTime is how long a deleted ISAKMP SA takes what is on its way.
 const leaveTime = 5 * time.Second
 
@@ -191,7 +202,7 @@ func (sa *isakmpSA) hardExpired(now time.Time) {
 	switch {
 	case sa.leaving:
 		sa.kill(now, errGone)
-		s.sweep(now, ike.DownRemote, nil)
+		s.left(now)
 		return
 	case sa.state == statePhase1:
 		err := errHalfOpen

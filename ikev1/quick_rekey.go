@@ -242,9 +242,27 @@ type retirement struct {
 
 // retire deletes a replaced SA after a while.
 func (s *session) retire(now time.Time, a *child.SA, after time.Duration) {
-	r := &retirement{s: s, a: a}
-	r.timer.Owner = r.due
+	r := s.retiring[a]
+	if r == nil {
+		r = &retirement{s: s, a: a}
+		r.timer.Owner = r.due
+		if s.retiring == nil {
+			s.retiring = make(map[*child.SA]*retirement)
+		}
+		s.retiring[a] = r
+	}
 	s.ep.SetTimer(&r.timer, now.Add(after))
+}
+
+// retired: an SA has gone, and with it what is left of its retirement.
+func (s *session) retired(a *child.SA) {
+	if r := s.retiring[a]; r != nil {
+		s.ep.StopTimer(&r.timer)
+		delete(s.retiring, a)
+	}
+	if len(s.retiring) == 0 {
+		s.retiring = nil
+	}
 }
 
 func (r *retirement) over() bool { return r.s.Dead || r.a.State != child.Replaced }

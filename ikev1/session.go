@@ -27,6 +27,8 @@ type session struct {
 	sas     []*isakmpSA // all, those under way too
 	queue   []errand    // what waits for an ISAKMP SA
 
+	retiring map[*child.SA]*retirement // replaced Child SAs
+
 	remoteMethod string
 	vendors      []string          // what the peer's vendor IDs name
 	mayFloat     bool              // the peer is expected on its NAT-T port (Base Mode)
@@ -119,6 +121,9 @@ func (s *session) end(now time.Time, reason ike.DownReason, err error) {
 	}
 	delete(s.ep.sessions, s.ID)
 	s.ep.unknow(s)
+	if s.begin != nil {
+		s.ep.beginning = slices.DeleteFunc(s.ep.beginning, func(o *session) bool { return o == s })
+	}
 	s.configured = nil
 	s.ep.StopTimer(&s.configTimer)
 	s.ep.StopTimer(&s.userTimer)
@@ -216,6 +221,7 @@ func (s *session) StartDelete(now time.Time, a *child.SA, reason ike.DownReason)
 // Removed implements child.Host.
 func (s *session) Removed(now time.Time, a *child.SA) {
 	s.Session.Removed(now, a)
+	s.retired(a)
 	if s.Up && !s.carries() {
 		s.sweep(now, ike.DownRemote, nil)
 	}
@@ -228,8 +234,29 @@ func (s *session) alive(now time.Time, path ike.Path) {
 	s.Seen = ike.Path{}
 	if path != s.Path && (s.mayFloat || s.Up && s.FollowsNAT()) {
 		s.MoveTo(now, path)
+		s.merge(now)
 	}
 	s.mayFloat = false
+}
+
+// merge ends the sessions that turn out to be with the same peer as this one. A
+// peer whose NAT has given it another port begins a new one here when it renews
+// its ISAKMP SA, while to the peer it is the same; if then the old one is heard
+// of again, both are at the same place. The peer is told what goes.
+func (s *session) merge(now time.Time) {
+	if !s.Up {
+		return
+	}
+	var old []*session
+	for _, o := range s.ep.sessionsWith(s.peer, s.RemoteID) {
+		if o != s && o.sameAs(s) {
+			old = append(old, o)
+		}
+	}
+	for _, o := range old {
+		o.Successor = s.ID
+		o.delete(now, ike.DownReplaced, nil)
+	}
 }
 
 func (s *session) info() ike.SessionInfo {
