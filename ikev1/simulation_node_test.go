@@ -40,7 +40,6 @@ type simNode struct {
 // A mutant is a way to break a core at its boundary, or from within before it
 // is called. The simulation must notice.
 type mutant struct {
-	name     string
 	datagram func(n *simNode, h isakmp.Header, sa *isakmpSA) // before HandleDatagram
 	result   func(n *simNode, r ike.Result) bool             // false: swallow it
 	job      func(n *simNode, j ike.Job) ike.Job
