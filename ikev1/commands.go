@@ -74,6 +74,7 @@ func (s *session) renew(now time.Time) error {
 	if err != nil {
 		return err
 	}
+	sa.begun = now
 	sa.p1 = &phase1{policy: policy, float: s.float}
 	if s.Up {
 		sa.p1.float = s.Path // RFC 3947 4: where the session is already

@@ -220,10 +220,14 @@ func (sa *isakmpSA) deleted(now time.Time, d *isakmp.Delete) {
 			continue
 		}
 		if a := s.Children.ByOutbound(d.Protocol, v); a != nil && a.State != child.Gone {
+			if q := s.unproven(a); q != nil {
+				q.withdraw(now)
+				continue
+			}
 			if q := s.successorOf(a); q != nil {
 				q.prove(now) // it replaces what it deletes
 			}
-			s.Children.Remove(now, a, ike.DownRemote, nil, a.Successor != nil)
+			s.Children.Remove(now, a, ike.DownRemote, nil, true)
 		}
 	}
 }

@@ -49,7 +49,7 @@ type isakmpSA struct {
 	variant  natt.Variant       // of NAT traversal
 	nat      natt.Detection     // what the NAT-D payloads have shown
 	feigned  bool               // a NAT, by our own ones
-	begun    time.Time          // of a responder
+	begun    time.Time          // its first message was sent or received
 	// firstContact: the peer has said that it knows of no other SA with us.
 	firstContact bool
 	repeats      int // of the last message
@@ -68,6 +68,7 @@ type isakmpSA struct {
 	octets     uint64        // encrypted and decrypted, for the lifetime in kilobytes
 	renewing   bool          // they are nearly spent
 	leaving    bool          // the peer has deleted it
+	superseded bool          // by another one
 
 	retransmit child.Timer // phase 1
 	soft       child.Timer // a new one is to take over
@@ -215,9 +216,23 @@ func (sa *isakmpSA) hardExpired(now time.Time) {
 		sa.userExpired(now)
 		return
 	}
+	if sa.superseded && s.current != sa && sa.negotiating() && now.Before(sa.established.Add(sa.negotiated.life.time())) {
+		sa.ep.SetTimer(&sa.hard, now.Add(leaveTime))
+		return
+	}
 	sa.sendDelete(now)
 	sa.kill(now, errGone)
 	s.sweep(now, ike.DownExpired, nil)
+}
+
+// negotiating reports whether a Child SA is being negotiated under the SA.
+func (sa *isakmpSA) negotiating() bool {
+	for _, x := range sa.exchanges {
+		if _, ok := x.of.(*quickMode); ok {
+			return true
+		}
+	}
+	return false
 }
 
 // failed ends an SA that has not been established, and its session if that
@@ -280,13 +295,14 @@ func (sa *isakmpSA) spent(now time.Time) {
 func (sa *isakmpSA) supersede(now time.Time) {
 	s, best := sa.s, sa
 	for _, o := range s.sas {
-		if o.state == stateEstablished && !o.leaving && o.initiator != sa.initiator && sa.established.Sub(o.established) <= crossing && o.initiatorCookie() < best.initiatorCookie() {
+		if o.state == stateEstablished && !o.leaving && !o.superseded && o.initiator != sa.initiator && sa.established.Sub(o.established) <= crossing && o.initiatorCookie() < best.initiatorCookie() {
 			best = o
 		}
 	}
 	s.current = best
 	for _, o := range s.sas {
-		if o != best && o.state == stateEstablished && !o.leaving {
+		if o != best && o.state == stateEstablished && !o.leaving && !o.superseded {
+			o.superseded = true
 			sa.ep.StopTimer(&o.soft)
 			sa.ep.SetTimer(&o.hard, now.Add(s.Timing.DeleteWait))
 		}

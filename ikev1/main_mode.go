@@ -200,7 +200,7 @@ func (p *phase1) takesKE(sa *isakmpSA, m *inbound) bool {
 func (sa *isakmpSA) initialContact() []isakmp.Payload {
 	s := sa.s
 	if s.Up || s.peer.NoInitialContact || s.peer.Unique == ike.UniqueNever || len(sa.ep.sessionsWith(s.peer, s.RemoteID)) > 0 ||
-		sa.initiator && sa.ep.Established(s.peer.Name) > 0 {
+		sa.initiator && sa.ep.Established(s.peer.Name) > 0 || !sa.initiator && sa.begunHere() != nil {
 		return nil
 	}
 	return []isakmp.Payload{sa.notify(isakmp.NotifyInitialContact, nil)}

@@ -375,7 +375,9 @@ func (q *quickMode) install(now time.Time, shared []byte, hold bool, done func(n
 	q.sa = s.AddChild(ike.ChildInfo{Name: q.cfg.Name, Protocol: main, ChildSPIs: ike.ChildSPIs{In: q.own[main], Out: peer[main]}, ReqID: reqID,
 		Mode: q.chosen.mode, LocalTS: local, RemoteTS: remote, Proposal: q.chosen.proposal, IPComp: q.chosen.has(spd.ProtoIPComp), UDPEncap: s.Encap()},
 		q.life(), q.initiator, q.old)
-	q.sa.Quiet = q.old == nil || q.old.Quiet
+	if q.old == nil {
+		q.sa.Untold()
+	}
 	q.releaseUnchosen()
 	if outer := q.chosen.parts[len(q.chosen.parts)-1].proposal.Protocol; outer != main {
 		s.AddOuter(q.sa, ike.ChildSPIs{In: q.own[outer], Out: peer[outer]})

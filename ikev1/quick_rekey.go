@@ -1,6 +1,7 @@
 package ikev1
 
 import (
+	"errors"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
@@ -54,13 +55,17 @@ func (s *session) StartRekey(now time.Time, a *child.SA) {
 	if cfg == nil {
 		return // gone from the configuration; the SA ends with its lifetime
 	}
-	if s.successorOf(a) != nil { // the peer is about to do it
+	if s.successorOf(a) != nil || s.unproven(a) != nil { // the peer is about to do it, or has just done it
 		s.Children.RetryRekey(now, a, s.ep.Jitter(retryDelay, 0.5))
 		return
 	}
 	if y := s.sameTraffic(a.Info.Name, a.Info.LocalTS[0], a.Info.RemoteTS[0]); y != a && y != nil && a.State == child.Mature {
 		// Of two that are there for the same traffic, after all kinds of losses,
 		// only the younger one goes on.
+		if y.Info.ID != a.Info.ID { // to the program they are two
+			s.StartDelete(now, a, ike.DownReplaced)
+			return
+		}
 		s.Children.Replace(now, a, y)
 		s.retire(now, a, retireRival)
 		return
@@ -115,9 +120,17 @@ func (s *session) installed(is func(q *quickMode) bool) *quickMode {
 }
 
 // successorOf is the peer's Quick Mode that is about to replace an SA: the
-// second message has left.
+// second message has left. One that was to replace the same as a is one too.
 func (s *session) successorOf(a *child.SA) *quickMode {
-	return s.installed(func(q *quickMode) bool { return !q.initiator && q.old == a })
+	return s.installed(func(q *quickMode) bool {
+		return !q.initiator && (q.old == a || q.old != nil && q.old.Successor == a && a.Successor == nil)
+	})
+}
+
+// unproven is the Quick Mode of an SA of which it is not known whether the peer
+// has it.
+func (s *session) unproven(a *child.SA) *quickMode {
+	return s.installed(func(q *quickMode) bool { return q.sa == a })
 }
 
 // used: a packet came in on a Child SA, so the peer has it.
@@ -142,6 +155,32 @@ func (q *quickMode) rivalled() bool {
 	return q.old != nil && (q.old.Successor != nil || q.s.successorOf(q.old) != nil)
 }
 
+// giveWay: the peer has begun another Quick Mode for the same traffic, and that
+// one is through. The last message of this one was lost, or the peer has given it
+// up; its SA is told of, and replaced without having been used to send.
+func (q *quickMode) giveWay(now time.Time) {
+	s := q.s
+	q.x.finish(now)
+	q.ended = true
+	q.keyShare.Wipe()
+	s.AcquireDone(q.acquire, nil)
+	q.acquire = 0
+	if q.old == nil {
+		q.sa.Told()
+		s.Emit(ike.ChildUp{EventHeader: s.EventHeader(now), Child: q.sa.Info})
+	}
+}
+
+// withdraw: the peer has deleted the new SA before its last message has come: it
+// could not install it, or does not want it any more.
+func (q *quickMode) withdraw(now time.Time) {
+	q.x.finish(now)
+	q.discard(now, errWithdrawn)
+	q.failed(now, errWithdrawn)
+}
+
+var errWithdrawn = errors.New("the peer has deleted the new Child SA at once")
+
 // succeed tells that the Child SA is there, and lets the one go that it
 // replaces.
 func (q *quickMode) succeed(now time.Time) {
@@ -157,6 +196,9 @@ func (q *quickMode) succeed(now time.Time) {
 		q.up(now)
 		return
 	}
+	if last := s.unproven(old); last != nil {
+		last.giveWay(now)
+	}
 	if q.initiator {
 		old.Rekeying = false
 	}
@@ -171,15 +213,6 @@ func (q *quickMode) succeed(now time.Time) {
 	case rival.State == child.Gone && rival.EndTold():
 		q.sa.Anew()
 		q.up(now)
-	case old.Quiet && rival == old:
-		// Its last message never came, and the peer has begun anew.
-		if p := s.installed(func(p *quickMode) bool { return p.sa == old }); p != nil {
-			p.ended = true
-			p.x.finish(now)
-		}
-		s.Children.Replace(now, old, q.sa)
-		q.up(now)
-		s.retire(now, old, retireRival)
 	case rival == old || rival.State == child.Gone:
 		s.replace(now, rival, q.sa, q.initiator)
 		if q.initiator {
@@ -194,7 +227,6 @@ func (q *quickMode) succeed(now time.Time) {
 			s.retire(now, rival, retireRival)
 		}
 	default:
-		q.sa.Quiet = rival.Quiet
 		s.Children.Replace(now, q.sa, rival) // whose outbound side is not installed
 		if q.sa.Initiator {
 			s.retire(now, q.sa, retireRival)
@@ -204,7 +236,7 @@ func (q *quickMode) succeed(now time.Time) {
 
 // up tells that a Child SA has come up that continues none.
 func (q *quickMode) up(now time.Time) {
-	q.sa.Quiet = false
+	q.sa.Told()
 	q.s.Children.Activate(now, q.sa)
 	q.s.Emit(ike.ChildUp{EventHeader: q.s.EventHeader(now), Child: q.sa.Info})
 }
@@ -223,9 +255,13 @@ func (q *quickMode) discard(now time.Time, err error) {
 
 // replace lets next take over from old.
 func (s *session) replace(now time.Time, old, next *child.SA, initiator bool) {
-	next.Quiet = false
 	s.Children.Replace(now, old, next)
 	s.Children.Activate(now, next)
+	if old.EndTold() {
+		next.Told()
+		s.Emit(ike.ChildUp{EventHeader: s.EventHeader(now), Child: next.Info})
+		return
+	}
 	s.Emit(ike.ChildRekeyed{EventHeader: s.EventHeader(now), Child: next.Info, Old: old.Info.ChildSPIs, Initiator: initiator})
 }
 
@@ -271,6 +307,10 @@ func (r *retirement) due(now time.Time) {
 	if r.over() {
 		return
 	}
+	if r.a.Successor.Youngest().Rekeying { // the Delete would look as if it were for that
+		r.s.ep.SetTimer(&r.timer, now.Add(retireCheck))
+		return
+	}
 	r.s.Children.Received(r.a, func(now time.Time, packets uint64) {
 		switch {
 		case r.over():
@@ -281,9 +321,34 @@ func (r *retirement) due(now time.Time) {
 		case r.s.current != nil:
 			r.s.current.sendDeleteChild(now, r.a)
 		}
+		r.s.Children.StopSendingOn(r.a)
 		r.told, r.seen = true, packets
 		r.s.ep.SetTimer(&r.timer, now.Add(retireCheck))
 	})
+}
+
+// endReplaced deletes what is left of the lineage of an SA that has gone: those
+// that it or its predecessors had replaced, and for which the peer's Delete has
+// not come.
+func (s *session) endReplaced(now time.Time, a *child.SA) {
+	if s.Dead || a.Successor != nil {
+		return
+	}
+	var left []*child.SA
+	for _, b := range s.Children.All() {
+		if b.Info.ID != a.Info.ID {
+			continue
+		}
+		if b.State < child.Replaced {
+			return
+		}
+		if b.State == child.Replaced {
+			left = append(left, b)
+		}
+	}
+	for _, b := range left {
+		s.StartDelete(now, b, ike.DownReplaced)
+	}
 }
 
 // retireMost deletes the oldest SAs of a lineage that wait for the peer's

@@ -222,6 +222,7 @@ func (s *session) StartDelete(now time.Time, a *child.SA, reason ike.DownReason)
 func (s *session) Removed(now time.Time, a *child.SA) {
 	s.Session.Removed(now, a)
 	s.retired(a)
+	s.endReplaced(now, a)
 	if s.Up && !s.carries() {
 		s.sweep(now, ike.DownRemote, nil)
 	}

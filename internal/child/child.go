@@ -87,12 +87,13 @@ type SA struct {
 	State     State
 	Rekeying  bool // an exchange that replaces it is under way
 	Unwanted  bool // it is deleted because nobody wants it, not to make way for another one
-	Quiet     bool // the events do not know of it yet
 	Successor *SA
 
 	total   *total // nil until there is something to count, see counts
 	in, out []spd.SAID
 	pending *spd.Bundle // outbound, while InboundOnly
+
+	replaced time.Time // when its successor took over
 
 	soft, hard, grace Timer
 	set               *Set
@@ -102,6 +103,7 @@ type SA struct {
 type total struct {
 	in, out spd.Counters
 	ended   bool // ChildDown was told
+	ending  bool // it is to be told when the last SA is removed
 }
 
 // A Set holds the Child SAs of one session.
@@ -240,6 +242,25 @@ func (a *SA) Youngest() *SA {
 // EndTold reports whether the events have told that the lineage of a has ended.
 func (a *SA) EndTold() bool { return a.total != nil && a.total.ended }
 
-// Anew takes a out of the lineage that it was to continue, since that has ended:
-// it counts and ends for itself.
-func (a *SA) Anew() { a.total = nil }
+// Anew makes a new lineage of the one that a was to continue, since that has
+// ended: it counts from zero, and its end is told again.
+func (a *SA) Anew() {
+	if a.total != nil {
+		*a.total = total{}
+	}
+}
+
+// Untold notes that the events have not told of a and its lineage yet. Until
+// Told, its end is not told either.
+func (a *SA) Untold() { a.counts().ended = true }
+
+// Told notes that the events have told of a.
+func (a *SA) Told() {
+	if a.total == nil {
+		return
+	}
+	a.total.ended = false
+	if *a.total == (total{}) && a.set.find(func(b *SA) bool { return b != a && b.total == a.total }) == nil {
+		a.total = nil // there is nothing to be counted yet
+	}
+}

@@ -73,6 +73,7 @@ func (s *Set) Install(now time.Time, a *SA, in, out *spd.Bundle, hold bool, done
 		if err != nil {
 			a.in, a.out, a.pending = nil, nil, nil
 			s.drop(now, a)
+			s.removeNow(a, nil) // policies that a removal meanwhile has set for it
 			done(now, err)
 			return
 		}
@@ -115,12 +116,13 @@ func (s *Set) Activate(now time.Time, a *SA) {
 // Replace records that next has taken over from old: old waits for its Delete,
 // sends no more, and still receives.
 func (s *Set) Replace(now time.Time, old, next *SA) {
-	old.Successor = next
+	old.Successor, old.replaced = next, now
 	if old.State < Replaced {
 		old.State = Replaced
 	}
 	s.host.StopTimer(&old.soft)
 	next.total = old.counts()
+	next.total.ending = false
 }
 
 // startLifetime arms the soft and the hard timer.

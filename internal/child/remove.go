@@ -21,6 +21,7 @@ func (s *Set) remove(now time.Time, a *SA, reason ike.DownReason, err error, lin
 	if a.State == Gone {
 		return
 	}
+	s.revert(now, a, reason)
 	if a.Successor != nil {
 		s.Activate(now, a.Successor) // nothing else sends any more
 	}
@@ -37,8 +38,10 @@ func (s *Set) remove(now time.Time, a *SA, reason ike.DownReason, err error, lin
 		s.removeIDs(a, out)
 		return
 	}
-	s.revert(now, a, reason)
 	last := s.endsLineage(a) && reason != downSilent
+	if last {
+		a.counts().ending = true
+	}
 	s.drop(now, a)
 	if last {
 		// With it ends what lingers of its predecessors.
@@ -50,30 +53,80 @@ func (s *Set) remove(now time.Time, a *SA, reason ike.DownReason, err error, lin
 		}
 	}
 	s.removeNow(a, func(now time.Time) {
-		if last {
+		if last && a.counts().ending { // the counters are final, and nothing has continued it
 			s.tellEnd(now, a, reason, err, sessionEnds)
 		}
 	})
 }
 
 // revert gives the place back to the SA that a had replaced, if that is still
-// there: the peer has deleted its successor and not it.
+// there: the peer has deleted its successor and not it. So it comes after a. The
+// peer may also see another order in what both have made at the same time, and
+// keep one that was replaced a moment ago.
 func (s *Set) revert(now time.Time, a *SA, reason ike.DownReason) {
-	old := s.find(func(b *SA) bool { return b.Successor == a && b.State == Replaced })
-	if old == nil || a.Successor != nil {
+	if a.Successor != nil {
+		return
+	}
+	var old *SA
+	for _, b := range slices.Backward(s.sas) { // the peer has the youngest most likely
+		if b.Successor == a && b.State == Replaced && b.maySend() {
+			old = b
+			break
+		}
+	}
+	if old == nil && a.State == Mature {
+		old = s.justReplaced(now, a)
+	}
+	if old == nil {
 		return
 	}
 	old.Successor, old.State = nil, Mature
 	if old.pending != nil { // it never sent
 		old.State = InboundOnly
-		s.Activate(now, old)
 	}
 	if a.Unwanted {
 		s.host.StartDelete(now, old, reason)
 		return
 	}
+	a.Successor = old
 	s.RetryRekey(now, old, revertDelay)
 }
+
+// justReplaced is the SA of a's lineage that was replaced last, if that is not
+// long ago and no other one is alive.
+func (s *Set) justReplaced(now time.Time, a *SA) (old *SA) {
+	for _, b := range s.sas {
+		switch {
+		case b == a || b.Info.ID != a.Info.ID:
+		case b.State == Mature || b.State == InboundOnly:
+			return nil
+		case b.State == Replaced && b.maySend() && now.Sub(b.replaced) < undecided && (old == nil || b.replaced.After(old.replaced)):
+			old = b
+		}
+	}
+	return old
+}
+
+// maySend reports whether a has an outbound side, or can have one.
+func (a *SA) maySend() bool { return len(a.out) > 0 || a.pending != nil }
+
+// StopSendingOn takes the outbound side of a replaced SA away for good: the peer
+// is told to delete it.
+func (s *Set) StopSendingOn(a *SA) {
+	wipe(a.pending)
+	out := a.out
+	if a.pending != nil {
+		out = nil // it was never there
+	}
+	a.pending, a.out = nil, nil
+	if len(out) > 0 {
+		s.removeIDs(a, out)
+	}
+}
+
+// undecided is for how long after it was replaced an SA may turn out to be the
+// one that the peer keeps.
+const undecided = 30 * time.Second
 
 // revertDelay leaves the peer the time to delete the old SA too.
 const revertDelay = 10 * time.Second
@@ -81,7 +134,7 @@ const revertDelay = 10 * time.Second
 // endsLineage reports whether the program has to be told when a goes: it was
 // alive, and nothing takes its place.
 func (s *Set) endsLineage(a *SA) bool {
-	return a.State != Larval && !a.Quiet && a.Successor == nil && s.find(func(b *SA) bool {
+	return a.State != Larval && a.Successor == nil && s.find(func(b *SA) bool {
 		return b != a && b.Info.ID == a.Info.ID && (b.State == Mature || b.State == InboundOnly)
 	}) == nil
 }
@@ -176,7 +229,7 @@ func (s *Set) removeNow(a *SA, done func(now time.Time)) {
 	owner, setPolicies := spd.Owner(a.Info.ID), !a.Config.NoPolicies
 	var policies []spd.Policy
 	for _, b := range s.sas {
-		if b != a && b.Info.ID == a.Info.ID && b.State >= InboundOnly && b.State < Deleting {
+		if b != a && b.Info.ID == a.Info.ID && (b.State >= InboundOnly && b.State < Deleting || b.State == Larval && len(b.in) > 0) {
 			policies = appendPolicies(policies, b)
 		}
 	}
