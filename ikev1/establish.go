@@ -143,7 +143,7 @@ func (sa *isakmpSA) up(now time.Time) {
 			Proposal: sa.negotiated.proposal()})
 		s.LastAlive = now
 		s.ArmLiveness(now)
-		if sa.initiator && sa.firstContact && s.Established.Before(sa.begun) {
+		if sa.initiator && sa.firstContact && !s.Established.After(sa.begun) {
 			sa.disowns(now)
 		}
 		s.runErrands(now)
