@@ -25,8 +25,8 @@ func (c *compiler) versions(cfg *Peer, p *peer) error {
 		return configError("IKEv1.Hybrid", "has no effect without IKEv1; set Versions")
 	case cfg.UserPrompt != nil && !old:
 		return configError("UserPrompt", "has no effect without IKEv1, since IKEv2 cannot ask for a user yet; set Versions")
-	case cfg.IKEv1.PushConfig && cfg.Assign == nil:
-		return configError("IKEv1.PushConfig", "has nothing to send: Assign is nil")
+	case cfg.IKEv1.PushConfig && cfg.Assign == nil && p.v2.Request == nil && cfg.Request == nil && !cfg.RequestAddress:
+		return configError("IKEv1.PushConfig", "has nothing to send or wait for: Assign and Request are nil")
 	}
 	if cfg.Users != nil && p.speaks(IKEv2) {
 		return configError("Users", "IKEv2 cannot ask for a user yet, so clients would come in without; set Versions to racoon.IKEv1 alone, or use another peer for IKEv2")

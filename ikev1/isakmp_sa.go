@@ -295,7 +295,7 @@ func (sa *isakmpSA) spent(now time.Time) {
 func (sa *isakmpSA) supersede(now time.Time) {
 	s, best := sa.s, sa
 	for _, o := range s.sas {
-		if o.state == stateEstablished && !o.leaving && !o.superseded && o.initiator != sa.initiator && sa.established.Sub(o.established) <= crossing && o.initiatorCookie() < best.initiatorCookie() {
+		if o.state == stateEstablished && !o.leaving && !o.superseded && sa.crosses(o) && o.initiatorCookie() < best.initiatorCookie() {
 			best = o
 		}
 	}
@@ -307,6 +307,12 @@ func (sa *isakmpSA) supersede(now time.Time) {
 			sa.ep.SetTimer(&o.hard, now.Add(s.Timing.DeleteWait))
 		}
 	}
+}
+
+// crosses reports whether both sides have begun at the same time: sa, before the
+// other side's o was established.
+func (sa *isakmpSA) crosses(o *isakmpSA) bool {
+	return o.initiator != sa.initiator && !sa.begun.After(o.established) && sa.established.Sub(o.established) <= crossing
 }
 
 func (sa *isakmpSA) initiatorCookie() isakmp.Cookie {
