@@ -18,6 +18,7 @@ type SessionState struct {
 	LastAlive   time.Time // last authenticated message, or packet seen by a liveness check
 	Exchanges   uint64    // requests and responses, over all IKE SAs of the session
 	Children    []ChildState
+	Deadlines   []Deadline // in no order
 }
 
 // ChildState is a snapshot of a Child SA. FormerIn and FormerOut are what its

@@ -224,6 +224,7 @@ func (e *Endpoint) Session(id ike.SessionID) (ike.SessionState, bool) {
 		return ike.SessionState{}, false
 	}
 	st := s.State(s.info())
+	s.addDeadlines(&st)
 	st.State = "NONE" // no ISAKMP SA at the moment
 	if sa := s.current; sa != nil {
 		st.State = sa.state.String()

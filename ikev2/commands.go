@@ -152,6 +152,7 @@ func (e *Endpoint) Session(id ike.SessionID) (ike.SessionState, bool) {
 	}
 	st := s.State(s.info())
 	st.Exchanges = s.messageIDs
+	s.addDeadlines(&st)
 	if sa := s.current; sa != nil {
 		st.State = sa.state.String()
 		st.Exchanges += uint64(sa.sendID) + uint64(sa.recvID)

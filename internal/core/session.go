@@ -136,6 +136,7 @@ func (s *Session) State(info ike.SessionInfo) ike.SessionState {
 		c.InSA, c.OutSA = append(c.InSA, in...), append(c.OutSA, out...)
 		st.Children = append(st.Children, c)
 	}
+	s.addDeadlines(&st)
 	return st
 }
 
