@@ -72,7 +72,7 @@ func (sa *isakmpSA) notifiedInPhase1(now time.Time, n *isakmp.Notify) {
 	switch {
 	case n.Type == isakmp.NotifyResponderLifetime:
 		if said, err := n.ResponderLifetime(); err == nil && n.Protocol == spd.ProtoIKE {
-			sa.negotiated.life = sa.negotiated.life.shortened(said)
+			sa.negotiated.life = sa.negotiated.life.Shortened(said)
 		}
 	case n.Type.IsError():
 		s.Warn(now, &NotifyError{Exchange: sa.mode.exchange(), Type: n.Type, Text: notifyText(n)})

@@ -10,6 +10,7 @@ import (
 	"github.com/racoon3/racoon/dh"
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/internal/quickmode"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -111,7 +112,7 @@ func (e *Endpoint) chooseNamed(path ike.Path, mode Mode, possible []*Peer, m *in
 
 // choiceRefusal is the notification for an offer that nothing was chosen of.
 func choiceRefusal(err error) isakmp.NotifyType {
-	if errors.Is(err, errSituation) {
+	if errors.Is(err, quickmode.ErrSituation) {
 		return isakmp.NotifySituationNotSupported
 	}
 	return isakmp.NotifyNoProposalChosen

@@ -9,6 +9,7 @@ import (
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/internal/child"
+	"github.com/racoon3/racoon/internal/quickmode"
 	"github.com/racoon3/racoon/internal/secret"
 	"github.com/racoon3/racoon/spd"
 )
@@ -79,7 +80,7 @@ func (sa *isakmpSA) sendDeleteChild(now time.Time, a *child.SA) {
 }
 
 func (sa *isakmpSA) sendDeleteSPI(now time.Time, protocol spd.Protocol, spi spd.SPI) {
-	sa.sendInformational(now, &isakmp.Delete{DOI: isakmp.DOIIPsec, Protocol: protocol, SPISize: 4, SPIs: appendSPI(nil, spi)})
+	sa.sendInformational(now, &isakmp.Delete{DOI: isakmp.DOIIPsec, Protocol: protocol, SPISize: 4, SPIs: quickmode.AppendSPI(nil, spi)})
 }
 
 // notifyText is the text of a notification, if it is one.
@@ -136,7 +137,7 @@ func (sa *isakmpSA) shorten(now time.Time, n *isakmp.Notify) {
 	if err != nil || sa.state != stateEstablished || !sa.initiator || sa.s.current != sa {
 		return
 	}
-	if life := sa.negotiated.life.shortened(said); life != sa.negotiated.life {
+	if life := sa.negotiated.life.Shortened(said); life != sa.negotiated.life {
 		sa.negotiated.life = life
 		sa.startLifetime(sa.established)
 	}
@@ -151,7 +152,7 @@ func (sa *isakmpSA) spiUnknown(now time.Time, n *isakmp.Notify) {
 		spi = n.Data // where RFC 2408 3.14.1 leaves it open, some have it here
 	}
 	s.Warn(now, &NotifyError{Exchange: isakmp.ExchangeInformational, Type: n.Type, Text: fmt.Sprintf("%x", spi[:min(len(spi), 16)])})
-	v, err := parseSPI(spd.ProtoESP, spi)
+	v, err := quickmode.ParseSPI(spd.ProtoESP, spi)
 	if err != nil {
 		return
 	}
@@ -175,7 +176,7 @@ func (sa *isakmpSA) refused(now time.Time, n *isakmp.Notify) {
 			continue
 		}
 		mine = append(mine, x)
-		if len(n.SPI) == 4 && string(n.SPI) == string(appendSPI(nil, q.own[q.policy.main()])) {
+		if len(n.SPI) == 4 && string(n.SPI) == string(quickmode.AppendSPI(nil, q.own[q.policy.Main()])) {
 			mine = []*exchange{x}
 			break
 		}
@@ -215,7 +216,7 @@ func (sa *isakmpSA) deleted(now time.Time, d *isakmp.Delete) {
 		return
 	}
 	for spi := range d.All() {
-		v, err := parseSPI(d.Protocol, spi)
+		v, err := quickmode.ParseSPI(d.Protocol, spi)
 		if err != nil {
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/internal/quickmode"
 	"github.com/racoon3/racoon/internal/secret"
 	"github.com/racoon3/racoon/spd"
 )
@@ -61,7 +62,7 @@ func TestC04_HashOfInformational(t *testing.T) {
 	p := childPair(t, nil)
 	p.initiate()
 	sa := only(t, p.a).current
-	spi := appendSPI(nil, only(t, p.a).Children.All()[0].Info.In)
+	spi := quickmode.AppendSPI(nil, only(t, p.a).Children.All()[0].Info.In)
 	payload := p.del(spd.ProtoESP, 4, spi)
 	i, r := sa.cookiePair()
 	whole := p.del(spd.ProtoIKE, 16, isakmp.AppendCookies(nil, i, r))
@@ -101,13 +102,13 @@ func TestC04_HashOfInformational(t *testing.T) {
 	require.Len(t, find[ike.ChildDown](p.evB), 1)
 }
 
-// C05: protocols and SPIs that make no sense, unknown ones, and ones named
+// C05: protocols and quickmode.SPIs that make no sense, unknown ones, and ones named
 // twice.
 func TestC05_SPIsOfNotifiesAndDeletes(t *testing.T) {
 	p := childPair(t, nil)
 	p.initiate()
 	info := only(t, p.a).Children.All()[0].Info
-	spi := appendSPI(nil, info.In)
+	spi := quickmode.AppendSPI(nil, info.In)
 	for _, pl := range []isakmp.Payload{
 		p.del(0, 4, spi), p.del(1, 4, spi), p.del(spd.ProtoAH, 4, spi), p.del(9, 4, spi), p.del(255, 4, spi),
 		p.del(spd.ProtoESP, 8, append([]byte{0, 0, 0, 0}, spi...)), p.del(spd.ProtoESP, 2, spi[:2]), p.del(spd.ProtoESP, 0),
@@ -165,7 +166,7 @@ func TestC08_Deletes(t *testing.T) {
 	sa = only(t, p.a).current
 	i, r = sa.cookiePair()
 	ike16 = p.del(spd.ProtoIKE, 16, isakmp.AppendCookies(nil, i, r))
-	spi := p.del(spd.ProtoESP, 4, appendSPI(nil, only(t, p.a).Children.All()[0].Info.In))
+	spi := p.del(spd.ProtoESP, 4, quickmode.AppendSPI(nil, only(t, p.a).Children.All()[0].Info.In))
 	p.inform(p.a, nil, spi, ike16, spi, ike16, ask)
 	require.Empty(t, p.b.sessions)
 	require.Empty(t, p.b.sas)
@@ -231,7 +232,7 @@ func TestNotifies(t *testing.T) {
 	// INVALID-SPI: the peer has lost an SA, which is made anew.
 	out := only(t, p.b).Children.All()[0].Info.Out
 	p.evB = nil
-	p.inform(p.a, nil, n(spd.ProtoESP, appendSPI(nil, out), isakmp.NotifyInvalidSPI, ""))
+	p.inform(p.a, nil, n(spd.ProtoESP, quickmode.AppendSPI(nil, out), isakmp.NotifyInvalidSPI, ""))
 	p.advance(20 * time.Second)
 	p.agree(1)
 	require.NotEqual(t, out, only(t, p.b).Children.All()[0].Info.Out)
@@ -239,8 +240,8 @@ func TestNotifies(t *testing.T) {
 	// RESPONDER-LIFETIME of the ISAKMP SA, which racoon tells when it is up.
 	life := only(t, p.a).current.negotiated.life
 	p.inform(p.b, nil, n(spd.ProtoIKE, spi, isakmp.NotifyResponderLifetime, string(isakmp.AppendAttributes(nil, isakmp.AppendLifetime(nil, spd.ProtoIKE, isakmp.Lifetime{Seconds: 600})...))))
-	require.Equal(t, uint32(600), only(t, p.a).current.negotiated.life.seconds)
-	require.Greater(t, life.seconds, uint32(600))
+	require.Equal(t, uint32(600), only(t, p.a).current.negotiated.life.Seconds)
+	require.Greater(t, life.Seconds, uint32(600))
 	first := only(t, p.a).current
 	p.advance(11 * time.Minute)
 	require.NotSame(t, first, only(t, p.a).current)

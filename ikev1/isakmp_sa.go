@@ -216,7 +216,7 @@ func (sa *isakmpSA) hardExpired(now time.Time) {
 		sa.userExpired(now)
 		return
 	}
-	if sa.superseded && s.current != sa && sa.negotiating() && now.Before(sa.established.Add(sa.negotiated.life.time())) {
+	if sa.superseded && s.current != sa && sa.negotiating() && now.Before(sa.established.Add(sa.negotiated.life.Time())) {
 		sa.ep.SetTimer(&sa.hard, now.Add(leaveTime))
 		return
 	}
@@ -256,7 +256,7 @@ func (sa *isakmpSA) failed(now time.Time, reason ike.DownReason, err error) {
 // that did not begin it leaves the other a head start.
 func (sa *isakmpSA) startLifetime(now time.Time) {
 	t := sa.s.Timing
-	hard := sa.negotiated.life.time()
+	hard := sa.negotiated.life.Time()
 	soft := t.Rekey
 	if soft <= 0 || soft > hard {
 		soft = hard - hard/10
@@ -272,7 +272,7 @@ func (sa *isakmpSA) startLifetime(now time.Time) {
 
 // spent looks whether the lifetime in octets is over, or nearly.
 func (sa *isakmpSA) spent(now time.Time) {
-	limit := sa.negotiated.life.bytes()
+	limit := sa.negotiated.life.Bytes()
 	soft := limit - limit/10
 	if !sa.initiator {
 		soft += limit / 20

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/internal/quickmode"
 	"github.com/racoon3/racoon/internal/secret"
 	"github.com/racoon3/racoon/internal/suite"
 	"github.com/racoon3/racoon/spd"
@@ -233,17 +234,14 @@ func (k *phase1Keys) keymat(n int, shared []byte, protocol spd.Protocol, spi spd
 	return k.hash.feedback(k.d, n, nil, [][]byte{shared, id, ni, nr})
 }
 
-// childSA makes one direction of one ESP or AH SA: the encryption key first,
-// then that of the integrity algorithm. p is what was selected, one transform
-// of each type. An IPComp SA takes no keys and is not made here.
+// childSA makes one direction of one ESP or AH SA.
 func (k *phase1Keys) childSA(p spd.Proposal, spi spd.SPI, shared, ni, nr []byte) spd.SA {
-	sa := spd.SA{Protocol: p.Protocol, SPI: spi, ESN: p.ESN()}
-	sa.Encryption, _ = p.Get(spd.TransformENCR)
-	if t, ok := p.Get(spd.TransformINTEG); ok && t.ID != spd.IntegNone {
-		sa.Integrity = t
+	return quickmode.NewSA(p, spi, k.keymatOf(shared, ni, nr))
+}
+
+// keymatOf is the KEYMAT of one Quick Mode.
+func (k *phase1Keys) keymatOf(shared, ni, nr []byte) quickmode.Keymat {
+	return func(n int, protocol spd.Protocol, spi spd.SPI) secret.Bytes {
+		return k.keymat(n, shared, protocol, spi, ni, nr)
 	}
-	e, i := sa.Encryption.KeymatLen(), sa.Integrity.KeymatLen()
-	b := k.keymat(e+i, shared, p.Protocol, spi, ni, nr)
-	sa.EncrKey, sa.IntegKey = b[:e:e], b[e:]
-	return sa
 }

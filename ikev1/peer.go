@@ -9,6 +9,7 @@ import (
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/internal/core"
+	"github.com/racoon3/racoon/internal/quickmode"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -63,7 +64,7 @@ type Peer struct {
 	Proposals []spd.Proposal
 	Children  []*ike.ChildConfig // Child SAs that may be negotiated
 
-	// Timing: Lifetime is negotiated.
+	// Timing: quickmode.Lifetime is negotiated.
 	Timing ike.Timing
 	// Volume limits what one ISAKMP SA encrypts, in octets; 0 is no limit.
 	Volume uint64
@@ -232,7 +233,7 @@ func (p *Peer) check() error {
 		return err
 	}
 	for i, c := range p.Children {
-		if err := checkPhase2Proposals(c.Proposals); err != nil {
+		if err := quickmode.CheckProposals(c.Proposals); err != nil {
 			return fmt.Errorf("Children[%d] %q: %w", i, c.Name, err)
 		}
 		for _, g := range spd.KEGroups(c.Proposals) {

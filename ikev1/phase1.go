@@ -10,6 +10,7 @@ import (
 	"github.com/racoon3/racoon/dh"
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/internal/quickmode"
 	"github.com/racoon3/racoon/internal/secret"
 )
 
@@ -75,7 +76,7 @@ func (p *phase1) offeredText() string {
 	if p == nil || len(p.policy.proposals) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("we offered %v with %v", p.policy.proposals, names(p.policy.methods))
+	return fmt.Sprintf("we offered %v with %v", p.policy.proposals, quickmode.Names(p.policy.methods))
 }
 
 func (m Mode) exchange() isakmp.ExchangeType {
@@ -103,7 +104,7 @@ func modeOf(x isakmp.ExchangeType) (Mode, bool) {
 // policy is what a peer's configuration allows for an ISAKMP SA, this side
 // being its initiator or not.
 func (p *Peer) policy(initiator bool) phase1Policy {
-	out := phase1Policy{proposals: p.Proposals, life: lifetimeOf(p.times().Lifetime, p.Volume), check: p.Check}
+	out := phase1Policy{proposals: p.Proposals, life: quickmode.LifetimeOf(p.times().Lifetime, p.Volume), check: p.Check}
 	for _, m := range p.Methods {
 		// With XAuth, who is the client must fit who began.
 		if m.XAuth() {

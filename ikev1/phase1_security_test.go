@@ -15,6 +15,7 @@ import (
 	"github.com/racoon3/racoon/dh"
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/internal/quickmode"
 	"github.com/racoon3/racoon/internal/testpki"
 	"github.com/racoon3/racoon/spd"
 )
@@ -395,7 +396,7 @@ func TestA21_ClearMessagesToLiveSA(t *testing.T) {
 			cookies[0], cookies[1] = sa.cookiePair()
 		}
 		both := isakmp.AppendCookies(nil, cookies[0], cookies[1])
-		child := appendSPI(nil, before.Children[0].Out)
+		child := quickmode.AppendSPI(nil, before.Children[0].Out)
 		hostile := []isakmp.Payload{
 			&isakmp.Delete{DOI: isakmp.DOIIPsec, Protocol: spd.ProtoIKE, SPISize: 16, SPIs: both},
 			&isakmp.Delete{DOI: isakmp.DOIIPsec, Protocol: spd.ProtoESP, SPISize: 4, SPIs: child},

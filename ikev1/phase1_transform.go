@@ -8,6 +8,7 @@ import (
 
 	"github.com/racoon3/racoon/dh"
 	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/internal/quickmode"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -18,10 +19,6 @@ const (
 	maxPhase1Examined = 256
 )
 
-// errSituation: security labels (RFC 2407 4.2) are not supported; the answer is
-// SITUATION-NOT-SUPPORTED.
-var errSituation = errors.New("ikev1: SA payload with a situation other than SIT_IDENTITY_ONLY")
-
 // A phase1Policy is what one side offers or accepts for an ISAKMP SA. Of the
 // proposals, which are as for IKEv2, ENCR, PRF and KE count: the hash function
 // is that of the PRF, and INTEG is not negotiated. Proposals that phase 1 has
@@ -30,7 +27,7 @@ var errSituation = errors.New("ikev1: SA payload with a situation other than SIT
 type phase1Policy struct {
 	proposals []spd.Proposal // in order of preference
 	methods   []AuthMethod   // for the own role, in order of preference
-	life      saLifetime
+	life      quickmode.Lifetime
 	check     ProposalCheck
 
 	// gssapi: the peer has announced GSSAPI by vendor ID, and not XAuth. Then
@@ -173,9 +170,9 @@ func (p *phase1Policy) offer() *isakmp.SA {
 	return &isakmp.SA{DOI: isakmp.DOIIPsec, Situation: isakmp.SituationIdentityOnly, Proposals: []isakmp.Proposal{q}}
 }
 
-func (c *phase1Choice) attributes(l saLifetime) []isakmp.Attribute {
+func (c *phase1Choice) attributes(l quickmode.Lifetime) []isakmp.Attribute {
 	e := encryptionByTransform(c.encr)
-	a := isakmp.AppendLifetime(make([]isakmp.Attribute, 0, 9), spd.ProtoIKE, l.wire())
+	a := isakmp.AppendLifetime(make([]isakmp.Attribute, 0, 9), spd.ProtoIKE, l.Wire())
 	a = append(a, isakmp.Basic(isakmp.Phase1EncryptionAlgorithm, e.attr))
 	if !e.fixed {
 		a = append(a, isakmp.Basic(isakmp.Phase1KeyLength, c.encr.KeyLen))
@@ -192,7 +189,7 @@ type phase1Offered struct {
 	hash   isakmp.HashAlgorithm
 	group  isakmp.Group
 	method AuthMethod
-	life   saLifetime
+	life   quickmode.Lifetime
 	bad    []Mismatch // why it cannot be used, whatever is configured
 }
 
@@ -201,11 +198,11 @@ type phase1Offered struct {
 func parsePhase1(t *isakmp.Transform) (o phase1Offered) {
 	refuse := func(name isakmp.Phase1Attribute, offered, wanted string) {
 		if len(o.bad) < 4 { // enough for an explanation
-			o.bad = append(o.bad, Mismatch{name.String(), offered, wanted})
+			o.bad = append(o.bad, mismatch(name.String(), offered, wanted))
 		}
 	}
 	if t.ID != isakmp.KeyIKE {
-		o.bad = append(o.bad, Mismatch{"Transform-ID", strconv.Itoa(int(t.ID)), "KEY_IKE"})
+		o.bad = append(o.bad, mismatch("Transform-ID", strconv.Itoa(int(t.ID)), "KEY_IKE"))
 	}
 	var seen [17]bool
 	for i := range t.Attributes {
@@ -246,8 +243,8 @@ func parsePhase1(t *isakmp.Transform) (o phase1Offered) {
 		}
 	}
 	var err error
-	if o.life, err = offeredLifetime(spd.ProtoIKE, t.Attributes); err != nil {
-		o.bad = append(o.bad, Mismatch{"Lifetime", err.Error(), "pairs of Life-Type and Life-Duration"})
+	if o.life, err = quickmode.OfferedLifetime(spd.ProtoIKE, t.Attributes); err != nil {
+		o.bad = append(o.bad, mismatch("Lifetime", err.Error(), "pairs of Life-Type and Life-Duration"))
 	}
 	return o
 }
@@ -300,19 +297,19 @@ func (o *phase1Offered) compare(s *phase1Suite, p *phase1Policy, life bool, fail
 			n++
 		}
 	}
-	if n == 0 || !fail.nearer(n) {
+	if n == 0 || !quickmode.Nearer(fail, n) {
 		return n == 0
 	}
 	bad := slices.Clone(o.bad)
 	note := func(ok bool, attribute string, offered, wanted func() string) {
 		if !ok {
-			bad = append(bad, Mismatch{attribute, offered(), wanted()})
+			bad = append(bad, mismatch(attribute, offered(), wanted()))
 		}
 	}
-	note(encr, "Encryption-Algorithm", o.cipherName, func() string { return names(s.encr) })
-	note(hash, "Hash-Algorithm", o.hash.String, func() string { return names(s.hash) })
-	note(group, "Group-Description", o.group.String, func() string { return names(s.group) })
-	note(method, "Authentication-Method", func() string { return o.methodName(p.gssapi) }, func() string { return names(p.methods) })
+	note(encr, "Encryption-Algorithm", o.cipherName, func() string { return quickmode.Names(s.encr) })
+	note(hash, "Hash-Algorithm", o.hash.String, func() string { return quickmode.Names(s.hash) })
+	note(group, "Group-Description", o.group.String, func() string { return quickmode.Names(s.group) })
+	note(method, "Authentication-Method", func() string { return o.methodName(p.gssapi) }, func() string { return quickmode.Names(p.methods) })
 	note(life, "Lifetime", o.life.String, func() string { return fmt.Sprintf("%v (%v)", p.life, p.check) })
 	fail.Proposal, fail.Transform, fail.Mismatches = int(proposal), int(transform), bad
 	return false
@@ -324,11 +321,11 @@ type selectedPhase1 struct {
 	hash   hashAlgorithm
 	group  dh.ID
 	method AuthMethod
-	life   saLifetime // to be used
+	life   quickmode.Lifetime // to be used
 
-	own     int        // index of the own proposal
-	offered [2]int     // indices of proposal and transform in the peer's SA
-	peer    saLifetime // as offered
+	own     int                // index of the own proposal
+	offered [2]int             // indices of proposal and transform in the peer's SA
+	peer    quickmode.Lifetime // as offered
 }
 
 // proposal returns what was negotiated as a proposal without alternatives.
@@ -350,7 +347,7 @@ func (o *phase1Offered) selected() selectedPhase1 {
 // [*NegotiationError], or errSituation.
 func (p *phase1Policy) choose(sa *isakmp.SA) (selectedPhase1, error) {
 	if sa.Situation != isakmp.SituationIdentityOnly {
-		return selectedPhase1{}, errSituation
+		return selectedPhase1{}, quickmode.ErrSituation
 	}
 	suites, index := p.suites()
 	fail := &NegotiationError{Proposal: -1, Transform: -1}
@@ -365,7 +362,7 @@ func (p *phase1Policy) choose(sa *isakmp.SA) (selectedPhase1, error) {
 				break
 			}
 			o := parsePhase1(&q.Transforms[j])
-			life, ok := p.check.use(o.life, p.life)
+			life, ok := quickmode.Agree(p.check, o.life, p.life)
 			for k := range suites {
 				if o.compare(&suites[k], p, ok, fail, q.Num, q.Transforms[j].Num) {
 					s := o.selected()
@@ -373,7 +370,7 @@ func (p *phase1Policy) choose(sa *isakmp.SA) (selectedPhase1, error) {
 					return s, nil
 				}
 			}
-			if len(fail.Offered) <= maxTexts {
+			if len(fail.Offered) <= quickmode.MaxTexts {
 				fail.Offered = append(fail.Offered, o.String())
 			}
 		}
@@ -388,7 +385,7 @@ func (p *phase1Policy) texts() (all []string) {
 		all = append(all, q.String())
 	}
 	if len(p.methods) > 0 {
-		all = append(all, names(p.methods), p.life.String())
+		all = append(all, quickmode.Names(p.methods), p.life.String())
 	}
 	return all
 }
@@ -409,7 +406,7 @@ func (p *phase1Policy) allows(s *selectedPhase1) error {
 	o := phase1Offered{encr: encryptionByTransform(s.encr).attr, keyLen: s.encr.KeyLen, hash: s.hash.attr, group: isakmp.Group(s.group), method: s.method, life: s.peer}
 	suites, index := p.suites()
 	fail := &NegotiationError{Proposal: -1, Transform: -1, Offered: []string{o.String()}}
-	life, ok := p.check.use(o.life, p.life)
+	life, ok := quickmode.Agree(p.check, o.life, p.life)
 	for k := range suites {
 		if o.compare(&suites[k], p, ok, fail, 1, 1) {
 			s.life, s.own = life, index[k]
@@ -436,7 +433,7 @@ func (p *phase1Policy) checkAnswer(sa *isakmp.SA) (selectedPhase1, error) {
 	for k := range suites {
 		if o.compare(&suites[k], p, life, fail, q.Num, q.Transforms[0].Num) {
 			s := o.selected()
-			s.own, s.life = index[k], o.life.shorter(p.life)
+			s.own, s.life = index[k], o.life.Shorter(p.life)
 			return s, nil
 		}
 	}

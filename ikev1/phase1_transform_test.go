@@ -11,6 +11,7 @@ import (
 	"github.com/racoon3/racoon/dh"
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/internal/pcap"
+	"github.com/racoon3/racoon/internal/quickmode"
 	"github.com/racoon3/racoon/spd"
 	"github.com/stretchr/testify/require"
 )
@@ -27,7 +28,7 @@ func phase1Of(t testing.TB, proposals string, methods ...AuthMethod) phase1Polic
 	if len(methods) == 0 {
 		methods = []AuthMethod{AuthPSK}
 	}
-	return phase1Policy{proposals: ikeProposals(t, proposals), methods: methods, life: saLifetime{seconds: 3600}}
+	return phase1Policy{proposals: ikeProposals(t, proposals), methods: methods, life: quickmode.Lifetime{Seconds: 3600}}
 }
 
 // through sends an SA payload over the wire.
@@ -77,7 +78,7 @@ func TestPhase1Racoon(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, chosen.proposal(), again.proposal())
 			require.Equal(t, chosen.method, again.method)
-			require.Equal(t, saLifetime{seconds: 3600}, again.life)
+			require.Equal(t, quickmode.Lifetime{Seconds: 3600}, again.life)
 			require.Equal(t, dh.MODP2048, again.group)
 		})
 	}
@@ -87,7 +88,7 @@ func TestPhase1Racoon(t *testing.T) {
 // first one that it has, and both sides mean the same.
 func TestPhase1CrossProduct(t *testing.T) {
 	p := phase1Of(t, "aes256gcm16-prfsha256-x25519,aes256-aes128-3des-sha256-sha1-modp3072-ecp256,aes128-sha1-modp2048,aes128-sha256-ecp256", AuthRSA, AuthPSK)
-	p.life.kilobytes = 1 << 20
+	p.life.Kilobytes = 1 << 20
 	sa := through(t, p.offer())
 	require.Len(t, sa.Proposals, 1)
 	q := sa.Proposals[0]
@@ -149,16 +150,16 @@ func TestPhase1AttributeForms(t *testing.T) {
 	secs, kbs := a(isakmp.Phase1LifeType, 1), a(isakmp.Phase1LifeType, 2)
 	for _, c := range []struct {
 		sa   *isakmp.SA
-		want saLifetime
+		want quickmode.Lifetime
 	}{
-		{with(), saLifetime{seconds: 28800}},
-		{with(secs, a(isakmp.Phase1LifeDuration, 600)), saLifetime{seconds: 600}},
-		{with(secs, v(isakmp.Phase1LifeDuration, 0, 1, 0x51, 0x80)), saLifetime{seconds: 86400}},
-		{with(kbs, v(isakmp.Phase1LifeDuration, 0, 0, 0, 0, 0, 1, 0, 0), secs, a(isakmp.Phase1LifeDuration, 60)), saLifetime{seconds: 60, kilobytes: 1 << 16}},
-		{with(v(isakmp.Phase1LifeType, 0, 1), v(isakmp.Phase1LifeDuration, 60)), saLifetime{seconds: 60}},
-		{with(secs, v(isakmp.Phase1LifeDuration, 1, 0, 0, 0, 0)), saLifetime{seconds: math.MaxUint32}},
-		{with(kbs, v(isakmp.Phase1LifeDuration, 0xff, 0, 0, 0, 0, 0, 0, 0)), saLifetime{seconds: 28800, kilobytes: maxKilobytes}},
-		{with(a(isakmp.Phase1GroupType, 1)), saLifetime{seconds: 28800}},
+		{with(), quickmode.Lifetime{Seconds: 28800}},
+		{with(secs, a(isakmp.Phase1LifeDuration, 600)), quickmode.Lifetime{Seconds: 600}},
+		{with(secs, v(isakmp.Phase1LifeDuration, 0, 1, 0x51, 0x80)), quickmode.Lifetime{Seconds: 86400}},
+		{with(kbs, v(isakmp.Phase1LifeDuration, 0, 0, 0, 0, 0, 1, 0, 0), secs, a(isakmp.Phase1LifeDuration, 60)), quickmode.Lifetime{Seconds: 60, Kilobytes: 1 << 16}},
+		{with(v(isakmp.Phase1LifeType, 0, 1), v(isakmp.Phase1LifeDuration, 60)), quickmode.Lifetime{Seconds: 60}},
+		{with(secs, v(isakmp.Phase1LifeDuration, 1, 0, 0, 0, 0)), quickmode.Lifetime{Seconds: math.MaxUint32}},
+		{with(kbs, v(isakmp.Phase1LifeDuration, 0xff, 0, 0, 0, 0, 0, 0, 0)), quickmode.Lifetime{Seconds: 28800, Kilobytes: quickmode.MaxKilobytes}},
+		{with(a(isakmp.Phase1GroupType, 1)), quickmode.Lifetime{Seconds: 28800}},
 	} {
 		s, err := p.choose(through(t, c.sa))
 		require.NoError(t, err)
@@ -199,7 +200,7 @@ func TestPhase1AttributeForms(t *testing.T) {
 	labelled := with()
 	labelled.Situation = isakmp.SituationIdentityOnly | isakmp.SituationSecrecy
 	_, err = p.choose(labelled)
-	require.ErrorIs(t, err, errSituation)
+	require.ErrorIs(t, err, quickmode.ErrSituation)
 }
 
 // Refusals say which transform came nearest and what differed.
@@ -299,52 +300,52 @@ func TestPhase1Proposals(t *testing.T) {
 
 // The levels of racoon's proposal_check.
 func TestProposalCheck(t *testing.T) {
-	own := saLifetime{seconds: 3600, kilobytes: 1000}
+	own := quickmode.Lifetime{Seconds: 3600, Kilobytes: 1000}
 	type outcome struct {
-		l  saLifetime
+		l  quickmode.Lifetime
 		ok bool
 	}
 	for _, c := range []struct {
-		offered                      saLifetime
+		offered                      quickmode.Lifetime
 		obey, strict, claim, exactly outcome
 	}{
 		{own, outcome{own, true}, outcome{own, true}, outcome{own, true}, outcome{own, true}},
-		{saLifetime{600, 1000}, outcome{saLifetime{600, 1000}, true}, outcome{saLifetime{600, 1000}, true}, outcome{saLifetime{600, 1000}, true}, outcome{}},
-		{saLifetime{7200, 1000}, outcome{saLifetime{7200, 1000}, true}, outcome{}, outcome{own, true}, outcome{}},
-		{saLifetime{3600, 0}, outcome{saLifetime{3600, 0}, true}, outcome{}, outcome{own, true}, outcome{}},
-		{saLifetime{60, 2000}, outcome{saLifetime{60, 2000}, true}, outcome{}, outcome{saLifetime{60, 1000}, true}, outcome{}},
+		{quickmode.Lifetime{Seconds: 600, Kilobytes: 1000}, outcome{quickmode.Lifetime{Seconds: 600, Kilobytes: 1000}, true}, outcome{quickmode.Lifetime{Seconds: 600, Kilobytes: 1000}, true}, outcome{quickmode.Lifetime{Seconds: 600, Kilobytes: 1000}, true}, outcome{}},
+		{quickmode.Lifetime{Seconds: 7200, Kilobytes: 1000}, outcome{quickmode.Lifetime{Seconds: 7200, Kilobytes: 1000}, true}, outcome{}, outcome{own, true}, outcome{}},
+		{quickmode.Lifetime{Seconds: 3600, Kilobytes: 0}, outcome{quickmode.Lifetime{Seconds: 3600, Kilobytes: 0}, true}, outcome{}, outcome{own, true}, outcome{}},
+		{quickmode.Lifetime{Seconds: 60, Kilobytes: 2000}, outcome{quickmode.Lifetime{Seconds: 60, Kilobytes: 2000}, true}, outcome{}, outcome{quickmode.Lifetime{Seconds: 60, Kilobytes: 1000}, true}, outcome{}},
 	} {
 		for level, want := range map[ProposalCheck]outcome{CheckObey: c.obey, CheckStrict: c.strict, CheckClaim: c.claim, CheckExact: c.exactly} {
-			l, ok := level.use(c.offered, own)
+			l, ok := quickmode.Agree(level, c.offered, own)
 			require.Equal(t, want.ok, ok, "%v %v", level, c.offered)
 			if ok {
 				require.Equal(t, want.l, l, "%v %v", level, c.offered)
 			}
 		}
 	}
-	unlimited := saLifetime{seconds: 3600}
-	l, ok := CheckStrict.use(saLifetime{3600, 5}, unlimited)
+	unlimited := quickmode.Lifetime{Seconds: 3600}
+	l, ok := quickmode.Agree(CheckStrict, quickmode.Lifetime{Seconds: 3600, Kilobytes: 5}, unlimited)
 	require.True(t, ok, "a limit where we have none is shorter")
-	require.EqualValues(t, 5, l.kilobytes)
+	require.EqualValues(t, 5, l.Kilobytes)
 	require.Equal(t, CheckClaim, ProposalCheck(0), "the default")
 	require.Equal(t, "strict obey claim exact unknown", fmt.Sprint(CheckStrict, " ", CheckObey, " ", CheckClaim, " ", CheckExact, " ", ProposalCheck(9)))
 
 	// In phase 1, through a whole negotiation.
 	i, r := phase1Of(t, "aes128-sha1-modp2048"), phase1Of(t, "aes128-sha1-modp2048")
-	i.life.seconds, r.life.seconds = 7200, 3600
+	i.life.Seconds, r.life.Seconds = 7200, 3600
 	r.check = CheckStrict
 	_, err := r.choose(through(t, i.offer()))
 	require.ErrorContains(t, err, "Lifetime: offered 7200 s; wanted 3600 s (strict)")
 	r.check = CheckClaim
 	s, err := r.choose(through(t, i.offer()))
 	require.NoError(t, err)
-	require.EqualValues(t, 3600, s.life.seconds)
-	require.EqualValues(t, 7200, s.peer.seconds)
+	require.EqualValues(t, 3600, s.life.Seconds)
+	require.EqualValues(t, 7200, s.peer.Seconds)
 	r.check = CheckExact
 	require.ErrorContains(t, r.allows(&s), "wanted 3600 s (exact)")
 	r.check = CheckObey
 	require.NoError(t, r.allows(&s))
-	require.EqualValues(t, 7200, s.life.seconds)
+	require.EqualValues(t, 7200, s.life.Seconds)
 
 	// A responder that answers with its own lifetime.
 	answer := s.answer(i.offer())
@@ -352,7 +353,7 @@ func TestProposalCheck(t *testing.T) {
 	answer.Proposals[0].Transforms[0].Attributes[1].Value = 600
 	back, err := i.checkAnswer(answer)
 	require.NoError(t, err)
-	require.EqualValues(t, 600, back.life.seconds)
+	require.EqualValues(t, 600, back.life.Seconds)
 	i.check = CheckExact
 	_, err = i.checkAnswer(answer)
 	require.ErrorContains(t, err, "Lifetime: offered 600 s; wanted 7200 s (exact)")
@@ -360,23 +361,23 @@ func TestProposalCheck(t *testing.T) {
 
 // C16: lifetimes at their limits.
 func TestC16_Lifetimes(t *testing.T) {
-	require.Equal(t, saLifetime{seconds: 28800}, lifetimeOf(0, 0))
-	require.Equal(t, saLifetime{seconds: 28800}, lifetimeOf(-5, 0))
-	require.Equal(t, saLifetime{seconds: 1, kilobytes: 1}, lifetimeOf(1, 1))
-	require.Equal(t, saLifetime{seconds: math.MaxUint32, kilobytes: maxKilobytes}, lifetimeOf(math.MaxInt64, math.MaxUint64))
-	l := lifetimeOf(90*time.Minute, 5<<20)
+	require.Equal(t, quickmode.Lifetime{Seconds: 28800}, quickmode.LifetimeOf(0, 0))
+	require.Equal(t, quickmode.Lifetime{Seconds: 28800}, quickmode.LifetimeOf(-5, 0))
+	require.Equal(t, quickmode.Lifetime{Seconds: 1, Kilobytes: 1}, quickmode.LifetimeOf(1, 1))
+	require.Equal(t, quickmode.Lifetime{Seconds: math.MaxUint32, Kilobytes: quickmode.MaxKilobytes}, quickmode.LifetimeOf(math.MaxInt64, math.MaxUint64))
+	l := quickmode.LifetimeOf(90*time.Minute, 5<<20)
 	require.Equal(t, "5400 s, 5120 KiB", l.String())
-	require.Equal(t, 90*time.Minute, l.time())
-	require.EqualValues(t, 5<<20, l.bytes())
-	huge, err := offeredLifetime(spd.ProtoESP, isakmp.AppendLifetime(nil, spd.ProtoESP, isakmp.Lifetime{Seconds: math.MaxUint64, Kilobytes: math.MaxUint64}))
+	require.Equal(t, 90*time.Minute, l.Time())
+	require.EqualValues(t, 5<<20, l.Bytes())
+	huge, err := quickmode.OfferedLifetime(spd.ProtoESP, isakmp.AppendLifetime(nil, spd.ProtoESP, isakmp.Lifetime{Seconds: math.MaxUint64, Kilobytes: math.MaxUint64}))
 	require.NoError(t, err)
-	require.Positive(t, huge.time())
-	require.LessOrEqual(t, huge.bytes(), uint64(math.MaxInt64))
+	require.Positive(t, huge.Time())
+	require.LessOrEqual(t, huge.Bytes(), uint64(math.MaxInt64))
 
-	require.Equal(t, saLifetime{600, 5120}, l.shortened(isakmp.Lifetime{Seconds: 600}))
-	require.Equal(t, saLifetime{5400, 100}, l.shortened(isakmp.Lifetime{Kilobytes: 100}))
-	require.Equal(t, l, l.shortened(isakmp.Lifetime{Seconds: 9999, Kilobytes: 9999999}), "never longer")
-	require.Equal(t, l, l.shortened(isakmp.Lifetime{}))
+	require.Equal(t, quickmode.Lifetime{Seconds: 600, Kilobytes: 5120}, l.Shortened(isakmp.Lifetime{Seconds: 600}))
+	require.Equal(t, quickmode.Lifetime{Seconds: 5400, Kilobytes: 100}, l.Shortened(isakmp.Lifetime{Kilobytes: 100}))
+	require.Equal(t, l, l.Shortened(isakmp.Lifetime{Seconds: 9999, Kilobytes: 9999999}), "never longer")
+	require.Equal(t, l, l.Shortened(isakmp.Lifetime{}))
 }
 
 // A18, A19: what an unknown peer can make us do with one offer is bounded.
@@ -411,5 +412,27 @@ func BenchmarkPhase1Choose(b *testing.B) {
 				b.Fatal("accepted")
 			}
 		}
+	})
+}
+
+// Whatever comes as an SA payload, an answer to it is one that the wire has a
+// form for.
+func FuzzPhase1Proposals(f *testing.F) {
+	ike := phase1Of(f, "aes256-aes128-3des-blowfish128-sha256-sha1-modp2048", AuthPSK, AuthRSA)
+	f.Add(ike.offer().AppendBody(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		wire := append([]byte{0, 0, byte((len(b) + 4) >> 8), byte(len(b) + 4)}, b...)
+		payloads, err := isakmp.ParsePayloads(isakmp.PayloadSA, wire)
+		if err != nil || payloads.SA() == nil {
+			return
+		}
+		sa := payloads.SA()
+		if s, err := ike.choose(sa); err == nil {
+			through(t, s.answer(sa))
+			require.NoError(t, ike.allows(&s))
+		} else {
+			_ = err.Error()
+		}
+		_, _ = ike.checkAnswer(sa)
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/internal/child"
 	"github.com/racoon3/racoon/internal/core"
+	"github.com/racoon3/racoon/internal/quickmode"
 	"github.com/racoon3/racoon/internal/secret"
 	"github.com/racoon3/racoon/natt"
 	"github.com/racoon3/racoon/spd"
@@ -30,10 +31,10 @@ type quickMode struct {
 	old       *child.SA // the one that is replaced, or nil
 	initiator bool
 
-	policy   phase2Policy
+	policy   quickmode.Policy
 	requests []spd.SPIRequest
 	spis     []spd.SPI
-	own      protocolSPIs // the same by protocol
+	own      quickmode.SPIs // the same by protocol
 	ni, nr   []byte
 	keyShare core.KeyExchange
 	group    dh.ID
@@ -44,7 +45,7 @@ type quickMode struct {
 	packet  *spd.Selector
 	x       *exchange
 
-	chosen        selectedPhase2
+	chosen        quickmode.Selected
 	local, remote spd.TrafficSelector
 	idci, idcr    *isakmp.ID // as on the wire
 	reqID         uint32     // 0: the Child's
@@ -119,24 +120,24 @@ func holds(pair spd.Selector, packet *spd.Selector) int {
 }
 
 // policyOf is what a Child's configuration offers and accepts under an SA.
-func (s *session) policyOf(sa *isakmpSA, c *ike.ChildConfig) phase2Policy {
+func (s *session) policyOf(sa *isakmpSA, c *ike.ChildConfig) quickmode.Policy {
 	l := core.LifeOf(c, false)
-	p := phase2Policy{proposals: c.Proposals, outer: c.Outer, ipcomp: c.IPComp && slices.Contains(s.ep.cfg.DataPlane.Capabilities().IPComp, uint8(ipcompDeflate)), mode: c.Mode,
-		life: lifetimeOf(l.Lifetime, l.Volume.HardBytes), check: s.peer.Check}
+	p := quickmode.Policy{Proposals: c.Proposals, Outer: c.Outer, IPComp: c.IPComp && slices.Contains(s.ep.cfg.DataPlane.Capabilities().IPComp, uint8(quickmode.Deflate)), Mode: c.Mode,
+		Life: quickmode.LifetimeOf(l.Lifetime, l.Volume.HardBytes), Check: s.peer.Check}
 	if s.Encap() && s.ESPPort == 0 { // what Cisco does apart from NAT traversal is not negotiated here
-		if p.udp = sa.variant; p.udp == natt.NoVariant {
-			p.udp = natt.RFC3947
+		if p.UDP = sa.variant; p.UDP == natt.NoVariant {
+			p.UDP = natt.RFC3947
 		}
 	}
 	return p
 }
 
-// start makes the nonce, the key exchange and the SPIs, and sends the first
+// start makes the nonce, the key exchange and the quickmode.SPIs, and sends the first
 // message.
 func (q *quickMode) start(now time.Time, sa *isakmpSA) {
 	s := q.s
 	q.policy = s.policyOf(sa, q.cfg)
-	q.group = q.policy.group()
+	q.group = q.policy.Group()
 	var err error
 	if q.ni, err = s.ep.newNonce(); err != nil {
 		q.failed(now, err)
@@ -144,7 +145,7 @@ func (q *quickMode) start(now time.Time, sa *isakmpSA) {
 	}
 	q.step = 2
 	next := func(now time.Time) {
-		q.reserve(q.policy.protocols(), func(now time.Time, err error) {
+		q.reserve(q.policy.Protocols(), func(now time.Time, err error) {
 			switch {
 			case err != nil:
 				q.failed(now, err)
@@ -206,7 +207,7 @@ func (q *quickMode) reserve(protocols []spd.Protocol, done func(now time.Time, e
 
 // sendFirst sends the first message.
 func (q *quickMode) sendFirst(now time.Time, sa *isakmpSA) {
-	offer, err := q.policy.offer(q.group, q.own)
+	offer, err := q.policy.Offer(q.group, q.own)
 	if err != nil {
 		q.failed(now, err)
 		return
@@ -286,7 +287,7 @@ func (q *quickMode) answered(now time.Time, m *inbound) {
 			return
 		}
 		// The peer believes that the SA stands.
-		q.x.sa.sendDeleteSPI(now, q.policy.main(), q.own[q.policy.main()])
+		q.x.sa.sendDeleteSPI(now, q.policy.Main(), q.own[q.policy.Main()])
 		q.end(now, err)
 		return
 	}
@@ -321,7 +322,7 @@ func (q *quickMode) check(m *inbound) error {
 		return protocolError(m.header.Exchange, "answer has %d SA payloads", m.Count(isakmp.PayloadSA))
 	}
 	var err error
-	if q.chosen, err = q.policy.checkAnswer(m.SA(), q.group); err != nil {
+	if q.chosen, err = q.policy.CheckAnswer(m.SA(), q.group); err != nil {
 		return err
 	}
 	q.nr = m.Nonce().Data
@@ -339,7 +340,7 @@ func (q *quickMode) check(m *inbound) error {
 }
 
 func (q *quickMode) offeredText() string {
-	return fmt.Sprintf("we offered %v for %v === %v", q.policy.proposals, q.local, q.remote)
+	return fmt.Sprintf("we offered %v for %v === %v", q.policy.Proposals, q.local, q.remote)
 }
 
 // noteLifetime takes a responder's shorter lifetime (RFC 2407 4.6.3.1).
@@ -353,7 +354,7 @@ func (q *quickMode) noteLifetime(m *inbound) {
 		return
 	}
 	if said, err := isakmp.LifetimeOf(spd.ProtoESP, attributes); err == nil {
-		q.chosen.life = q.chosen.life.shortened(said)
+		q.chosen.Life = q.chosen.Life.Shortened(said)
 	}
 }
 
@@ -361,25 +362,25 @@ func (q *quickMode) noteLifetime(m *inbound) {
 // one waits.
 func (q *quickMode) install(now time.Time, shared []byte, hold bool, done func(now time.Time, err error)) {
 	s, sa := q.s, q.x.sa
-	in, out := q.chosen.childSAs(sa.keys, q.own, shared, q.ni, q.nr)
+	in, out := q.chosen.ChildSAs(sa.keys.keymatOf(shared, q.ni, q.nr), q.own)
 	for i := range in {
 		in[i].ReplayWindow = q.cfg.ReplayWindow
 	}
-	main := q.chosen.proposal.Protocol
-	peer := q.chosen.peerSPIs()
+	main := q.chosen.Proposal.Protocol
+	peer := q.chosen.PeerSPIs()
 	reqID := q.reqID
 	if reqID == 0 {
 		reqID = q.cfg.ReqID
 	}
 	local, remote := []spd.TrafficSelector{q.local}, []spd.TrafficSelector{q.remote}
 	q.sa = s.AddChild(ike.ChildInfo{Name: q.cfg.Name, Protocol: main, ChildSPIs: ike.ChildSPIs{In: q.own[main], Out: peer[main]}, ReqID: reqID,
-		Mode: q.chosen.mode, LocalTS: local, RemoteTS: remote, Proposal: q.chosen.proposal, IPComp: q.chosen.has(spd.ProtoIPComp), UDPEncap: s.Encap()},
+		Mode: q.chosen.Mode, LocalTS: local, RemoteTS: remote, Proposal: q.chosen.Proposal, IPComp: q.chosen.Has(spd.ProtoIPComp), UDPEncap: s.Encap()},
 		q.life(), q.initiator, q.old)
 	if q.old == nil {
 		q.sa.Untold()
 	}
 	q.releaseUnchosen()
-	if outer := q.chosen.parts[len(q.chosen.parts)-1].proposal.Protocol; outer != main {
+	if outer := q.chosen.Parts[len(q.chosen.Parts)-1].Proposal.Protocol; outer != main {
 		s.AddOuter(q.sa, ike.ChildSPIs{In: q.own[outer], Out: peer[outer]})
 	}
 	at := s.Endpoints()
@@ -404,7 +405,7 @@ func (q *quickMode) install(now time.Time, shared []byte, hold bool, done func(n
 // A responder leaves the initiator a head start at rekeying.
 func (q *quickMode) life() *child.Config {
 	l := core.LifeOf(q.cfg, false)
-	hard := q.chosen.life.time()
+	hard := q.chosen.Life.Time()
 	if l.Lifetime <= 0 || l.Lifetime > hard {
 		l.Lifetime = hard
 	}
@@ -415,7 +416,7 @@ func (q *quickMode) life() *child.Config {
 		l.Rekey += (l.Lifetime - l.Rekey) / 2
 		l.Jitter /= 2
 	}
-	if b := q.chosen.life.bytes(); b > 0 && (l.Volume.HardBytes == 0 || l.Volume.HardBytes > b) {
+	if b := q.chosen.Life.Bytes(); b > 0 && (l.Volume.HardBytes == 0 || l.Volume.HardBytes > b) {
 		l.Volume.HardBytes = b
 	}
 	if b := l.Volume.HardBytes; b > 0 {
@@ -431,11 +432,11 @@ func (q *quickMode) life() *child.Config {
 	return l
 }
 
-// releaseUnchosen gives the SPIs back of protocols that the peer did not want.
+// releaseUnchosen gives the quickmode.SPIs back of protocols that the peer did not want.
 // The others are installed or removed from here on, no longer reserved.
 func (q *quickMode) releaseUnchosen() {
 	for i, r := range q.requests {
-		if !q.chosen.has(r.Protocol) && i < len(q.spis) {
+		if !q.chosen.Has(r.Protocol) && i < len(q.spis) {
 			q.s.Children.Release(q.requests[i:i+1], q.spis[i:i+1])
 		}
 	}
@@ -446,7 +447,7 @@ func (q *quickMode) releaseUnchosen() {
 func (q *quickMode) acknowledge(now time.Time, err error) {
 	x := q.x
 	if err != nil {
-		x.sa.sendDeleteSPI(now, q.policy.main(), q.own[q.policy.main()])
+		x.sa.sendDeleteSPI(now, q.policy.Main(), q.own[q.policy.Main()])
 		q.end(now, err)
 		return
 	}
@@ -512,7 +513,7 @@ func (q *quickMode) end(now time.Time, err error) {
 	q.failed(now, err)
 }
 
-// give gives back SPIs and secrets. It reports false if that was done before.
+// give gives back quickmode.SPIs and secrets. It reports false if that was done before.
 func (q *quickMode) give(now time.Time, err error) bool {
 	if q.ended {
 		return false

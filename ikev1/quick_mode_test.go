@@ -16,6 +16,7 @@ import (
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/internal/child"
+	"github.com/racoon3/racoon/internal/quickmode"
 	"github.com/racoon3/racoon/internal/secret"
 	"github.com/racoon3/racoon/spd"
 )
@@ -775,10 +776,10 @@ func TestC07_QuickModeNonsense(t *testing.T) {
 	p.initiate()
 	s := only(t, p.a)
 	policy := s.policyOf(s.current, s.peer.Children[0])
-	good, err := policy.offer(dh.None, protocolSPIs{spd.ProtoESP: 0x1000})
+	good, err := policy.Offer(dh.None, quickmode.SPIs{spd.ProtoESP: 0x1000})
 	require.NoError(t, err)
 	edit := func(f func(sa *isakmp.SA)) *isakmp.SA {
-		c, err := policy.offer(dh.None, protocolSPIs{spd.ProtoESP: 0x1000})
+		c, err := policy.Offer(dh.None, quickmode.SPIs{spd.ProtoESP: 0x1000})
 		require.NoError(t, err)
 		f(c)
 		return c

@@ -6,6 +6,7 @@ import (
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/internal/child"
+	"github.com/racoon3/racoon/internal/quickmode"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -135,7 +136,7 @@ func (s *session) unproven(a *child.SA) *quickMode {
 
 // used: a packet came in on a Child SA, so the peer has it.
 func (s *session) used(now time.Time, id spd.SAID) {
-	if id.Protocol >= spd.Protocol(len(protocolSPIs{})) {
+	if id.Protocol >= spd.Protocol(len(quickmode.SPIs{})) {
 		return
 	}
 	if q := s.installed(func(q *quickMode) bool { return q.own[id.Protocol] == id.SPI }); q != nil {

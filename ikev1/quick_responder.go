@@ -11,6 +11,7 @@ import (
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/internal/child"
 	"github.com/racoon3/racoon/internal/core"
+	"github.com/racoon3/racoon/internal/quickmode"
 	"github.com/racoon3/racoon/internal/secret"
 	"github.com/racoon3/racoon/spd"
 )
@@ -42,7 +43,7 @@ func (q *quickMode) respond(now time.Time, m *inbound) {
 		q.refuse(now, m, t, err)
 		return
 	}
-	q.group = q.chosen.group
+	q.group = q.chosen.Group
 	if (m.KE() != nil) != (q.group != dh.None) {
 		q.refuse(now, m, isakmp.NotifyInvalidKeyInformation, fmt.Errorf("KE payload: %v, group chosen: %v", m.KE() != nil, q.group))
 		return
@@ -89,8 +90,8 @@ func (q *quickMode) chooseChild(m *inbound) (isakmp.NotifyType, error) {
 			continue
 		}
 		policy := s.policyOf(sa, c)
-		policy.optionalKE = voluntaryGroups
-		chosen, err := policy.choose(m.SA())
+		policy.OptionalKE = quickmode.VoluntaryGroups
+		chosen, err := policy.Choose(m.SA())
 		if err != nil {
 			failType, failure = isakmp.NotifyNoProposalChosen, fmt.Errorf("Child %q: %w", c.Name, err)
 			continue
@@ -119,11 +120,6 @@ func (q *quickMode) chooseChild(m *inbound) (isakmp.NotifyType, error) {
 	}
 	return failType, failure
 }
-
-// voluntaryGroups are taken for a Child SA whose configuration asks for no
-// perfect forward secrecy, when the peer wants it.
-var voluntaryGroups = []uint16{uint16(dh.Curve25519), uint16(dh.ECP256), uint16(dh.ECP384), uint16(dh.ECP521),
-	uint16(dh.MODP2048), uint16(dh.MODP3072), uint16(dh.MODP4096), uint16(dh.MODP6144), uint16(dh.MODP8192)}
 
 // replaces finds the Child SA that this one rekeys, if any: IKEv1 does not say
 // so, but it is for the same traffic of the same Child.
@@ -155,7 +151,7 @@ func (q *quickMode) narrow(now time.Time, m *inbound, next func(now time.Time)) 
 		return
 	}
 	local, remote := []spd.TrafficSelector{q.local}, []spd.TrafficSelector{q.remote}
-	r := ike.NarrowRequest{Session: s.ID, Peer: s.peer.Name, Child: q.cfg.Name, LocalID: s.LocalID, RemoteID: s.RemoteID, Mode: q.chosen.mode,
+	r := ike.NarrowRequest{Session: s.ID, Peer: s.peer.Name, Child: q.cfg.Name, LocalID: s.LocalID, RemoteID: s.RemoteID, Mode: q.chosen.Mode,
 		OfferedLocal: local, OfferedRemote: remote, Local: local, Remote: remote}
 	s.Job(ike.JobNarrow, 0, func(ctx context.Context) (any, error) {
 		l, r, err := ask(ctx, r)
@@ -172,12 +168,12 @@ func (q *quickMode) narrow(now time.Time, m *inbound, next func(now time.Time)) 
 	}, nil)
 }
 
-// agree runs the slow steps: key exchange, SPIs, installation. The inbound SA
+// agree runs the slow steps: key exchange, quickmode.SPIs, installation. The inbound SA
 // stands before the answer leaves; the outbound one waits for the third
 // message.
 func (q *quickMode) agree(now time.Time, m *inbound) {
 	install := func(now time.Time) {
-		q.reserve(q.chosen.protocols(), func(now time.Time, err error) {
+		q.reserve(q.chosen.Protocols(), func(now time.Time, err error) {
 			if err != nil {
 				q.refuse(now, m, isakmp.NotifyNoProposalChosen, err)
 				return
@@ -213,7 +209,7 @@ func (q *quickMode) agree(now time.Time, m *inbound) {
 // answer sends the second message.
 func (q *quickMode) answer(now time.Time, m *inbound) {
 	x := q.x
-	payloads := []isakmp.Payload{q.chosen.answer(m.SA(), q.own), &isakmp.Nonce{Data: q.nr}}
+	payloads := []isakmp.Payload{q.chosen.Answer(m.SA(), q.own), &isakmp.Nonce{Data: q.nr}}
 	if q.group != dh.None {
 		payloads = append(payloads, &isakmp.KE{Data: q.keyShare.Public})
 	}
@@ -221,10 +217,10 @@ func (q *quickMode) answer(now time.Time, m *inbound) {
 		payloads = append(payloads, q.idci, q.idcr)
 	}
 	payloads = append(payloads, q.natOAs(x.sa)...)
-	if q.chosen.claims() && q.policy.check == CheckClaim {
-		payloads = append(payloads, &isakmp.Notify{DOI: isakmp.DOIIPsec, Protocol: q.chosen.proposal.Protocol,
-			SPI: appendSPI(nil, q.own[q.chosen.proposal.Protocol]), Type: isakmp.NotifyResponderLifetime,
-			Data: isakmp.AppendAttributes(nil, isakmp.AppendLifetime(nil, spd.ProtoESP, q.chosen.life.wire())...)})
+	if q.chosen.Claims() && q.policy.Check == CheckClaim {
+		payloads = append(payloads, &isakmp.Notify{DOI: isakmp.DOIIPsec, Protocol: q.chosen.Proposal.Protocol,
+			SPI: quickmode.AppendSPI(nil, q.own[q.chosen.Proposal.Protocol]), Type: isakmp.NotifyResponderLifetime,
+			Data: isakmp.AppendAttributes(nil, isakmp.AppendLifetime(nil, spd.ProtoESP, q.chosen.Life.Wire())...)})
 	}
 	q.step = 3
 	// As RFC 2409 5.5 says, with the initiator's nonce.
@@ -239,9 +235,9 @@ func (q *quickMode) confirmed(now time.Time, m *inbound) {
 		return
 	}
 	if q.commit || m.header.Flags&isakmp.FlagCommit != 0 {
-		protocol := q.chosen.proposal.Protocol
+		protocol := q.chosen.Proposal.Protocol
 		x.flags = isakmp.FlagCommit
-		x.reply(now, x.messageHash, &isakmp.Notify{DOI: isakmp.DOIIPsec, Protocol: protocol, SPI: appendSPI(nil, q.own[protocol]), Type: isakmp.NotifyConnected})
+		x.reply(now, x.messageHash, &isakmp.Notify{DOI: isakmp.DOIIPsec, Protocol: protocol, SPI: quickmode.AppendSPI(nil, q.own[protocol]), Type: isakmp.NotifyConnected})
 	}
 	q.prove(now)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/internal/child"
+	"github.com/racoon3/racoon/internal/quickmode"
 	"github.com/racoon3/racoon/internal/vendorid"
 	"github.com/racoon3/racoon/natt"
 	"github.com/racoon3/racoon/spd"
@@ -130,8 +131,8 @@ func (q *quickMode) generate(m *inbound, local, remote spd.TrafficSelector) erro
 		return fmt.Errorf("generating a policy: limit of %d is reached", maxGenerated)
 	}
 	policy := s.policyOf(q.x.sa, c)
-	policy.optionalKE = voluntaryGroups
-	chosen, err := policy.choose(m.SA())
+	policy.OptionalKE = quickmode.VoluntaryGroups
+	chosen, err := policy.Choose(m.SA())
 	if err != nil {
 		return fmt.Errorf("generating a policy like Child %q: %w", c.Name, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/internal/child"
 	"github.com/racoon3/racoon/internal/core"
+	"github.com/racoon3/racoon/internal/quickmode"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -173,7 +174,7 @@ func (s *session) childDeletes() (out []isakmp.Payload) {
 		var spis []byte
 		for _, a := range s.Children.All() {
 			if a.Info.Protocol == protocol && a.State > child.Larval && a.State < child.Deleting {
-				spis = appendSPI(spis, a.Info.In)
+				spis = quickmode.AppendSPI(spis, a.Info.In)
 			}
 		}
 		if spis != nil {

@@ -299,7 +299,7 @@ func (s *sim) checkAccounts(n *simNode) {
 	case n.Load.Sessions() != len(n.sessions) || len(n.ups) != len(n.sessions):
 		s.failf("%s: %d sessions; %d by the load, %d by the events", n.name, len(n.sessions), n.Load.Sessions(), len(n.ups))
 	case !maps.Equal(spis, n.Held().SAs):
-		s.failf("%s: the SPIs of the Child SAs are %v, the endpoint knows %v", n.name, slices.Collect(maps.Keys(spis)), slices.Collect(maps.Keys(n.Held().SAs)))
+		s.failf("%s: the quickmode.SPIs of the Child SAs are %v, the endpoint knows %v", n.name, slices.Collect(maps.Keys(spis)), slices.Collect(maps.Keys(n.Held().SAs)))
 	case !slices.Equal(ids, have):
 		s.failf("%s: the Child SAs have %v, the data plane %v", n.name, ids, have)
 	case !maps.Equal(policies, held):
@@ -351,7 +351,7 @@ func (s *sim) checkEmpty(n *simNode) {
 	st := n.Endpoint.Stats()
 	switch {
 	case len(n.sessions)+len(n.sas)+len(n.Held().SAs)+n.Held().Jobs+len(n.initial)+n.Held().Addresses+n.HalfOpen()+n.Held().Timers > 0:
-		s.failf("%s: after the end there are %d sessions, %d ISAKMP SAs, %d SPIs, %d jobs, %d+%d+%d half-open, %d timers", n.name,
+		s.failf("%s: after the end there are %d sessions, %d ISAKMP SAs, %d quickmode.SPIs, %d jobs, %d+%d+%d half-open, %d timers", n.name,
 			len(n.sessions), len(n.sas), len(n.Held().SAs), n.Held().Jobs, len(n.initial), n.Held().Addresses, n.HalfOpen(), n.Held().Timers)
 	case n.Load.Sessions() != 0 || n.Load.HalfOpen() != 0:
 		s.failf("%s: after the end the load is %d sessions, %d half-open", n.name, n.Load.Sessions(), n.Load.HalfOpen())

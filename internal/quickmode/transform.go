@@ -1,4 +1,4 @@
-package ikev1
+package quickmode
 
 import (
 	"errors"
@@ -6,32 +6,33 @@ import (
 	"slices"
 
 	"github.com/racoon3/racoon/dh"
+	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/natt"
 	"github.com/racoon3/racoon/spd"
 )
 
-// maxPhase2Offer bounds the transforms of one proposal payload of ours.
-const maxPhase2Offer = 64
+// maxOffer bounds the transforms of one proposal payload of ours.
+const maxOffer = 64
 
-// ipcompDeflate is the only IPComp transform in use: DEFLATE (RFC 2394).
-const ipcompDeflate = isakmp.IPCompDeflate
+// Deflate is the only IPComp transform in use: DEFLATE (RFC 2394).
+const Deflate = isakmp.IPCompDeflate
 
-// A phase2Policy is what one side offers or accepts for a Child SA. Proposals
+// A Policy is what one side offers or accepts for a Child SA. Proposals
 // that Quick Mode has no numbers for (ChaCha20-Poly1305, AES-CMAC) are passed
 // over.
-type phase2Policy struct {
-	proposals []spd.Proposal // ESP or AH, in order of preference; KE transforms mean PFS
-	outer     []spd.Proposal // AH around ESP; nil for none
-	ipcomp    bool           // with DEFLATE inside, if the peer wants it too
-	mode      spd.Mode
-	udp       natt.Variant // with a NAT on the path, the numbers to say it; else NoVariant
-	life      saLifetime
-	check     ProposalCheck
+type Policy struct {
+	Proposals []spd.Proposal // ESP or AH, in order of preference; KE transforms mean PFS
+	Outer     []spd.Proposal // AH around ESP; nil for none
+	IPComp    bool           // with DEFLATE inside, if the peer wants it too
+	Mode      spd.Mode
+	UDP       natt.Variant // with a NAT on the path, the numbers to say it; else NoVariant
+	Life      Lifetime
+	Check     ike.ProposalCheck
 
-	// optionalKE are groups that a responder takes where its proposal has none:
+	// OptionalKE are groups that a responder takes where its proposal has none:
 	// PFS only if the initiator wants it.
-	optionalKE []uint16
+	OptionalKE []uint16
 }
 
 // Where the numbers of Quick Mode and of IKEv2 differ (RFC 2407 4.4.4).
@@ -120,16 +121,16 @@ func integOf(attr isakmp.AuthAlgorithm) (uint16, isakmp.AHTransform, bool) {
 	return 0, 0, false
 }
 
-// A phase2Choice is one transform of ESP or AH without alternatives.
-type phase2Choice struct {
+// A choice is one transform of ESP or AH without alternatives.
+type choice struct {
 	encr  spd.Transform // zero for AH
 	integ uint16        // 0 with combined modes
 	esn   bool
 }
 
-// phase2Choices lists what a proposal leaves to choose from, group apart, in
+// choices lists what a proposal leaves to choose from, group apart, in
 // order of preference. The error says why Quick Mode cannot have any of it.
-func phase2Choices(p spd.Proposal) (all []phase2Choice, err error) {
+func choices(p spd.Proposal) (all []choice, err error) {
 	for t := spd.TransformADDKE1; t <= spd.TransformADDKE7; t++ {
 		if kes := p.All(t); len(kes) > 0 && !slices.Contains(kes, spd.Transform{Type: t}) {
 			return nil, fmt.Errorf("%v: IKEv1 has no additional key exchanges", t)
@@ -155,7 +156,7 @@ func phase2Choices(p spd.Proposal) (all []phase2Choice, err error) {
 				continue
 			}
 			for _, n := range esns {
-				all = append(all, phase2Choice{e, i.ID, n.ID == spd.ESNExtended})
+				all = append(all, choice{e, i.ID, n.ID == spd.ESNExtended})
 			}
 		}
 	}
@@ -165,12 +166,12 @@ func phase2Choices(p spd.Proposal) (all []phase2Choice, err error) {
 	return all, nil
 }
 
-// checkPhase2Proposals reports why nothing of the proposals could be
+// CheckProposals reports why nothing of the proposals could be
 // negotiated.
-func checkPhase2Proposals(proposals []spd.Proposal) error {
+func CheckProposals(proposals []spd.Proposal) error {
 	first := errors.New("no proposals")
 	for i, p := range proposals {
-		_, err := phase2Choices(p)
+		_, err := choices(p)
 		if err == nil {
 			return nil
 		}
@@ -181,39 +182,39 @@ func checkPhase2Proposals(proposals []spd.Proposal) error {
 	return first
 }
 
-// main is the protocol that the Child SA is named after; 0 without proposals.
-func (p *phase2Policy) main() spd.Protocol {
-	if len(p.proposals) == 0 {
+// Main is the protocol that the Child SA is named after; 0 without proposals.
+func (p *Policy) Main() spd.Protocol {
+	if len(p.Proposals) == 0 {
 		return 0
 	}
-	return p.proposals[0].Protocol
+	return p.Proposals[0].Protocol
 }
 
-// protocols are those that an SPI is needed for before the policy is offered,
+// Protocols are those that an SPI is needed for before the policy is offered,
 // in the order in which they apply to a packet.
-func (p *phase2Policy) protocols() (all []spd.Protocol) {
-	if p.ipcomp {
+func (p *Policy) Protocols() (all []spd.Protocol) {
+	if p.IPComp {
 		all = append(all, spd.ProtoIPComp)
 	}
-	all = append(all, p.main())
-	if p.outer != nil {
+	all = append(all, p.Main())
+	if p.Outer != nil {
 		all = append(all, spd.ProtoAH)
 	}
 	return all
 }
 
-// group is the group of the preferred proposal: the one to generate a public
+// Group is the Group of the preferred proposal: the one to generate a public
 // value of, None without PFS.
-func (p *phase2Policy) group() dh.ID {
-	if len(p.proposals) == 0 {
+func (p *Policy) Group() dh.ID {
+	if len(p.Proposals) == 0 {
 		return dh.None
 	}
-	return dh.ID(p.proposals[0].KeyExchange())
+	return dh.ID(p.Proposals[0].KeyExchange())
 }
 
 // withGroup returns the policy with that group only: the KE payload of Quick
 // Mode has one, and all proposals of it have the same (RFC 2409 5.5).
-func (p phase2Policy) withGroup(g dh.ID) phase2Policy {
+func (p Policy) withGroup(g dh.ID) Policy {
 	only := func(all []spd.Proposal) (kept []spd.Proposal) {
 		for _, q := range all {
 			kes := q.All(spd.TransformKE)
@@ -226,44 +227,44 @@ func (p phase2Policy) withGroup(g dh.ID) phase2Policy {
 		}
 		return kept
 	}
-	p.proposals, p.optionalKE = only(p.proposals), nil
-	for i, outer := 0, p.outer; i < len(outer); i++ {
+	p.Proposals, p.OptionalKE = only(p.Proposals), nil
+	for i, outer := 0, p.Outer; i < len(outer); i++ {
 		if i == 0 {
-			p.outer = nil
+			p.Outer = nil
 		}
 		q := outer[i].WithKE() // its group is that of the inner SA
 		if g != dh.None {
 			q = outer[i].WithKE(uint16(g))
 		}
-		p.outer = append(p.outer, q)
+		p.Outer = append(p.Outer, q)
 	}
 	return p
 }
 
-// protocolSPIs holds an SPI for each protocol, by its number.
-type protocolSPIs [spd.ProtoIPComp + 1]spd.SPI
+// SPIs holds an SPI for each protocol, by its number.
+type SPIs [spd.ProtoIPComp + 1]spd.SPI
 
-// errAHBehindNAT: nothing can make AH pass a NAT (RFC 3715 2.1).
-var errAHBehindNAT = errors.New("ikev1: AH cannot be used with a NAT on the path")
+// ErrAHBehindNAT: nothing can make AH pass a NAT (RFC 3715 2.1).
+var ErrAHBehindNAT = errors.New("ikev1: AH cannot be used with a NAT on the path")
 
-// offer is the initiator's SA payload, with a group that [phase2Policy.group]
+// Offer is the initiator's SA payload, with a group that [phase2Policy.group]
 // has said. With IPComp it makes two proposals, the second one without, so
 // that a peer may decline it.
-func (p *phase2Policy) offer(g dh.ID, spis protocolSPIs) (*isakmp.SA, error) {
+func (p *Policy) Offer(g dh.ID, spis SPIs) (*isakmp.SA, error) {
 	q := p.withGroup(g)
-	if len(q.proposals) == 0 {
+	if len(q.Proposals) == 0 {
 		return nil, fmt.Errorf("ikev1: no proposal has the group %v", g)
 	}
-	if p.udp != natt.NoVariant && (q.main() == spd.ProtoAH || q.outer != nil) {
-		return nil, errAHBehindNAT
+	if p.UDP != natt.NoVariant && (q.Main() == spd.ProtoAH || q.Outer != nil) {
+		return nil, ErrAHBehindNAT
 	}
-	inner, err := q.payload(q.proposals, g, spis)
+	inner, err := q.payload(q.Proposals, g, spis)
 	if err != nil {
 		return nil, err
 	}
 	plain := []isakmp.Proposal{inner}
-	if q.outer != nil {
-		outer, err := q.payload(q.outer, g, spis)
+	if q.Outer != nil {
+		outer, err := q.payload(q.Outer, g, spis)
 		if err != nil {
 			return nil, err
 		}
@@ -276,8 +277,8 @@ func (p *phase2Policy) offer(g dh.ID, spis protocolSPIs) (*isakmp.SA, error) {
 			sa.Proposals = append(sa.Proposals, x)
 		}
 	}
-	if p.ipcomp {
-		t := isakmp.Transform{Num: 1, ID: uint8(ipcompDeflate), Attributes: appendGroup(q.common(), g)}
+	if p.IPComp {
+		t := isakmp.Transform{Num: 1, ID: uint8(Deflate), Attributes: appendGroup(q.common(), g)}
 		cpi := spis[spd.ProtoIPComp]
 		compress := isakmp.Proposal{Protocol: spd.ProtoIPComp, SPI: []byte{byte(cpi >> 8), byte(cpi)}, Transforms: []isakmp.Transform{t}}
 		add(1, append(slices.Clone(plain), compress)...)
@@ -288,18 +289,18 @@ func (p *phase2Policy) offer(g dh.ID, spis protocolSPIs) (*isakmp.SA, error) {
 
 // payload makes the proposal payload of one protocol: a transform for each
 // choice, without doubles.
-func (p *phase2Policy) payload(proposals []spd.Proposal, g dh.ID, spis protocolSPIs) (isakmp.Proposal, error) {
+func (p *Policy) payload(proposals []spd.Proposal, g dh.ID, spis SPIs) (isakmp.Proposal, error) {
 	protocol := proposals[0].Protocol
-	r := isakmp.Proposal{Protocol: protocol, SPI: appendSPI(nil, spis[protocol])}
-	var done []phase2Choice
+	r := isakmp.Proposal{Protocol: protocol, SPI: AppendSPI(nil, spis[protocol])}
+	var done []choice
 	var failure error
 	for _, q := range proposals {
-		choices, err := phase2Choices(q)
+		choices, err := choices(q)
 		if err != nil {
 			failure = fmt.Errorf("ikev1: proposal %v: %w", q, err)
 		}
 		for _, c := range choices {
-			if len(done) < maxPhase2Offer && !slices.Contains(done, c) {
+			if len(done) < maxOffer && !slices.Contains(done, c) {
 				done = append(done, c)
 				r.Transforms = append(r.Transforms, p.transform(uint8(len(done)), c, g))
 			}
@@ -311,7 +312,7 @@ func (p *phase2Policy) payload(proposals []spd.Proposal, g dh.ID, spis protocolS
 	return r, nil
 }
 
-func (p *phase2Policy) transform(num uint8, c phase2Choice, g dh.ID) isakmp.Transform {
+func (p *Policy) transform(num uint8, c choice, g dh.ID) isakmp.Transform {
 	t := isakmp.Transform{Num: num, Attributes: p.common()}
 	auth, ah, _ := authOf(c.integ)
 	if c.encr.Type == 0 {
@@ -333,8 +334,8 @@ func (p *phase2Policy) transform(num uint8, c phase2Choice, g dh.ID) isakmp.Tran
 }
 
 // common are the attributes that all transforms of a policy share.
-func (p *phase2Policy) common() []isakmp.Attribute {
-	a := isakmp.AppendLifetime(make([]isakmp.Attribute, 0, 9), spd.ProtoESP, p.life.wire())
+func (p *Policy) common() []isakmp.Attribute {
+	a := isakmp.AppendLifetime(make([]isakmp.Attribute, 0, 9), spd.ProtoESP, p.Life.Wire())
 	return append(a, isakmp.Basic(isakmp.Phase2EncapsulationMode, uint16(p.wireMode())))
 }
 
@@ -346,10 +347,15 @@ func appendGroup(a []isakmp.Attribute, g dh.ID) []isakmp.Attribute {
 }
 
 // wireMode is the Encapsulation Mode that the policy asks for.
-func (p *phase2Policy) wireMode() natt.Mode {
+func (p *Policy) wireMode() natt.Mode {
 	m := natt.Tunnel
-	if p.mode == spd.ModeTransport {
+	if p.Mode == spd.ModeTransport {
 		m = natt.Transport
 	}
-	return m.UDP(p.udp)
+	return m.UDP(p.UDP)
 }
+
+// VoluntaryGroups are taken for a Child SA whose configuration asks for no
+// perfect forward secrecy, when the peer wants it.
+var VoluntaryGroups = []uint16{uint16(dh.Curve25519), uint16(dh.ECP256), uint16(dh.ECP384), uint16(dh.ECP521),
+	uint16(dh.MODP2048), uint16(dh.MODP3072), uint16(dh.MODP4096), uint16(dh.MODP6144), uint16(dh.MODP8192)}
