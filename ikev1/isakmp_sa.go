@@ -164,11 +164,19 @@ func (sa *isakmpSA) leave(now time.Time) {
 // left: the peer has deleted an ISAKMP SA. Without Child SAs it is done with the
 // session, even if this side is about to renew it.
 func (s *session) left(now time.Time) {
-	if s.Up && !s.Dead && s.current == nil && len(s.queue) == 0 && s.Children.Len() == 0 {
+	if s.Up && !s.Dead && s.current == nil && len(s.queue) == 0 && (s.Children.Len() == 0 || s.loggedOut()) {
 		s.end(now, ike.DownRemote, nil)
 		return
 	}
 	s.sweep(now, ike.DownRemote, nil)
+}
+
+// loggedOut reports whether the peer is a client that has deleted its last ISAKMP
+// SA, and has had time to show another one. With that it is gone, as racoon saw
+// it too: only a new login could make the next one, and its address may be
+// another's.
+func (s *session) loggedOut() bool {
+	return (s.user != nil || s.Leased != nil) && len(s.sas) == 0
 }
 
 // leaveTime is how long a deleted ISAKMP SA takes what is on its way.

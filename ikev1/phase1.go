@@ -122,8 +122,10 @@ func (p *Peer) policy(initiator bool) phase1Policy {
 const nonceLen = 32
 
 // newNonce draws a nonce.
-func (e *Endpoint) newNonce() ([]byte, error) {
-	b := make([]byte, nonceLen)
+func (e *Endpoint) newNonce() ([]byte, error) { return e.nonceOf(nonceLen) }
+
+func (e *Endpoint) nonceOf(octets int) ([]byte, error) {
+	b := make([]byte, octets)
 	return b, e.Random(b)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/racoon3/racoon/internal/core"
 	"github.com/racoon3/racoon/internal/quickmode"
 	"github.com/racoon3/racoon/internal/secret"
+	"github.com/racoon3/racoon/internal/vendorid"
 	"github.com/racoon3/racoon/natt"
 	"github.com/racoon3/racoon/spd"
 )
@@ -47,7 +48,8 @@ type quickMode struct {
 
 	chosen        quickmode.Selected
 	local, remote spd.TrafficSelector
-	idci, idcr    *isakmp.ID // as on the wire
+	served        []spd.TrafficSelector // of the own side, if less than local
+	idci, idcr    *isakmp.ID            // as on the wire
 	reqID         uint32     // 0: the Child's
 
 	// Transport mode behind a NAT: what the peer calls the two hosts.
@@ -78,7 +80,7 @@ func (q *quickMode) begin(now time.Time, sa *isakmpSA) {
 		if q.overtaken(now) {
 			return
 		}
-		q.local, q.remote = q.old.Info.LocalTS[0], q.old.Info.RemoteTS[0]
+		q.local, q.remote, q.served = s.negotiatedFor(q.old)
 		q.start(now, sa)
 		return
 	}
@@ -100,7 +102,7 @@ func (q *quickMode) begin(now time.Time, sa *isakmpSA) {
 		}
 	}
 	q.local, q.remote = q.pair.Local, q.pair.Remote
-	if a := s.sameTraffic(q.cfg.Name, q.local, q.remote); a != nil {
+	if a := s.sameTraffic(q.cfg.Name, q.localTS(), q.remote); a != nil {
 		// For the peer it is a rekey, so it is one.
 		q.old = a
 		if a.Rekeying || q.overtaken(now) {
@@ -139,7 +141,7 @@ func (q *quickMode) start(now time.Time, sa *isakmpSA) {
 	q.policy = s.policyOf(sa, q.cfg)
 	q.group = q.policy.Group()
 	var err error
-	if q.ni, err = s.ep.newNonce(); err != nil {
+	if q.ni, err = s.newQuickNonce(sa); err != nil {
 		q.failed(now, err)
 		return
 	}
@@ -174,6 +176,19 @@ func (q *quickMode) start(now time.Time, sa *isakmpSA) {
 		}
 		next(now)
 	})
+}
+
+// unityNonceLen is the size of our nonces towards Unity clients: vpnc puts no
+// more octets of a gateway's nonce into the keys of a rekey that the gateway
+// begins.
+const unityNonceLen = 20
+
+// newQuickNonce draws a nonce for a Quick Mode that this side begins.
+func (s *session) newQuickNonce(sa *isakmpSA) ([]byte, error) {
+	if s.Leased != nil && sa.peerVIDs.Has(vendorid.Unity) {
+		return s.ep.nonceOf(unityNonceLen)
+	}
+	return s.ep.newNonce()
 }
 
 // reserve gets an inbound SPI for each protocol.
@@ -372,13 +387,14 @@ func (q *quickMode) install(now time.Time, shared []byte, hold bool, done func(n
 	if reqID == 0 {
 		reqID = q.cfg.ReqID
 	}
-	local, remote := []spd.TrafficSelector{q.local}, []spd.TrafficSelector{q.remote}
+	local, remote := q.localTS(), []spd.TrafficSelector{q.remote}
 	q.sa = s.AddChild(ike.ChildInfo{Name: q.cfg.Name, Protocol: main, ChildSPIs: ike.ChildSPIs{In: q.own[main], Out: peer[main]}, ReqID: reqID,
 		Mode: q.chosen.Mode, LocalTS: local, RemoteTS: remote, Proposal: q.chosen.Proposal, IPComp: q.chosen.Has(spd.ProtoIPComp), UDPEncap: s.Encap()},
 		q.life(), q.initiator, q.old)
 	if q.old == nil {
 		q.sa.Untold()
 	}
+	s.noteServed(q)
 	q.releaseUnchosen()
 	if outer := q.chosen.Parts[len(q.chosen.Parts)-1].Proposal.Protocol; outer != main {
 		s.AddOuter(q.sa, ike.ChildSPIs{In: q.own[outer], Out: peer[outer]})

@@ -60,7 +60,7 @@ func (s *session) StartRekey(now time.Time, a *child.SA) {
 		s.Children.RetryRekey(now, a, s.ep.Jitter(retryDelay, 0.5))
 		return
 	}
-	if y := s.sameTraffic(a.Info.Name, a.Info.LocalTS[0], a.Info.RemoteTS[0]); y != a && y != nil && a.State == child.Mature {
+	if y := s.sameTraffic(a.Info.Name, a.Info.LocalTS, a.Info.RemoteTS[0]); y != a && y != nil && a.State == child.Mature {
 		// Of two that are there for the same traffic, after all kinds of losses,
 		// only the younger one goes on.
 		if y.Info.ID != a.Info.ID { // to the program they are two

@@ -76,17 +76,17 @@ func (q *quickMode) chooseChild(m *inbound) (isakmp.NotifyType, error) {
 		return isakmp.NotifyInvalidIDInformation, err
 	}
 	failType, failure := isakmp.NotifyInvalidIDInformation, error(nil)
-	found, exact := false, false
+	best := fitsNot
 	for _, c := range s.peer.Children {
-		l, r, same, ok := s.fits(c, local, remote, sa)
-		if !ok {
+		f := s.fits(c, local, remote, sa)
+		if f.how == fitsNot {
 			if failure == nil {
 				ownL, ownR := s.OfferedSelectors(c)
 				failure = fmt.Errorf("offered %v === %v, Child %q has %v === %v: %w", local, remote, c.Name, ownL, ownR, errNoSelectors)
 			}
 			continue
 		}
-		if found && (exact || !same) {
+		if best >= f.how {
 			continue
 		}
 		policy := s.policyOf(sa, c)
@@ -96,16 +96,16 @@ func (q *quickMode) chooseChild(m *inbound) (isakmp.NotifyType, error) {
 			failType, failure = isakmp.NotifyNoProposalChosen, fmt.Errorf("Child %q: %w", c.Name, err)
 			continue
 		}
-		q.cfg, q.policy, q.chosen, q.local, q.remote = c, policy, chosen, l, r
-		found, exact = true, same
+		q.cfg, q.policy, q.chosen, q.local, q.remote, q.served = c, policy, chosen, f.local, f.remote, f.served
+		best = f.how
 	}
-	if !found {
+	if best == fitsNot {
 		if err := q.generate(m, local, remote); err != nil {
 			return isakmp.NotifyInvalidIDInformation, err
 		}
-		found = q.cfg != nil
+		best = fitsGenerated
 	}
-	if found {
+	if q.cfg != nil {
 		_, _, ol, or := s.natSelectors(q.cfg.Mode, local, remote)
 		if !q.originalLocal.IsValid() { // by NAT-OA
 			q.originalLocal = ol
@@ -124,17 +124,16 @@ func (q *quickMode) chooseChild(m *inbound) (isakmp.NotifyType, error) {
 // replaces finds the Child SA that this one rekeys, if any: IKEv1 does not say
 // so, but it is for the same traffic of the same Child.
 func (q *quickMode) replaces() {
-	if q.old = q.s.sameTraffic(q.cfg.Name, q.local, q.remote); q.old != nil {
+	if q.old = q.s.sameTraffic(q.cfg.Name, q.localTS(), q.remote); q.old != nil {
 		q.reqID = q.old.Info.ReqID
 	}
 }
 
 // sameTraffic is the Child SA for the same selectors of the same Child, the
 // youngest, or nil.
-func (s *session) sameTraffic(name string, local, remote spd.TrafficSelector) *child.SA {
+func (s *session) sameTraffic(name string, local []spd.TrafficSelector, remote spd.TrafficSelector) *child.SA {
 	for _, a := range slices.Backward(s.Children.All()) {
-		if a.State < child.Replaced && a.State > child.Larval && a.Info.Name == name &&
-			len(a.Info.LocalTS) == 1 && a.Info.LocalTS[0] == local && a.Info.RemoteTS[0] == remote {
+		if a.State < child.Replaced && a.State > child.Larval && a.Info.Name == name && slices.Equal(a.Info.LocalTS, local) && a.Info.RemoteTS[0] == remote {
 			return a
 		}
 	}
@@ -150,9 +149,9 @@ func (q *quickMode) narrow(now time.Time, m *inbound, next func(now time.Time)) 
 		next(now)
 		return
 	}
-	local, remote := []spd.TrafficSelector{q.local}, []spd.TrafficSelector{q.remote}
+	local, remote := q.localTS(), []spd.TrafficSelector{q.remote}
 	r := ike.NarrowRequest{Session: s.ID, Peer: s.peer.Name, Child: q.cfg.Name, LocalID: s.LocalID, RemoteID: s.RemoteID, Mode: q.chosen.Mode,
-		OfferedLocal: local, OfferedRemote: remote, Local: local, Remote: remote}
+		OfferedLocal: []spd.TrafficSelector{q.local}, OfferedRemote: remote, Local: local, Remote: remote}
 	s.Job(ike.JobNarrow, 0, func(ctx context.Context) (any, error) {
 		l, r, err := ask(ctx, r)
 		if err == nil && (!slices.Equal(l, local) || !slices.Equal(r, remote)) {

@@ -50,28 +50,91 @@ func (q *quickMode) offeredSelectors() (local, remote spd.TrafficSelector, err e
 	return local, remote, nil
 }
 
-// fits reports whether offered selectors are a Child's, and whether they are
-// exactly its own. IKEv1 cannot answer with narrower ones, so an offer has to
-// be within the configuration. A Unity client asks for everything and keeps to
-// the networks that it was told (split include): its SA is installed for what
-// the Child has.
-func (s *session) fits(c *ike.ChildConfig, local, remote spd.TrafficSelector, sa *isakmpSA) (l, r spd.TrafficSelector, exact, ok bool) {
+// A fit is how offered selectors go with a Child's.
+type fit struct {
+	local, remote spd.TrafficSelector   // as they are on this side of a NAT
+	served        []spd.TrafficSelector // of the own side, if less than local: what the Child has
+	how           fitness
+}
+
+// fitness says how well an offer fits.
+type fitness uint8
+
+const (
+	fitsNot       fitness = iota
+	fitsAll               // it asks for everything, of which the Child has a part
+	fitsWithin            // it is within the Child's selectors
+	fitsExactly           // it is a pair of the Child's selectors
+	fitsGenerated         // the policy is generated for it
+)
+
+func (f fitness) String() string {
+	return [...]string{"selectors do not fit", "a Unity client's selectors are everything", "selectors are within the Child's", "selectors are the Child's",
+		"policy generated for the peer's selectors"}[f]
+}
+
+// fits says how offered selectors go with a Child's. IKEv1 cannot answer with
+// narrower ones, so an offer has to be within the configuration. A Unity client
+// asks for everything and keeps to the networks that it was told (split
+// include): its SA is installed for all that the Child has.
+func (s *session) fits(c *ike.ChildConfig, local, remote spd.TrafficSelector, sa *isakmpSA) (f fit) {
 	ownL, ownR := s.OfferedSelectors(c)
-	local, remote, _, _ = s.natSelectors(c.Mode, local, remote)
-	for _, ol := range ownL {
-		for _, or := range ownR {
-			if ol == local && or == remote {
-				return local, remote, true, true
+	f.local, f.remote, _, _ = s.natSelectors(c.Mode, local, remote)
+	switch {
+	case slices.Contains(ownL, f.local) && slices.Contains(ownR, f.remote):
+		f.how = fitsExactly
+	case spd.Covers(ownL, f.local) && spd.Covers(ownR, f.remote):
+		f.how = fitsWithin
+	case s.Leased != nil && sa.peerVIDs.Has(vendorid.Unity) && spd.Covers(ownR, f.remote):
+		for _, own := range ownL {
+			if own.Is4() != f.local.Is4() {
+				continue // the other family has an SA of its own
 			}
+			if !spd.Covers([]spd.TrafficSelector{f.local}, own) {
+				return fit{local: f.local, remote: f.remote}
+			}
+			f.served = append(f.served, own)
+		}
+		if len(f.served) > 0 {
+			f.how = fitsAll
 		}
 	}
-	if spd.Covers(ownL, local) && spd.Covers(ownR, remote) {
-		return local, remote, false, true
+	return f
+}
+
+// localTS is the own side of the SA.
+func (q *quickMode) localTS() []spd.TrafficSelector {
+	if q.served != nil {
+		return q.served
 	}
-	if s.Leased != nil && sa.peerVIDs.Has(vendorid.Unity) && len(ownL) == 1 && spd.Covers([]spd.TrafficSelector{local}, ownL[0]) && spd.Covers(ownR, remote) {
-		return ownL[0], remote, false, true
+	return []spd.TrafficSelector{q.local}
+}
+
+// noteServed keeps what was negotiated for an SA that is installed for less, so
+// that its rekey asks for the same.
+func (s *session) noteServed(q *quickMode) {
+	if q.served == nil {
+		return
 	}
-	return local, remote, false, false
+	if s.askedFor == nil {
+		s.askedFor = make(map[ike.ChildID]spd.TrafficSelector)
+	}
+	s.askedFor[q.sa.Info.ID] = q.local
+}
+
+// forgetServed: an SA has gone.
+func (s *session) forgetServed(a *child.SA) {
+	if !slices.ContainsFunc(s.Children.All(), func(o *child.SA) bool { return o != a && o.Info.ID == a.Info.ID }) {
+		delete(s.askedFor, a.Info.ID)
+	}
+}
+
+// negotiatedFor are the selectors that a Child SA was negotiated with.
+func (s *session) negotiatedFor(a *child.SA) (local, remote spd.TrafficSelector, served []spd.TrafficSelector) {
+	if local, ok := s.askedFor[a.Info.ID]; ok {
+		return local, a.Info.RemoteTS[0], a.Info.LocalTS
+	}
+	return a.Info.LocalTS[0], a.Info.RemoteTS[0], nil
 }
 
 // natSelectors has the selectors as they are on this side of a NAT, and what

@@ -29,6 +29,9 @@ type session struct {
 	queue   []errand    // what waits for an ISAKMP SA
 
 	retiring map[*child.SA]*retirement // replaced Child SAs
+	// askedFor is what was negotiated for the own side of Child SAs that are
+	// installed for less: a Unity client asks for everything.
+	askedFor map[ike.ChildID]spd.TrafficSelector
 
 	remoteMethod string
 	vendors      []string          // what the peer's vendor IDs name
@@ -223,6 +226,7 @@ func (s *session) StartDelete(now time.Time, a *child.SA, reason ike.DownReason)
 func (s *session) Removed(now time.Time, a *child.SA) {
 	s.Session.Removed(now, a)
 	s.retired(a)
+	s.forgetServed(a)
 	s.endReplaced(now, a)
 	if s.Up && !s.carries() {
 		s.sweep(now, ike.DownRemote, nil)

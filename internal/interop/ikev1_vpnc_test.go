@@ -16,6 +16,7 @@ import (
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/internal/lab"
 	"github.com/racoon3/racoon/internal/testpki"
+	"github.com/racoon3/racoon/spd"
 )
 
 // A ciscoClient is a network with our gateway at a and vpnc at b.
@@ -68,9 +69,11 @@ func (c *ciscoClient) up() lab.VPNCSettings {
 }
 
 // page fetches a page from our inner network through the tunnel.
-func (c *ciscoClient) page() {
+func (c *ciscoClient) page() { c.pageAt(c.a.Inner) }
+
+func (c *ciscoClient) pageAt(inner netip.Addr) {
 	c.t.Helper()
-	l := c.a.ListenTCP(netip.AddrPortFrom(c.a.Inner, 80))
+	l := c.a.ListenTCP(netip.AddrPortFrom(inner, 80))
 	const size = 300_000
 	srv := &http.Server{ReadHeaderTimeout: patience, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, size)) })}
 	go func() { _ = srv.Serve(l) }()
@@ -78,7 +81,7 @@ func (c *ciscoClient) page() {
 	client := http.Client{Timeout: patience, Transport: &http.Transport{DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
 		return c.b.DialTCP(ctx, virtual, netip.MustParseAddrPort(addr))
 	}}}
-	r, err := client.Get("http://" + c.a.Inner.String() + ":80/")
+	r, err := client.Get("http://" + inner.String() + ":80/")
 	require.NoError(c.t, err)
 	defer func() { _ = r.Body.Close() }()
 	b, err := io.ReadAll(r.Body)
@@ -125,6 +128,29 @@ func TestIKEv1VPNC(t *testing.T) {
 			c.farewell()
 		})
 	}
+}
+
+// Two networks behind the gateway, both told by split-include: the client asks
+// for everything in one Quick Mode, and its SA is for the two, also after our
+// rekey.
+func TestIKEv1VPNCNetworks(t *testing.T) {
+	t.Parallel()
+	c := newCiscoClient(t)
+	second := netip.MustParsePrefix("10.20.0.0/16")
+	inner := netip.MustParseAddr("10.20.0.1")
+	c.a.IP("addr add " + inner.String() + "/16 dev in0")
+	c.Peer.Children[0].Local = []string{c.a.InnerNet.String(), second.String()}
+	c.VPNC.NATT = "force-natt"
+	c.up()
+	require.Equal(t, []spd.TrafficSelector{spd.FromPrefix(c.a.InnerNet), spd.FromPrefix(second)}, c.session().ChildSAs()[0].LocalTS)
+	c.page()
+	c.pageAt(inner)
+	s := c.session()
+	require.NoError(t, s.RekeyChild(c.within(), s.ChildSAs()[0].ID))
+	c.page()
+	c.pageAt(inner)
+	require.Len(t, s.ChildSAs(), 1)
+	c.farewell()
 }
 
 // vpnc behind a NAT.
