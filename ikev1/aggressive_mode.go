@@ -86,6 +86,7 @@ func (sa *isakmpSA) answerAggressive(now time.Time, answer *isakmp.SA, m *inboun
 				payloads = append(payloads, sa.certRequests(sa.negotiated.method)...)
 				payloads = append(payloads, sa.natPayloads()...)
 				sa.sendPhase1(now, false, append(payloads, sa.vendorIDs()...)...)
+				sa.chargeReply(now)
 			})
 		})
 	})

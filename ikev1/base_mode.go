@@ -57,6 +57,7 @@ func (sa *isakmpSA) answerBase(now time.Time, answer *isakmp.SA, m *inbound) {
 		p.step = 3
 		payloads := append([]isakmp.Payload{answer, id, &isakmp.Nonce{Data: p.nr}}, sa.certRequests(sa.negotiated.method)...)
 		sa.sendPhase1(now, false, append(payloads, sa.vendorIDs()...)...)
+		sa.chargeReply(now)
 	})
 }
 

@@ -28,6 +28,7 @@ type Endpoint struct {
 	waiting   waitingRoom
 	beginning []*session // begun here and not yet up, oldest first
 	fragments fragments
+	budgets   replyBudgets // of long answers to first messages
 }
 
 // NewEndpoint returns a core without peers; SetPeers gives it some.

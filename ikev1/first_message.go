@@ -55,6 +55,9 @@ func (e *Endpoint) firstMessage(now time.Time, path ike.Path, h isakmp.Header, b
 		e.Count.Limited++
 		return
 	}
+	if mode != MainMode && !e.affords(now, path.Remote) {
+		return
+	}
 	if mode == MainMode {
 		policy.gssapi = gssapiOnly(m.Payloads)
 		chosen, err := policy.choose(m.SA())
@@ -214,7 +217,7 @@ func (e *Endpoint) acceptFirst(now time.Time, path ike.Path, h isakmp.Header, b 
 		return
 	}
 	sa.remote, sa.negotiated = h.CookieI, chosen
-	sa.p1 = &phase1{policy: policy, possible: possible, step: 1, busy: true, seen: sha256.Sum256(b)}
+	sa.p1 = &phase1{policy: policy, possible: possible, step: 1, busy: true, seen: sha256.Sum256(b), asked: len(b)}
 	sa.p1.hashed.sai = m.keep(isakmp.PayloadSA)
 	sa.first, sa.halfOpen = initKey{h.CookieI, path.Remote}, true
 	e.initial[sa.first] = sa

@@ -35,6 +35,8 @@ type phase1 struct {
 	sent  [][]byte
 	tries int
 
+	asked int // octets of the first message, of a responder
+
 	before      [sha256.Size]byte // seen, before the message that is being worked on
 	ivBefore    initVector        // iv, likewise
 	doubts      uint8             // messages in clear that were not genuine
@@ -207,11 +209,16 @@ func (sa *isakmpSA) receivePhase1(now time.Time, path ike.Path, h isakmp.Header,
 		return
 	}
 	if digest == p.seen {
-		if !p.busy && !sa.initiator && p.sent != nil {
+		// With a cookie of ours in the message its sender has got an answer.
+		proven := h.CookieR != 0 || sa.mode == MainMode
+		if !p.busy && !sa.initiator && p.sent != nil && (proven || e.affords(now, path.Remote)) {
 			e.Count.Repeated++
 			p.tries++
 			p.sent = sa.smaller(p.sent, p.tries)
 			e.Transmit(sa.s.Path, p.sent...)
+			if !proven {
+				sa.chargeReply(now)
+			}
 		}
 		return
 	}

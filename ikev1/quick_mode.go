@@ -50,7 +50,7 @@ type quickMode struct {
 	local, remote spd.TrafficSelector
 	served        []spd.TrafficSelector // of the own side, if less than local
 	idci, idcr    *isakmp.ID            // as on the wire
-	reqID         uint32     // 0: the Child's
+	reqID         uint32                // 0: the Child's
 
 	// Transport mode behind a NAT: what the peer calls the two hosts.
 	originalLocal, originalRemote netip.Addr
