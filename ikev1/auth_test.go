@@ -28,7 +28,7 @@ var allMethods = map[AuthMethod]testpki.KeyType{
 	AuthECDSA256: testpki.P256, AuthECDSA384: testpki.P384, AuthECDSA521: testpki.P521,
 }
 
-func methodPeers(t *testing.T, mode Mode, method AuthMethod) (a, b *Peer) {
+func methodPeers(t testing.TB, mode Mode, method AuthMethod) (a, b *Peer) {
 	a, b = pskPeer("b", "a.example", "b.example"), pskPeer("a", "b.example", "a.example")
 	b.Children[0].Local, b.Children[0].Remote = b.Children[0].Remote, b.Children[0].Local
 	a.Modes, b.Modes = []Mode{mode}, []Mode{mode}

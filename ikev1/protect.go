@@ -101,7 +101,9 @@ func (sa *isakmpSA) open(now time.Time, h isakmp.Header, b []byte, iv initVector
 	if m.Payloads, err = m.chain.Payloads(); err != nil {
 		return nil, iv, err
 	}
-	sa.octets += uint64(len(body))
+	if hash != nil { // without, it may be of anybody, and is not to use the lifetime up
+		sa.octets += uint64(len(body))
+	}
 	sa.trace(now, false, h, body[:m.chain.Len()], h.NextPayload)
 	return m, next, nil
 }

@@ -80,7 +80,7 @@ func (p *pair) noGaps() {
 }
 
 // only returns the only session of an endpoint.
-func only(t *testing.T, e *Endpoint) *session {
+func only(t testing.TB, e *Endpoint) *session {
 	t.Helper()
 	require.Len(t, e.sessions, 1)
 	for _, s := range e.sessions {

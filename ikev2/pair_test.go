@@ -1,7 +1,6 @@
 package ikev2
 
 import (
-	"context"
 	"crypto/rand"
 	"net/netip"
 	"testing"
@@ -10,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/internal/coretest"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -34,7 +34,7 @@ var (
 
 func pathAB() ike.Path { return ike.Path{Local: addrA, Remote: addrB} }
 
-func reverse(p ike.Path) ike.Path { return ike.Path{Local: p.Remote, Remote: p.Local} }
+func reverse(p ike.Path) ike.Path { return coretest.Reverse(p) }
 
 func newPair(t *testing.T, a, b *Peer, cfg func(a, b *Config)) *pair {
 	p := &pair{t: t, now: time.Unix(1_700_000_000, 0), pa: spd.NewMemory(spd.MemoryConfig{}), pb: spd.NewMemory(spd.MemoryConfig{})}
@@ -56,74 +56,26 @@ func newPair(t *testing.T, a, b *Peer, cfg func(a, b *Config)) *pair {
 	return p
 }
 
-// run delivers and works until both sides are quiet.
-func (p *pair) run() {
-	for range 10_000 {
-		busy := false
-		for _, e := range []*Endpoint{p.a, p.b} {
-			for {
-				j, ok := e.PollJob()
-				if !ok {
-					break
-				}
-				busy = true
-				e.HandleResult(p.now, j.Do(context.Background()))
+// link is the network as the pair's fields make it.
+func (p *pair) link() *coretest.Link[*Endpoint] {
+	return &coretest.Link[*Endpoint]{
+		Ends:   [2]*Endpoint{p.a, p.b},
+		Filter: func(from *Endpoint, tx ike.Transmit) bool { return p.filter == nil || p.filter(from, tx) },
+		Event: func(of *Endpoint, ev ike.Event) {
+			if of == p.a {
+				p.evA = append(p.evA, ev)
+			} else {
+				p.evB = append(p.evB, ev)
 			}
-			for {
-				tx, ok := e.PollTransmit()
-				if !ok {
-					break
-				}
-				busy = true
-				if tx.Keepalive || p.filter != nil && !p.filter(e, tx) {
-					continue
-				}
-				other := p.b
-				if e == p.b {
-					other = p.a
-				}
-				other.HandleDatagram(p.now, reverse(tx.Path), tx.Packet)
-			}
-			for {
-				ev, ok := e.PollEvent()
-				if !ok {
-					break
-				}
-				if e == p.a {
-					p.evA = append(p.evA, ev)
-				} else {
-					p.evB = append(p.evB, ev)
-				}
-			}
-		}
-		if !busy {
-			return
-		}
+		},
 	}
-	p.t.Fatal("endpoints do not come to rest")
 }
 
+// run delivers and works until both sides are quiet.
+func (p *pair) run() { require.NoError(p.t, p.link().Run(&p.now)) }
+
 // advance lets time pass, timer by timer.
-func (p *pair) advance(d time.Duration) {
-	end := p.now.Add(d)
-	for {
-		p.run()
-		next, found := end, false
-		for _, e := range []*Endpoint{p.a, p.b} {
-			if t, ok := e.PollTimeout(); ok && !t.After(next) {
-				next, found = t, true
-			}
-		}
-		if next.After(p.now) {
-			p.now = next
-		}
-		if !found {
-			return
-		}
-		p.a.HandleTimeout(p.now)
-		p.b.HandleTimeout(p.now)
-	}
-}
+func (p *pair) advance(d time.Duration) { require.NoError(p.t, p.link().Advance(&p.now, d)) }
 
 func find[E ike.Event](events []ike.Event) (found []E) {
 	for _, e := range events {
