@@ -1,0 +1,37 @@
+package krb
+
+// nfold is RFC 3961 5.1's n-fold of in to n octets.
+func nfold(in []byte, n int) []byte {
+	a, b := n, len(in)
+	for b != 0 {
+		a, b = b, a%b
+	}
+	lcm := n * len(in) / a
+	out := make([]byte, n)
+	carry := 0
+	// From the last octet of the concatenated rotations to the first, in one's
+	// complement addition.
+	for i := lcm - 1; i >= 0; i-- {
+		carry += int(rotated(in, i)) + int(out[i%n])
+		out[i%n] = byte(carry)
+		carry >>= 8
+	}
+	for i := n - 1; carry != 0; i = (i + n - 1) % n {
+		carry += int(out[i])
+		out[i] = byte(carry)
+		carry >>= 8
+	}
+	return out
+}
+
+// rotated is octet i of in | in rotated right by 13 bits | in rotated by 26
+// bits...
+func rotated(in []byte, i int) byte {
+	bits := len(in) * 8
+	start := ((i%len(in))*8 - 13*(i/len(in))) % bits
+	if start < 0 {
+		start += bits
+	}
+	first, shift := start/8, start%8
+	return byte((uint(in[first])<<8 | uint(in[(first+1)%len(in)])) >> (8 - shift))
+}

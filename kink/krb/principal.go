@@ -1,0 +1,152 @@
+package krb
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrPrincipal is wrapped by errors about names of principals.
+var ErrPrincipal = errors.New("krb: not the name of a principal")
+
+// A Principal is the name of a Kerberos principal. It is comparable; as
+// RFC 4120 6.2 wants, the name type does not take part.
+type Principal struct {
+	// Name holds the components, joined by slashes: "kink/host.example.com". A
+	// slash, an at sign, a backslash or a control character in a component is
+	// escaped as RFC 1964 2.1.3 says.
+	Name  string
+	Realm string // as it is; never empty in what this package returns
+}
+
+// maxNameLen bounds names in octets, and maxComponents what they consist of.
+const (
+	maxNameLen    = 1024
+	maxComponents = 16
+)
+
+// ServicePrincipal returns the principal of a service on a host: RFC 4430
+// 4.2.1's kink/fqdn@REALM for service "kink". The host is converted to lower
+// case and loses a dot at its end.
+func ServicePrincipal(service, host, realm string) Principal {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return Principal{Name: escape(service) + "/" + escape(host), Realm: realm}
+}
+
+// ParsePrincipal reads a name such as "kink/host.example.com@EXAMPLE.COM". The
+// realm may be missing, then it is realm. It is also the form of a KINK_TGT_REQ
+// payload (RFC 4430 4.2.4).
+func ParsePrincipal(text, realm string) (Principal, error) {
+	if len(text) > maxNameLen {
+		return Principal{}, fmt.Errorf("%w: %d octets", ErrPrincipal, len(text))
+	}
+	name := text
+	for i := 0; i < len(text); i++ {
+		if text[i] == '\\' {
+			i++
+		} else if text[i] == '@' {
+			name, realm = text[:i], text[i+1:]
+			break
+		}
+	}
+	parts, err := split(name)
+	if err != nil {
+		return Principal{}, fmt.Errorf("%w: %q", ErrPrincipal, text)
+	}
+	if strings.Contains(realm, `\`) {
+		r, err := split(realm)
+		if err != nil || len(r) != 1 {
+			return Principal{}, fmt.Errorf("%w: %q", ErrPrincipal, text)
+		}
+		realm = r[0]
+	}
+	if realm == "" || strings.ContainsAny(realm, "\x00@") {
+		return Principal{}, fmt.Errorf("%w: no realm in %q", ErrPrincipal, text)
+	}
+	return NewPrincipal(realm, parts...), nil
+}
+
+// NewPrincipal returns the principal with the given components.
+func NewPrincipal(realm string, components ...string) Principal {
+	var b strings.Builder
+	for i, c := range components {
+		if i > 0 {
+			b.WriteByte('/')
+		}
+		b.WriteString(escape(c))
+	}
+	return Principal{Name: b.String(), Realm: realm}
+}
+
+// Components returns the components of the name without escapes.
+func (p Principal) Components() []string {
+	c, err := split(p.Name)
+	if err != nil {
+		return []string{p.Name}
+	}
+	return c
+}
+
+// IsZero reports whether there is no name.
+func (p Principal) IsZero() bool { return p == Principal{} }
+
+// String returns "name@REALM", with the escapes of RFC 1964 2.1.3.
+func (p Principal) String() string {
+	if p.IsZero() {
+		return ""
+	}
+	return p.Name + "@" + escape(p.Realm)
+}
+
+func split(name string) ([]string, error) {
+	var out []string
+	var b strings.Builder
+	for i := 0; i < len(name); i++ {
+		c := name[i]
+		switch c {
+		case '/':
+			out = append(out, b.String())
+			b.Reset()
+			continue
+		case '\\':
+			if i++; i == len(name) {
+				return nil, ErrPrincipal
+			}
+			c = name[i]
+			if r := strings.IndexByte("ntb0", c); r >= 0 {
+				c = "\n\t\b\x00"[r]
+			}
+		}
+		b.WriteByte(c)
+	}
+	out = append(out, b.String())
+	if len(out) > maxComponents || len(out) == 1 && out[0] == "" {
+		return nil, ErrPrincipal
+	}
+	return out, nil
+}
+
+func escape(s string) string {
+	if !strings.ContainsAny(s, "/@\\\n\t\b\x00") {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; c {
+		case '/', '@', '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case '\n':
+			b.WriteString(`\n`)
+		case '\t':
+			b.WriteString(`\t`)
+		case '\b':
+			b.WriteString(`\b`)
+		case 0:
+			b.WriteString(`\0`)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
