@@ -31,6 +31,11 @@ const (
 	IDFCName      IDType = 12 // a Fibre Channel name, 8 octets (RFC 4595, IKEv2)
 	IDNull        IDType = 13 // no identity (RFC 7619, IKEv2)
 	idTypesBeyond IDType = 14
+
+	// IDPrincipal is a Kerberos principal with its realm, by which peers of KINK
+	// go. It has no place in an IKE message, so [Identity.Validate] refuses it; the
+	// number is one for private use.
+	IDPrincipal IDType = 201
 )
 
 var idTypeNames = [idTypesBeyond]string{"", "IPV4_ADDR", "FQDN", "RFC822_ADDR", "IPV4_SUBNET", "IPV6_ADDR",
@@ -40,6 +45,9 @@ var idTypeNames = [idTypesBeyond]string{"", "IPV4_ADDR", "FQDN", "RFC822_ADDR", 
 func (t IDType) String() string {
 	if t > 0 && t < idTypesBeyond {
 		return idTypeNames[t]
+	}
+	if t == IDPrincipal {
+		return "KERBEROS_PRINCIPAL"
 	}
 	return "ID_" + strconv.Itoa(int(t))
 }
@@ -314,7 +322,7 @@ func lowerASCII(c byte) byte {
 // Errors are [*IdentityError].
 func ParseIdentity(s string) (Identity, error) {
 	id, reason := parseIdentity(s)
-	if reason == "" {
+	if reason == "" && id.Type != IDPrincipal {
 		reason = id.invalid()
 	}
 	if reason != "" {
@@ -327,7 +335,7 @@ func ParseIdentity(s string) (Identity, error) {
 var idPrefixes = map[string]IDType{
 	"fqdn": IDFQDN, "email": IDRFC822Addr, "userfqdn": IDRFC822Addr, "user_fqdn": IDRFC822Addr, "rfc822": IDRFC822Addr,
 	"dn": IDDERASN1DN, "asn1dn": IDDERASN1DN, "rfc4514": IDDERASN1DN, "gn": IDDERASN1GN, "keyid": IDKeyID,
-	"ipv4": IDIPv4Addr, "ipv6": IDIPv6Addr, "fc": IDFCName,
+	"ipv4": IDIPv4Addr, "ipv6": IDIPv6Addr, "fc": IDFCName, "krb5": IDPrincipal,
 }
 
 // cutIDPrefix splits an explicit prefix off; an address such as fc::1 has none.
@@ -439,6 +447,10 @@ func parsePrefixed(name string, t IDType, s string) (Identity, string) {
 		return Identity{t, der}, ""
 	case IDDERASN1GN:
 		return Identity{}, "a GeneralName is written 0x and hexadecimal digits"
+	case IDPrincipal:
+		if name, realm, ok := strings.Cut(s, "@"); !ok || name == "" || realm == "" || len(s) > MaxIdentitySize {
+			return Identity{}, "a Kerberos principal is written name@REALM"
+		}
 	}
 	return Identity{t, s}, ""
 }

@@ -48,7 +48,7 @@ func (id Identity) String() string {
 			}
 			return "dn:" + text
 		}
-	case IDFQDN, IDRFC822Addr, IDKeyID:
+	case IDFQDN, IDRFC822Addr, IDKeyID, IDPrincipal:
 		return id.nameText()
 	}
 	if id.Type == IDDERASN1GN || id.Type == IDFCName || id.Type == IDDERASN1DN {
@@ -62,7 +62,7 @@ func (id Identity) nameText() string {
 	if len(id.Data) > MaxIdentitySize || id.Data == "" || !printable(id.Data) || strings.HasPrefix(id.Data, "0x") {
 		return idTypePrefix(id.Type) + hexText(id.Data)
 	}
-	if id.Type != IDKeyID {
+	if id.Type != IDKeyID && id.Type != IDPrincipal {
 		if back, reason := parseIdentity(id.Data); reason == "" && back == id && !looksLikePattern(id.Data) {
 			return id.Data
 		}
@@ -99,6 +99,8 @@ func idTypePrefix(t IDType) string {
 		return "keyid:"
 	case IDFCName:
 		return "fc:"
+	case IDPrincipal:
+		return "krb5:"
 	}
 	return t.String() + ":"
 }

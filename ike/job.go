@@ -23,11 +23,12 @@ const (
 	JobUser                       // ask the UserAuthenticator about a user
 	JobPrompt                     // ask the user of this side; a person may take minutes
 	JobAccount                    // tell UserAccounting
+	JobTicket                     // get a Kerberos ticket
 	jobKinds
 )
 
 var jobNames = [jobKinds]string{"key-exchange", "sign", "verify", "credential", "authorize", "narrow",
-	"address", "alloc-spi", "install", "remove", "query", "move", "acquire-done", "user", "prompt", "account"}
+	"address", "alloc-spi", "install", "remove", "query", "move", "acquire-done", "user", "prompt", "account", "ticket"}
 
 func (k JobKind) String() string {
 	if k < jobKinds {
