@@ -1,0 +1,106 @@
+package conf
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+)
+
+// An Option changes where a configuration gets what is not in its file.
+type Option func(*loader)
+
+// WithFiles reads included files from elsewhere.
+func WithFiles(f Files) Option { return func(l *loader) { l.files = f } }
+
+// WithHost asks somebody else for what macros stand for.
+func WithHost(h Host) Option { return func(l *loader) { l.host = h } }
+
+type loader struct {
+	report
+	files Files
+	host  Host
+
+	read []string // names of the files, in order
+}
+
+// Load reads the configuration of a file and of those that it includes. The
+// error is of type [Errors].
+func Load(path string, opts ...Option) (*Config, error) {
+	l := newLoader(opts)
+	data, err := l.files.ReadFile(path)
+	if err != nil {
+		return nil, Errors{{File: path, Message: "cannot be read: " + reason(err), Err: err}}
+	}
+	return l.load(path, data)
+}
+
+// Parse is Load for the content of a file; name is its name, for errors and
+// for files relative to it.
+func Parse(name string, data []byte, opts ...Option) (*Config, error) {
+	return newLoader(opts).load(name, data)
+}
+
+func newLoader(opts []Option) *loader {
+	l := &loader{files: osFiles{}, host: thisHost{}}
+	for _, o := range opts {
+		o(l)
+	}
+	return l
+}
+
+func (l *loader) load(name string, data []byte) (*Config, error) {
+	l.read = []string{name}
+	root := parseDocument(name, data, &l.report)
+	l.include(root, name, 0)
+	syntax := len(l.errors) > 0
+	l.expandMacros(root)
+	l.inherit(root)
+
+	c := &Config{File: name, Files: l.read}
+	d := &decoder{report: &l.report, sources: make(sources)}
+	d.decode(root, c)
+	c.sources = d.sources
+	if !syntax { // else much of what seems to be missing is only unreadable
+		c.computeDefaults()
+		k := &checker{Config: c, report: &l.report, host: l.host}
+		k.all()
+	}
+	if err := l.err(l.read); err != nil {
+		return nil, err
+	}
+	sortByPlace(l.warnings, l.read)
+	c.Warnings = l.warnings
+	return c, nil
+}
+
+// Files are where included files are read from.
+type Files interface {
+	// ReadFile returns the content of a file.
+	ReadFile(name string) ([]byte, error)
+	// Glob returns the names that match a pattern as of filepath.Match, in
+	// order.
+	Glob(pattern string) ([]string, error)
+}
+
+// reason is why a file cannot be read, without its name.
+func reason(err error) string {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		return pe.Err.Error()
+	}
+	return err.Error()
+}
+
+type osFiles struct{}
+
+func (osFiles) ReadFile(name string) ([]byte, error) {
+	info, err := os.Stat(name) // before reading, which may wait on a pipe
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, errors.New("it is not a regular file")
+	case info.Size() > maxFile:
+		return nil, errors.New("it is too large")
+	}
+	return os.ReadFile(name)
+}

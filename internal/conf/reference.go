@@ -1,0 +1,6 @@
+package conf
+
+import "io"
+
+// Reference writes the commented reference of the configuration file.
+func Reference(w io.Writer) error { return nil }
