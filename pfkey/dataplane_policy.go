@@ -194,6 +194,7 @@ func (p *DataPlane) claim(ctx context.Context, x *claimed) error {
 		p.drop(kp, &x.policy)
 	}
 	if len(kp.want) == 0 {
+		s.index(kp, false) // it may have been adopted
 		delete(s.keys, kp.key)
 	}
 	return err

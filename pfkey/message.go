@@ -23,6 +23,10 @@ type Header struct {
 	SAType  SAType
 	Seq     uint32
 	PID     uint32
+
+	// Refs is what some kernels put where requests have 0: how many references
+	// to the SA or policy there are. Append leaves it out.
+	Refs uint16
 }
 
 // A Message is a decoded PF_KEY message. Extensions are in their order on the

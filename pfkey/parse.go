@@ -15,6 +15,7 @@ func (d *Dialect) ParseHeader(b []byte) (Header, error) {
 		SAType:  SAType(d.saTypes.fromRaw(uint32(b[3]), uint32(unknownSAType))),
 		Seq:     d.order.Uint32(b[8:]),
 		PID:     d.order.Uint32(b[12:]),
+		Refs:    d.order.Uint16(b[6:]),
 	}
 	if h.Type == MsgPromisc {
 		h.SAType = SAType(b[3])

@@ -216,7 +216,14 @@ func (p *DataPlane) template(sp *spd.Policy) (sas []spd.SA, local, remote netip.
 		}
 		return best.sas, best.local.Addr(), best.remote.Addr()
 	}
-	return []spd.SA{{Protocol: sp.Protocol, Mode: sp.Mode}}, sp.Local, sp.Remote
+	mode := sp.Mode
+	for _, proto := range sp.Inner {
+		if proto != 0 {
+			sas = append(sas, spd.SA{Protocol: proto, Mode: mode})
+			mode = spd.ModeTransport
+		}
+	}
+	return append(sas, spd.SA{Protocol: sp.Protocol, Mode: mode}), sp.Local, sp.Remote
 }
 
 // policyEntry returns what is to be in the kernel for a policy.

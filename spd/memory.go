@@ -27,11 +27,12 @@ const (
 	OpSetPolicies
 	OpAcquireDone
 	OpPrepareSocket
+	OpAdoptPolicies
 	numOperations
 )
 
 func (o Operation) String() string {
-	names := [...]string{"AllocSPI", "ReleaseSPI", "InstallInbound", "InstallOutbound", "Remove", "Query", "MovePeer", "SetPolicies", "AcquireDone", "PrepareSocket"}
+	names := [...]string{"AllocSPI", "ReleaseSPI", "InstallInbound", "InstallOutbound", "Remove", "Query", "MovePeer", "SetPolicies", "AcquireDone", "PrepareSocket", "AdoptPolicies"}
 	if int(o) < len(names) {
 		return names[o]
 	}

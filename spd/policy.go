@@ -48,8 +48,9 @@ type Policy struct {
 
 	// Template of the SA, for data planes that keep it with the policy.
 	Protocol        Protocol
-	Mode            Mode
-	Local, Remote   netip.Addr // outer addresses in tunnel mode
+	Inner           [2]Protocol // of a bundle: what applies before Protocol, in this order; 0 for none
+	Mode            Mode        // of the first transform; the others of a bundle are in transport mode
+	Local, Remote   netip.Addr  // outer addresses in tunnel mode
 	Mark            Mark
 	InterfaceID     uint32
 	OptionalInbound bool // inbound: packets in clear are accepted too (PF_KEY level "use")

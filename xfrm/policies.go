@@ -342,12 +342,11 @@ func (p *policies) content(k *PolicyKey, e *policyEntry) content {
 	}
 	out := k.Dir == DirOut
 	addrs := addrPair{pol.Local, pol.Remote}
-	proto := protocolNumber(pol.Protocol)
 	mode := ModeTunnel
 	if pol.Mode == spd.ModeTransport {
 		mode = ModeTransport
 	}
-	links := []link{{proto, mode}}
+	links := linksOf(pol, mode)
 	if r := p.reqs[pol.ReqID]; r != nil {
 		if len(r.shape) > 0 && r.shape[0].mode == mode {
 			links = r.shape
@@ -374,6 +373,18 @@ func (p *policies) content(k *PolicyKey, e *policyEntry) content {
 		*c.at(i) = t
 	}
 	return c
+}
+
+// linksOf are the transforms that a policy names.
+func linksOf(pol *spd.Policy, mode Mode) []link {
+	links := make([]link, 0, maxLinks)
+	for i, proto := range [...]spd.Protocol{pol.Inner[0], pol.Inner[1], pol.Protocol} {
+		if proto != 0 || i == 2 {
+			links = append(links, link{protocolNumber(proto), mode})
+			mode = ModeTransport
+		}
+	}
+	return links
 }
 
 // kernelPolicy is the kernel's form of a slot.
