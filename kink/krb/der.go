@@ -42,7 +42,7 @@ const (
 )
 
 func application(n uint8) asn1.Tag { return asn1.Tag(0x60 | n) }
-func tagged(n uint8) asn1.Tag     { return asn1.Tag(n).ContextSpecific().Constructed() }
+func tagged(n uint8) asn1.Tag      { return asn1.Tag(n).ContextSpecific().Constructed() }
 
 // A reader reads the fields of a SEQUENCE. The first fault sticks.
 type reader struct {
