@@ -41,8 +41,10 @@ type PSKFile struct{ file watchedFile[*pskTable] }
 // LoadPSKFile reads a file of pre-shared keys. Errors are of type [*FileError]
 // and show no secret; those about owner and permissions match
 // [ErrFilePermissions].
-func LoadPSKFile(path string) (*PSKFile, error) {
-	f := &PSKFile{watchedFile[*pskTable]{path: path, load: loadPSKTable}}
+func LoadPSKFile(path string, opts ...FileOption) (*PSKFile, error) {
+	f := &PSKFile{watchedFile[*pskTable]{path: path, load: func(path string) (*pskTable, fs.FileInfo, error) {
+		return loadPSKTable(path, forbids(anyOthers, opts))
+	}}}
 	if err := f.file.reload(); err != nil {
 		return nil, err
 	}
@@ -135,8 +137,8 @@ func pskKey(id Identity) Identity {
 	return id
 }
 
-func loadPSKTable(path string) (*pskTable, fs.FileInfo, error) {
-	data, info, err := readSecretFile(path, anyOthers, maxPSKFile)
+func loadPSKTable(path string, forbidden fs.FileMode) (*pskTable, fs.FileInfo, error) {
+	data, info, err := readSecretFile(path, forbidden, maxPSKFile)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -222,8 +224,8 @@ func pskSecret(text []byte) (Secret, error) {
 // the key, a newline at its end included. What owns and may read the file is
 // checked as by [LoadPSKFile]. Use [Credential.Source] where a source is
 // wanted.
-func LoadKeyFile(path string) (*Credential, error) {
-	data, _, err := readSecretFile(path, anyOthers, maxKeyFile)
+func LoadKeyFile(path string, opts ...FileOption) (*Credential, error) {
+	data, _, err := readSecretFile(path, forbids(anyOthers, opts), maxKeyFile)
 	if err != nil {
 		return nil, err
 	}

@@ -158,6 +158,10 @@ func TestC26_SecretFilePermissions(t *testing.T) {
 			require.ErrorContains(t, err, path)
 			require.ErrorContains(t, err, fmt.Sprintf("permissions are %04o", mode))
 		}
+		_, err := LoadPSKFile(path, AnyPermissions)
+		require.NoError(t, err)
+		_, err = LoadKeyFile(path, AnyPermissions)
+		require.NoError(t, err)
 	}
 	// Hashes may be read by the file's group.
 	for mode, ok := range map[os.FileMode]bool{0o600: true, 0o640: true, 0o440: true, 0o644: false, 0o660: false, 0o641: false} {
@@ -165,6 +169,8 @@ func TestC26_SecretFilePermissions(t *testing.T) {
 		require.NoError(t, os.Chmod(path, mode))
 		_, err := LoadUserFile(path)
 		require.Equal(t, !ok, errors.Is(err, ErrFilePermissions), "%o: %v", mode, err)
+		_, err = LoadUserFile(path, AnyPermissions)
+		require.NoError(t, err)
 	}
 	if os.Geteuid() == 0 {
 		path := secretFile(t, "a hunter2\n")

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -31,10 +32,27 @@ func (e *FileError) Error() string {
 
 func (e *FileError) Unwrap() error { return e.Err }
 
+// A FileOption changes how a file of secrets is read.
+type FileOption uint8
+
+// AnyPermissions reads the file whoever it belongs to and whoever else may read
+// or change it.
+const AnyPermissions FileOption = 1
+
+// forbids returns the permission bits that a file must not have; unchecked if
+// all are allowed.
+func forbids(bits fs.FileMode, opts []FileOption) fs.FileMode {
+	if slices.Contains(opts, AnyPermissions) {
+		return unchecked
+	}
+	return bits
+}
+
 // Permission bits that files of secrets must not have.
 const (
 	anyOthers   fs.FileMode = 0o077 // of keys: for the owner alone
 	writeOthers fs.FileMode = 0o027 // of hashes: the group may read
+	unchecked   fs.FileMode = 0     // all are allowed, and any owner
 )
 
 // readSecretFile reads a file that must be regular, must belong to the user of
@@ -63,8 +81,10 @@ func readSecretFile(path string, forbidden fs.FileMode, limit int64) (Secret, fs
 	if info, err = f.Stat(); err != nil {
 		return fail(err)
 	}
-	if err := checkOwner(info, forbidden); err != nil {
-		return fail(err)
+	if forbidden != unchecked {
+		if err := checkOwner(info, forbidden); err != nil {
+			return fail(err)
+		}
 	}
 	if info.Size() > limit {
 		return fail(fmt.Errorf("%d octets, at most %d are read", info.Size(), limit))

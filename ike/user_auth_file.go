@@ -39,8 +39,10 @@ type UserFile struct{ file watchedFile[*userTable] }
 // LoadUserFile reads a file of users. Errors are of type [*FileError] and show
 // no password and no hash; those about owner and permissions match
 // [ErrFilePermissions].
-func LoadUserFile(path string) (*UserFile, error) {
-	f := &UserFile{watchedFile[*userTable]{path: path, load: loadUserTable}}
+func LoadUserFile(path string, opts ...FileOption) (*UserFile, error) {
+	f := &UserFile{watchedFile[*userTable]{path: path, load: func(path string) (*userTable, fs.FileInfo, error) {
+		return loadUserTable(path, forbids(writeOthers, opts))
+	}}}
 	if err := f.file.reload(); err != nil {
 		return nil, err
 	}
@@ -73,8 +75,8 @@ func (f *UserFile) String() string { return "users of " + f.file.path }
 // Format implements [fmt.Formatter] for every verb.
 func (f *UserFile) Format(s fmt.State, _ rune) { fmt.Fprint(s, f.String()) }
 
-func loadUserTable(path string) (*userTable, fs.FileInfo, error) {
-	data, info, err := readSecretFile(path, writeOthers, maxUserFile)
+func loadUserTable(path string, forbidden fs.FileMode) (*userTable, fs.FileInfo, error) {
+	data, info, err := readSecretFile(path, forbidden, maxUserFile)
 	if err != nil {
 		return nil, nil, err
 	}
