@@ -49,10 +49,13 @@ func (sa *ikeSA) startAuth(now time.Time) {
 	})
 }
 
+// authPayloads is the usual number of payloads in IKE_AUTH.
+const authPayloads = 12
+
 // sendAuth sends the IKE_AUTH request of RFC 7296 1.2.
 func (sa *ikeSA) sendAuth(now time.Time, p proof, x *childExchange) {
 	s := sa.s
-	payloads := message.Payloads{idPayload(p.id, false)}
+	payloads := append(make(message.Payloads, 0, authPayloads), idPayload(p.id, false))
 	payloads = append(payloads, p.certs...)
 	payloads = append(payloads, sa.certRequest([]*Peer{s.peer})...)
 	if id, exact := s.peer.Remote.ID.IsExact(); exact && !s.peer.Quirks.NoIDr {

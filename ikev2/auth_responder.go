@@ -154,7 +154,7 @@ func (sa *ikeSA) answerAuth(now time.Time, m *message.Message, refused *childRef
 			return
 		}
 		s.LocalID = p.id
-		payloads := message.Payloads{idPayload(p.id, true)}
+		payloads := append(make(message.Payloads, 0, authPayloads), idPayload(p.id, true))
 		payloads = append(payloads, p.certs...)
 		payloads = append(payloads, p.auth)
 		if refused != nil {

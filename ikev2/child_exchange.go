@@ -117,7 +117,7 @@ func (x *childExchange) offer(inAuth bool) message.Payloads {
 			}
 		}
 	}
-	var out message.Payloads
+	out := make(message.Payloads, 0, childPayloads)
 	if x.old != nil {
 		out = append(out, &message.Notify{Type: message.NotifyRekeySA, Protocol: x.old.Info.Protocol, SPI: spiBytes(x.old.Info.In)})
 	}
@@ -146,6 +146,9 @@ func (x *childExchange) offer(inAuth bool) message.Payloads {
 	}
 	return append(out, wireSelectors(x.local, false), wireSelectors(x.remote, true))
 }
+
+// childPayloads is the usual number of payloads that negotiate a Child SA.
+const childPayloads = 6
 
 // accept takes the responder's answer and installs the SA. done gets why there
 // is none.
@@ -257,8 +260,14 @@ func (x *childExchange) install(now time.Time, k *ikeKeys, shared []byte, hold b
 	if x.noTFC {
 		options.TFCPadding = 0
 	}
-	bundle := func(sa spd.SA, cpi spd.SPI) *spd.Bundle {
-		return &spd.Bundle{SAs: x.withIPComp(sa, cpi), ReqID: x.sa.Info.ReqID, Local: s.Path.Local, Remote: s.Path.Remote, UDPEncap: s.Encap(),
+	var both struct { // in one piece
+		in, out spd.Bundle
+		sas     [2]spd.SA
+	}
+	b := &both
+	b.sas = [2]spd.SA{in, out}
+	bundle := func(sas []spd.SA, cpi spd.SPI) spd.Bundle {
+		return spd.Bundle{SAs: x.withIPComp(sas, cpi), ReqID: x.sa.Info.ReqID, Local: s.Path.Local, Remote: s.Path.Remote, UDPEncap: s.Encap(),
 			Interface: s.Path.Interface, LocalTS: x.local, RemoteTS: x.remote, OriginalLocal: x.originalLocal, OriginalRemote: x.originalRemote,
 			Lifetime: x.sa.Config.Volume, Options: options}
 	}
@@ -271,7 +280,8 @@ func (x *childExchange) install(now time.Time, k *ikeKeys, shared []byte, hold b
 	}
 	x.spis = nil // installed or removed from here on, no longer reserved
 	x.sa.Info.IPComp = x.ipcomp
-	s.Children.Install(now, x.sa, bundle(in, cpi), bundle(out, x.peerCPI), hold, func(now time.Time, err error) {
+	b.in, b.out = bundle(b.sas[:1:1], cpi), bundle(b.sas[1:], x.peerCPI)
+	s.Children.Install(now, x.sa, &b.in, &b.out, hold, func(now time.Time, err error) {
 		if err != nil {
 			done(now, fmt.Errorf("installing the Child SA: %w", err))
 			return
@@ -324,9 +334,14 @@ func wireSPI(b []byte) (spd.SPI, error) {
 }
 
 func wireSelectors(set []spd.TrafficSelector, responder bool) *message.TS {
-	ts := &message.TS{Responder: responder, Selectors: make([]message.TrafficSelector, len(set))}
-	for i, s := range set {
-		ts.Selectors[i] = message.NewTrafficSelector(s)
+	w := &struct {
+		message.TS
+		usual [1]message.TrafficSelector
+	}{}
+	ts := &w.TS
+	ts.Responder, ts.Selectors = responder, w.usual[:0]
+	for _, s := range set {
+		ts.Selectors = append(ts.Selectors, message.NewTrafficSelector(s))
 	}
 	return ts
 }
@@ -337,7 +352,7 @@ func selectors(ts *message.TS) ([]spd.TrafficSelector, bool) {
 	if ts == nil {
 		return nil, false
 	}
-	var set []spd.TrafficSelector
+	set := make([]spd.TrafficSelector, 0, len(ts.Selectors))
 	for i := range ts.Selectors {
 		if t := &ts.Selectors[i]; t.Valid() {
 			set = append(set, t.TrafficSelector)

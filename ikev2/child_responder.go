@@ -228,11 +228,11 @@ func (x *childExchange) respond(now time.Time, sa *ikeSA, m *message.Message, ts
 // answer makes the response's payloads. In transport mode behind a NAT the
 // selectors have the addresses that this side sees (RFC 7296 2.23.1).
 func (x *childExchange) answer(num uint8, spis []spd.SPI, public []byte, inAuth bool) message.Payloads {
-	out := x.ipcompNotify(spis)
+	out := append(make(message.Payloads, 0, childPayloads), x.ipcompNotify(spis)...)
 	if x.mode == spd.ModeTransport {
 		out = append(out, &message.Notify{Type: message.NotifyUseTransportMode})
 	}
-	out = append(out, &message.SA{Proposals: []message.Proposal{wireProposal(x.proposal, num, spiBytes(spis[0]))}})
+	out = append(out, wireChoice(x.proposal, num, spiBytes(spis[0])))
 	if !inAuth {
 		out = append(out, &message.Nonce{Data: x.nr})
 		if public != nil {

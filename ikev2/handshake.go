@@ -58,16 +58,28 @@ func (e *Endpoint) newNonce() ([]byte, error) {
 // 3.3.1).
 func wireProposals(proposals []spd.Proposal, spi []byte) *message.SA {
 	sa := &message.SA{Proposals: make([]message.Proposal, len(proposals))}
+	n := 0
+	for _, p := range proposals {
+		n += len(p.Transforms)
+	}
+	all := make([]message.Transform, n)
 	for i, p := range proposals {
-		sa.Proposals[i] = wireProposal(p, uint8(i+1), spi)
+		n := len(p.Transforms)
+		sa.Proposals[i] = message.Proposal{Num: uint8(i + 1), Protocol: p.Protocol, SPI: spi, Transforms: wireTransforms(all[:n:n], p)}
+		all = all[n:]
 	}
 	return sa
 }
 
-func wireProposal(p spd.Proposal, num uint8, spi []byte) message.Proposal {
-	w := message.Proposal{Num: num, Protocol: p.Protocol, SPI: spi, Transforms: make([]message.Transform, len(p.Transforms))}
+// wireChoice is the answer to proposal num of an offer.
+func wireChoice(p spd.Proposal, num uint8, spi []byte) *message.SA {
+	w := message.Proposal{Num: num, Protocol: p.Protocol, SPI: spi, Transforms: wireTransforms(make([]message.Transform, len(p.Transforms)), p)}
+	return &message.SA{Proposals: []message.Proposal{w}}
+}
+
+func wireTransforms(w []message.Transform, p spd.Proposal) []message.Transform {
 	for i, t := range p.Transforms {
-		w.Transforms[i].Transform = t
+		w[i].Transform = t
 	}
 	return w
 }
@@ -76,8 +88,15 @@ func wireProposal(p spd.Proposal, num uint8, spi []byte) message.Proposal {
 // an attribute that is not understood cannot be accepted (RFC 7296 3.3.6).
 func offeredProposals(sa *message.SA) []spd.Proposal {
 	proposals := make([]spd.Proposal, len(sa.Proposals))
+	n := 0
+	for _, w := range sa.Proposals {
+		n += len(w.Transforms)
+	}
+	all := make([]spd.Transform, n)
 	for i, w := range sa.Proposals {
-		p := spd.Proposal{Protocol: w.Protocol, Transforms: make([]spd.Transform, len(w.Transforms))}
+		n := len(w.Transforms)
+		p := spd.Proposal{Protocol: w.Protocol, Transforms: all[:n:n]}
+		all = all[n:]
 		for j, t := range w.Transforms {
 			p.Transforms[j] = t.Transform
 			if len(t.Attributes) > 0 {

@@ -97,7 +97,7 @@ func (t *handshakeTask) start(now time.Time, sa *ikeSA) {
 // sendInit sends the IKE_SA_INIT request of RFC 7296 1.2.
 func (sa *ikeSA) sendInit(now time.Time) {
 	hs, s := sa.hs, sa.s
-	m := message.Message{Header: sa.header(message.ExchangeIKESAInit, false, 0)}
+	m := message.Message{Header: sa.header(message.ExchangeIKESAInit, false, 0), Payloads: make(message.Payloads, 0, initPayloads)}
 	if hs.cookie != nil {
 		m.Payloads = append(m.Payloads, &message.Notify{Type: message.NotifyCookie, Data: hs.cookie})
 	}
@@ -105,8 +105,7 @@ func (sa *ikeSA) sendInit(now time.Time) {
 		wireProposals(s.peer.Proposals, nil),
 		&message.KE{Group: uint16(hs.group), Data: hs.private.Public()},
 		&message.Nonce{Data: hs.ni})
-	m.Payloads = append(m.Payloads, sa.natNotifies(s.peer)...)
-	m.Payloads = append(m.Payloads, initNotifies(s.peer)...)
+	m.Payloads = appendInitNotifies(sa.appendNATNotifies(m.Payloads, s.peer), s.peer)
 	for _, v := range s.ep.cfg.VendorIDs {
 		m.Payloads = append(m.Payloads, &message.VendorID{ID: v})
 	}
@@ -121,16 +120,18 @@ func (sa *ikeSA) sendInit(now time.Time) {
 	sa.launch(now, &request{exchange: message.ExchangeIKESAInit, packets: [][]byte{b}})
 }
 
-// initSize is what most IKE_SA_INIT messages fit in.
-const initSize = 512
+// Most IKE_SA_INIT messages fit in initSize octets and initPayloads payloads.
+const (
+	initSize     = 512
+	initPayloads = 10
+)
 
-// initNotifies announce what both roles can do.
-func initNotifies(p *Peer) message.Payloads {
-	var n message.Payloads
+// appendInitNotifies announces what both roles can do.
+func appendInitNotifies(to message.Payloads, p *Peer) message.Payloads {
 	if p == nil || p.FragmentSize >= 0 {
-		n = append(n, &message.Notify{Type: message.NotifyIKEv2FragmentationSupported})
+		to = append(to, fragmentationNotify)
 	}
-	return append(n, &message.Notify{Type: message.NotifySignatureHashAlgorithms, Data: signatureHashData()})
+	return append(to, signatureHashNotify)
 }
 
 // maxRestarts bounds how often COOKIE and INVALID_KE_PAYLOAD make us begin

@@ -172,15 +172,14 @@ func (e *Endpoint) acceptInitRequest(now time.Time, key initKey, path ike.Path, 
 func (sa *ikeSA) answerInit(now time.Time, num uint8, public []byte) {
 	hs, s := sa.hs, sa.s
 	m := message.Message{Header: sa.header(message.ExchangeIKESAInit, true, 0)}
-	m.Payloads = message.Payloads{
-		&message.SA{Proposals: []message.Proposal{wireProposal(sa.alg.proposal, num, nil)}},
+	m.Payloads = append(make(message.Payloads, 0, initPayloads),
+		wireChoice(sa.alg.proposal, num, nil),
 		&message.KE{Group: sa.alg.group, Data: public},
-		&message.Nonce{Data: hs.nr},
-	}
+		&message.Nonce{Data: hs.nr})
 	peer := hs.possible[0]
-	m.Payloads = append(m.Payloads, sa.natNotifies(peer)...)
+	m.Payloads = sa.appendNATNotifies(m.Payloads, peer)
 	m.Payloads = append(m.Payloads, sa.certRequest(hs.possible)...)
-	m.Payloads = append(m.Payloads, initNotifies(peer)...)
+	m.Payloads = appendInitNotifies(m.Payloads, peer)
 	if slices.ContainsFunc(hs.possible, func(p *Peer) bool { return p.Childless }) {
 		m.Payloads = append(m.Payloads, &message.Notify{Type: message.NotifyChildlessIKEv2Supported})
 	}

@@ -42,10 +42,11 @@ func (x *childExchange) agreeIPComp(m *message.Message) {
 
 // withIPComp puts compression before the SA's transform. The mode is that of
 // the first transform; what follows carries its result.
-func (x *childExchange) withIPComp(sa spd.SA, cpi spd.SPI) []spd.SA {
+func (x *childExchange) withIPComp(sas []spd.SA, cpi spd.SPI) []spd.SA {
 	if !x.ipcomp {
-		return []spd.SA{sa}
+		return sas
 	}
+	sa := sas[0]
 	compress := spd.SA{Protocol: spd.ProtoIPComp, SPI: cpi, Mode: sa.Mode, Encryption: spd.Transform{ID: ipcompDeflate}}
 	sa.Mode = spd.ModeTransport
 	return []spd.SA{compress, sa}

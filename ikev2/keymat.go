@@ -137,7 +137,7 @@ func (k *ikeKeys) settle() {
 
 // initialSKEYSEED is SKEYSEED = prf(Ni | Nr, g^ir).
 func initialSKEYSEED(prf suite.PRF, ni, nr, shared []byte) secret.Bytes {
-	k := prf.Keyed(prf.NonceKey(nil, ni, nr))
+	k := prf.Keyed(prf.NonceKey(make([]byte, 0, len(ni)+len(nr)), ni, nr))
 	defer k.Wipe()
 	return k.Sum(make([]byte, 0, prf.Size), shared)
 }

@@ -23,6 +23,7 @@ func (s *session) Probe(now time.Time) {
 // session; the other cannot prove itself anew on its own.
 func (s *session) startReauth(now time.Time) {
 	if s.Initiator && s.Timing.Reauth > 0 {
+		s.reauth.Owner = s.reauthDue
 		s.ep.SetTimer(&s.reauth, now.Add(s.ep.Jitter(s.Timing.Reauth, s.Timing.Jitter)))
 	}
 }
@@ -36,6 +37,7 @@ func (s *session) reauthDue(now time.Time) {
 	}
 	if s.peer.MakeBeforeBreak {
 		s.ep.Emit(ike.ReauthNeeded{EventHeader: s.EventHeader(now)})
+		s.reauth.Owner = s.reauthDue
 		s.ep.SetTimer(&s.reauth, now.Add(s.ep.Jitter(max(s.Timing.Reauth/10, time.Second), 0.5))) // again, should it fail
 		return
 	}

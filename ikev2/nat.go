@@ -1,6 +1,7 @@
 package ikev2
 
 import (
+	"crypto/sha1"
 	"net/netip"
 	"slices"
 
@@ -9,12 +10,12 @@ import (
 	"github.com/racoon3/racoon/natt"
 )
 
-// natNotifies are the NAT detection notifies of RFC 7296 2.23. With ForceEncap
-// the source hash is of an address that nobody has, so that the peer sees a
-// NAT too.
-func (sa *ikeSA) natNotifies(p *Peer) message.Payloads {
+// appendNATNotifies appends the NAT detection notifies of RFC 7296 2.23. With
+// ForceEncap the source hash is of an address that nobody has, so that the peer
+// sees a NAT too.
+func (sa *ikeSA) appendNATNotifies(to message.Payloads, p *Peer) message.Payloads {
 	if p != nil && p.NoNATT {
-		return nil
+		return to
 	}
 	b := sa.spis()
 	spii, spir := be64(b[:8]), be64(b[8:])
@@ -22,10 +23,16 @@ func (sa *ikeSA) natNotifies(p *Peer) message.Payloads {
 	if p != nil && p.ForceEncap {
 		source = netip.AddrPortFrom(netip.AddrFrom4([4]byte{}), 0)
 	}
-	return message.Payloads{
-		&message.Notify{Type: message.NotifyNATDetectionSourceIP, Data: natt.AppendHash(nil, natt.SHA1, spii, spir, source)},
-		&message.Notify{Type: message.NotifyNATDetectionDestinationIP, Data: natt.AppendHash(nil, natt.SHA1, spii, spir, sa.s.Path.Remote)},
+	var both struct { // in one piece
+		hashes              [2 * sha1.Size]byte
+		source, destination message.Notify
 	}
+	n := &both
+	n.source = message.Notify{Type: message.NotifyNATDetectionSourceIP,
+		Data: natt.AppendHash(n.hashes[:0:sha1.Size], natt.SHA1, spii, spir, source)}
+	n.destination = message.Notify{Type: message.NotifyNATDetectionDestinationIP,
+		Data: natt.AppendHash(n.hashes[sha1.Size:sha1.Size], natt.SHA1, spii, spir, sa.s.Path.Remote)}
+	return append(to, &n.source, &n.destination)
 }
 
 // peerAnnounces takes what an IKE_SA_INIT message tells besides its
@@ -42,7 +49,7 @@ func (sa *ikeSA) peerAnnounces(path ike.Path, m *message.Message) {
 		case message.NotifyIKEv2FragmentationSupported:
 			s.fragmentation = s.peer == nil || s.peer.FragmentSize >= 0
 		case message.NotifySignatureHashAlgorithms:
-			s.signatureHashes = nil
+			s.signatureHashes = make([]uint16, 0, min(len(n.Data)/2, 32))
 			for i := 0; i+1 < len(n.Data) && i < 64; i += 2 {
 				s.signatureHashes = append(s.signatureHashes, uint16(n.Data[i])<<8|uint16(n.Data[i+1]))
 			}
@@ -58,14 +65,17 @@ func (sa *ikeSA) peerAnnounces(path ike.Path, m *message.Message) {
 	s.NATLocal, s.NATRemote = r.LocalNAT, r.RemoteNAT
 }
 
-// signatureHashData is what SIGNATURE_HASH_ALGORITHMS carries (RFC 7427 4).
-func signatureHashData() []byte {
-	var b []byte
+// signatureHashNotify announces them (RFC 7427 4).
+var signatureHashNotify = func() *message.Notify {
+	n := &message.Notify{Type: message.NotifySignatureHashAlgorithms}
 	for _, h := range announcedHashes {
-		b = append(b, byte(h>>8), byte(h))
+		n.Data = append(n.Data, byte(h>>8), byte(h))
 	}
-	return b
-}
+	return n
+}()
+
+// fragmentationNotify announces RFC 7383.
+var fragmentationNotify = &message.Notify{Type: message.NotifyIKEv2FragmentationSupported}
 
 // announcedHashes are the hash functions that we accept in signatures.
 var announcedHashes = []uint16{

@@ -37,9 +37,7 @@ func (sa *ikeSA) seal(h message.Header, payloads message.Payloads, size int) ([]
 	if size == 0 || overhead+len(inner) <= limit {
 		p, err := sa.sealOne(c, h, overhead+len(inner), func(b *message.Builder) {
 			b.BeginSK(c.IVSize())
-			for _, p := range payloads {
-				b.Add(p)
-			}
+			b.AddChain(chain.First(), inner)
 		})
 		if err != nil {
 			return nil, err

@@ -62,7 +62,8 @@ func (e *Endpoint) replyClear(path ike.Path, h message.Header, payloads ...messa
 // receive takes a message that names this SA.
 func (sa *ikeSA) receive(now time.Time, path ike.Path, h message.Header, b []byte) {
 	e := sa.ep
-	chain, err := message.ParseChain(h.NextPayload, b[message.HeaderLen:])
+	var one [1]message.RawPayload
+	chain, err := message.AppendChain(one[:0], h.NextPayload, b[message.HeaderLen:])
 	if err != nil {
 		e.Count.Malformed++
 		return
@@ -96,9 +97,8 @@ func (sa *ikeSA) receive(now time.Time, path ike.Path, h message.Header, b []byt
 			return
 		}
 	}
-	m := &message.Message{Header: h}
-	m.Payloads, err = message.ParsePayloads(first, text)
-	if err == nil || m.Payloads != nil {
+	m, err := message.ParseContent(h, first, text)
+	if m.Payloads != nil || err == nil {
 		sa.s.trace(now, false, h, m.Payloads)
 	}
 	if h.IsResponse() {

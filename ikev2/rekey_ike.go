@@ -381,7 +381,7 @@ func (sa *ikeSA) serveRekeyIKE(now time.Time, m *message.Message) {
 		}
 		next.state = stateEstablished
 		spi := binary.BigEndian.AppendUint64(nil, uint64(next.local))
-		sa.respond(now, x, &message.SA{Proposals: []message.Proposal{wireProposal(alg.proposal, offer.Num, spi)}},
+		sa.respond(now, x, wireChoice(alg.proposal, offer.Num, spi),
 			&message.Nonce{Data: nr}, &message.KE{Group: alg.group, Data: k.Public})
 		if t, ok := sa.active.(*rekeyIKE); ok && t.sent {
 			if t.rival != nil {

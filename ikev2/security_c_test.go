@@ -239,7 +239,7 @@ func TestC06_TrafficSelectors(t *testing.T) {
 		s.A.loses("rekey-child")
 		x := s.A.anySA().active.(*createChild).x
 		reaction := s.B.injects(s.B.protect(message.ExchangeCreateChildSA, s.A.nextID(), true,
-			&message.SA{Proposals: []message.Proposal{wireProposal(x.offered[0], 1, []byte{0xbb, 1, 2, 3})}}, &message.Nonce{Data: make([]byte, 32)},
+			wireChoice(x.offered[0], 1, []byte{0xbb, 1, 2, 3}), &message.Nonce{Data: make([]byte, 32)},
 			wireSelectors(x.local, false), wireSelectors(selectorSet(answer...), true)))
 		require.Equal(t, 1, s.A.Held().ChildSAs, "%v", answer)
 		require.NotEmpty(t, find[ike.RekeyFailed](s.A.happened))

@@ -36,7 +36,6 @@ func (e *Endpoint) newSession(peer *Peer, path ike.Path, initiator bool) *sessio
 	if peer != nil {
 		s.setPeer(peer)
 	}
-	s.reauth.Owner = s.reauthDue
 	e.sessions[s.ID] = s
 	return s
 }

@@ -37,6 +37,7 @@ type Builder struct {
 	sk     int         // generic header of the SK or SKF payload that is being built; -1 for none
 	iv     int         // where its IV begins
 	ivLen  int
+	full   bool // AddChain was called: no payload may follow
 	ended  bool // SK or SKF is complete: nothing may follow
 	err    error
 }
@@ -179,8 +180,8 @@ func (b *Builder) BeginPayload(t PayloadType, critical bool) {
 		b.fail(t, "begun inside another payload")
 		return
 	}
-	if b.ended {
-		b.fail(t, "follows an encrypted payload")
+	if b.full || b.ended {
+		b.fail(t, "follows an encrypted payload, or a chain")
 		return
 	}
 	b.generic(t, critical)
@@ -208,6 +209,24 @@ func (b *Builder) Append(octets ...byte) {
 	if b.err == nil {
 		b.buf = append(b.buf, octets...)
 	}
+}
+
+// AddChain adds the payloads of a chain, the first of which has type first, as
+// a Builder of NewChainBuilder has written it. Nothing may follow it.
+func (b *Builder) AddChain(first PayloadType, chain []byte) {
+	if b.err != nil || first == PayloadNone {
+		return
+	}
+	if b.open >= 0 || b.full || b.ended {
+		b.fail(first, "chain added out of order")
+		return
+	}
+	if b.full = true; b.link < 0 {
+		b.first = first
+	} else {
+		b.buf[b.link] = byte(first)
+	}
+	b.buf = append(b.buf, chain...)
 }
 
 // EndPayload completes the payload begun by BeginPayload.
@@ -261,7 +280,7 @@ func (b *Builder) beginSK(t PayloadType, ivLen int) {
 	if b.err != nil {
 		return
 	}
-	if b.open >= 0 || b.sk >= 0 || b.ended || !b.header {
+	if b.open >= 0 || b.sk >= 0 || b.full || b.ended || !b.header {
 		b.fail(t, "begun out of order")
 		return
 	}

@@ -202,6 +202,23 @@ func TestBuilderRefuses(t *testing.T) {
 			b.Add(&message.SK{})
 			b.BeginSK(8)
 		},
+		"payload after a chain": func(b *message.Builder) {
+			b.AddChain(message.PayloadNonce, []byte{0, 0, 0, 4})
+			b.Add(&message.VendorID{})
+		},
+		"SK after a chain": func(b *message.Builder) {
+			b.AddChain(message.PayloadNonce, []byte{0, 0, 0, 4})
+			b.BeginSK(8)
+			b.Seal(1, 16)
+		},
+		"two chains": func(b *message.Builder) {
+			b.AddChain(message.PayloadNonce, []byte{0, 0, 0, 4})
+			b.AddChain(message.PayloadNonce, []byte{0, 0, 0, 4})
+		},
+		"chain in a payload": func(b *message.Builder) {
+			b.BeginPayload(message.PayloadCERT, false)
+			b.AddChain(message.PayloadNonce, []byte{0, 0, 0, 4})
+		},
 		"long config value": func(b *message.Builder) {
 			b.Add(&message.CP{Attributes: []message.ConfigAttribute{{Type: 1, Value: long}}})
 		},
@@ -327,4 +344,26 @@ func TestBuilderIgnoresOldContent(t *testing.T) {
 	}
 	require.Equal(t, build(nil), build(dirty[:0]))
 	require.Equal(t, make([]byte, 8), build(dirty[:0])[message.HeaderLen+12+8:][:8])
+}
+
+// A chain that was written before gives the same message as its payloads.
+func TestAddChain(t *testing.T) {
+	payloads := []message.Payload{&message.Nonce{Data: make([]byte, 32)}, &message.VendorID{ID: []byte("v")}}
+	inner := message.NewChainBuilder(nil)
+	one, two := message.NewBuilder(nil, message.Header{}), message.NewBuilder(nil, message.Header{})
+	one.BeginSK(8)
+	two.BeginSK(8)
+	two.AddChain(message.PayloadNone, nil)
+	for _, p := range payloads {
+		inner.Add(p)
+		one.Add(p)
+	}
+	chain, err := inner.Finish()
+	require.NoError(t, err)
+	two.AddChain(inner.First(), chain)
+	want, err := one.Seal(16, 16)
+	require.NoError(t, err)
+	got, err := two.Seal(16, 16)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
 }

@@ -27,14 +27,22 @@ type decoded struct {
 // first: the content of an SK payload after decryption, without padding.
 // Errors are those of [Parse]; offsets count from the start of body.
 func ParsePayloads(first PayloadType, body []byte) (Payloads, error) {
-	d := new(decoded)
+	m, err := ParseContent(Header{}, first, body)
+	return m.Payloads, err
+}
+
+// ParseContent is [ParsePayloads] for the message with header h, whose SK
+// payload the chain was in. The message is never nil; on an error it has the
+// payloads that ParsePayloads returns.
+func ParseContent(h Header, first PayloadType, body []byte) (*Message, error) {
+	d := &decoded{Message: Message{Header: h}}
 	if e := d.decode(first, body, 0); e != nil {
-		if e.Err == ErrUnsupportedCritical {
-			return d.Payloads, e
+		if e.Err != ErrUnsupportedCritical {
+			d.Payloads = nil
 		}
-		return nil, e
+		return &d.Message, e
 	}
-	return d.Payloads, nil
+	return &d.Message, nil
 }
 
 // decode fills d.Payloads. base is the offset of body in what the caller was

@@ -1,6 +1,9 @@
 package suite
 
 import (
+	"bytes"
+	"crypto/sha512"
+	"crypto/subtle"
 	"hash"
 	"sync"
 )
@@ -39,18 +42,18 @@ func (m *prfHMAC) setKey(key []byte) {
 		m.outer.Write(key)
 		key = m.outer.Sum(m.sum)
 	}
-	fill := func(pad []byte, b byte) {
-		for i := copy(pad, key); i < len(pad); i++ {
-			pad[i] = 0
-		}
-		for i := range pad {
-			pad[i] ^= b
-		}
-	}
-	fill(m.ipad, 0x36)
-	fill(m.opad, 0x5c)
+	n := subtle.XORBytes(m.ipad, key, innerPad[:])
+	copy(m.ipad[n:], innerPad[:])
+	subtle.XORBytes(m.opad, key, outerPad[:])
+	copy(m.opad[n:], outerPad[:])
 	m.Reset()
 }
+
+// The constants of RFC 2104, as long as the longest block.
+var (
+	innerPad = [sha512.BlockSize]byte(bytes.Repeat([]byte{0x36}, sha512.BlockSize))
+	outerPad = [sha512.BlockSize]byte(bytes.Repeat([]byte{0x5c}, sha512.BlockSize))
+)
 
 func (m *prfHMAC) Reset() {
 	m.inner.Reset()
