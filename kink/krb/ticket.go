@@ -194,3 +194,17 @@ func (e encryptedData) open(k *Key, usage uint32) ([]byte, error) {
 	}
 	return first, nil
 }
+
+// SessionKey opens the ticket with the key of its server, as a KDC does with a
+// TGT, and returns the session key and the client. The error is [ErrDecrypt],
+// or wraps [ErrSyntax] or [ErrEType].
+func (t *SealedTicket) SessionKey(k *Key) (*Key, Principal, error) {
+	part, err := openTicket(t, []*Key{k})
+	if err != nil {
+		return nil, Principal{}, err
+	}
+	if part.key == nil {
+		return nil, part.client, ErrEType
+	}
+	return part.key, part.client, nil
+}

@@ -1,0 +1,179 @@
+package kink
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/netip"
+	"time"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/internal/core"
+	"github.com/racoon3/racoon/kink/message"
+	"github.com/racoon3/racoon/spd"
+)
+
+// Config is what an Endpoint is made of.
+type Config struct {
+	// Rand is the only source of randomness; it must be a cryptographic one
+	// and must not fail: a failing read ends the exchange that needed it.
+	Rand io.Reader
+	// DataPlane is called from jobs, never by the core itself.
+	DataPlane spd.DataPlane
+	// Kerberos gets tickets and reads those of the peers.
+	Kerberos Kerberos
+	// Started is since when SA information is kept: the epoch that peers are
+	// told (RFC 4430 3.7). All endpoints of a program have the same.
+	Started time.Time
+	// Tag is the top octet of all session, job and Child IDs that this endpoint
+	// chooses, so that several endpoints can work side by side.
+	Tag uint8
+
+	Authorize ike.Authorize // nil: whoever has a ticket and is configured is welcome
+	Narrow    ike.Narrow    // nil: the configuration alone decides
+
+	// Limits: those of half-open SAs have no meaning, since nothing is kept for
+	// a peer that is not authenticated.
+	Limits ike.Limits
+	// Load is shared by the endpoints of a program; nil makes one for this
+	// endpoint.
+	Load *ike.Load
+
+	// Trace, if set, is called with each message whose content could be read,
+	// decrypted and without its checksum. It must return quickly and keep no
+	// reference to it.
+	Trace func(t ike.TraceRecord)
+}
+
+// engine is what the cores of all protocols share.
+type engine = core.Core
+
+// An Endpoint is a KINK core: the state machine of any number of associations,
+// in both roles. It does no I/O: package ike tells how it is driven. It is used
+// by one goroutine at a time.
+type Endpoint struct {
+	engine
+	cfg   Config
+	peers *PeerSet
+	epoch message.Epoch
+
+	sessions     map[ike.SessionID]*session
+	relations    map[relation]*session
+	transactions map[uint32]*transaction // begun here, by XID
+	served       map[servedKey]*served   // the peers'
+	servedBy     map[string]int          // their number, by client
+
+	tgts map[netip.Addr]*tgtBudget
+}
+
+// A relation is what a session is found by.
+type relation struct {
+	principal string
+	remote    netip.Addr
+}
+
+// NewEndpoint returns a core without peers; SetPeers gives it some. The error
+// names the field of Config.
+func NewEndpoint(cfg Config) (*Endpoint, error) {
+	c, err := core.New(core.Config{Rand: cfg.Rand, DataPlane: cfg.DataPlane, Tag: cfg.Tag, Limits: cfg.Limits, Load: cfg.Load})
+	if err == nil && cfg.Kerberos == nil {
+		err = errors.New("Config.Kerberos is nil; package kink/krb has one")
+	}
+	if err == nil && cfg.Started.IsZero() {
+		err = errors.New("Config.Started is zero; use the time at which the program started")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("kink: %w", err)
+	}
+	return &Endpoint{
+		engine:       c,
+		cfg:          cfg,
+		peers:        &PeerSet{},
+		epoch:        message.Epoch(cfg.Started.Unix() & math.MaxUint32),
+		sessions:     make(map[ike.SessionID]*session),
+		relations:    make(map[relation]*session),
+		transactions: make(map[uint32]*transaction),
+		served:       make(map[servedKey]*served),
+		servedBy:     make(map[string]int),
+	}, nil
+}
+
+// Format keeps an endpoint's secrets out of any text.
+func (e *Endpoint) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "kink.Endpoint(%d sessions)", len(e.sessions))
+}
+
+// SetPeers replaces the configured peers. Sessions keep the configuration they
+// were made with.
+func (e *Endpoint) SetPeers(ps *PeerSet) { e.peers = ps }
+
+// HandleTimeout fires what is due.
+func (e *Endpoint) HandleTimeout(now time.Time) { e.engine.HandleTimeout(now) }
+
+// HandleResult takes the result of a job. Results that nobody waits for are
+// given back.
+func (e *Endpoint) HandleResult(now time.Time, r ike.Result) { e.engine.HandleResult(now, r) }
+
+// HandleDataPlane takes an event of the data plane. Events that concern no
+// Child SA of this endpoint are ignored.
+func (e *Endpoint) HandleDataPlane(now time.Time, ev spd.Event) {
+	if first, ok := ev.(spd.FirstPacketEvent); ok {
+		if s := e.sessions[e.Owner(first.ID)]; s != nil {
+			s.used(now, first.ID)
+		}
+	}
+	e.engine.HandleDataPlane(now, ev)
+}
+
+// PollTransmit returns the next datagram to send.
+func (e *Endpoint) PollTransmit() (ike.Transmit, bool) { return e.engine.PollTransmit() }
+
+// PollJob returns the next job to run.
+func (e *Endpoint) PollJob() (ike.Job, bool) { return e.engine.PollJob() }
+
+// PollEvent returns the next event. When Limits.Events are waiting, new ones
+// are lost and counted in Stats.
+func (e *Endpoint) PollEvent() (ike.Event, bool) { return e.engine.PollEvent() }
+
+// PollTimeout returns when HandleTimeout is to be called next, and false when
+// no timer is set.
+func (e *Endpoint) PollTimeout() (time.Time, bool) { return e.engine.PollTimeout() }
+
+// Stats returns the counters.
+func (e *Endpoint) Stats() ike.CoreStats { return e.engine.Stats(len(e.sessions)) }
+
+// newXID returns an unused transaction ID. It is random, so that nobody who does
+// not see the command can answer it.
+func (e *Endpoint) newXID() (uint32, error) {
+	for {
+		var b [4]byte
+		if err := e.Random(b[:]); err != nil {
+			return 0, err
+		}
+		xid := uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
+		if e.transactions[xid] == nil {
+			return xid, nil
+		}
+	}
+}
+
+// newNonce returns a nonce for the keying material.
+func (e *Endpoint) newNonce() ([]byte, error) {
+	b := make([]byte, nonceLen)
+	return b, e.Random(b)
+}
+
+// nonceLen is the length of our nonces in octets, within the 8 to 256 of RFC
+// 2409 5.
+const nonceLen = 32
+
+func (e *Endpoint) trace(now time.Time, s ike.SessionID, path ike.Path, out bool, h message.Header, ps message.Payloads) {
+	if e.cfg.Trace == nil {
+		return
+	}
+	m := message.Message{Header: h, Payloads: ps}
+	if b, err := m.AppendBinary(nil); err == nil {
+		e.cfg.Trace(ike.TraceRecord{Time: now, Session: s, Path: path, Outbound: out, Message: b})
+	}
+}

@@ -1,0 +1,340 @@
+package kink
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/internal/child"
+	"github.com/racoon3/racoon/kink/message"
+)
+
+// A transaction is a command of ours, until it is answered: CREATE, DELETE,
+// STATUS or GETTGT (RFC 4430 3). A message that is sent again has the same XID
+// and ticket and a new authenticator (9).
+type transaction struct {
+	s       *session
+	xid     uint32
+	command message.Type
+	ticket  Ticket            // nil for GETTGT
+	content []message.Payload // what KINK_ENCRYPT holds, or for GETTGT the message
+	done    func(now time.Time, ps message.Payloads, err error)
+
+	stamps []Stamp // of the authenticators that may be answered
+	tries  int
+	timer  child.Timer
+	hint   error // what came without protection
+	// answered: done was called. If the peer wants an ACK, the transaction stays
+	// for a while, because that may be lost.
+	answered, acked bool
+
+	// recovered: a Kerberos error was believed once already, and this is the
+	// retry that followed it (RFC 4430 3.5).
+	recovered bool
+	// again begins the command anew, as another transaction, with another ticket.
+	again func(now time.Time, ticket Ticket)
+}
+
+// begin sends a command. done is called once, with the answer's payloads in
+// clear.
+func (s *session) begin(now time.Time, t *transaction) {
+	t.s = s
+	e := s.ep
+	var err error
+	if len(s.running) >= e.Limits.Queue {
+		e.Count.Limited++
+		err = errQueueFull
+	} else {
+		t.xid, err = e.newXID()
+	}
+	if err != nil {
+		t.done(now, nil, err)
+		return
+	}
+	t.timer.Owner = t.due
+	e.transactions[t.xid] = t
+	s.running = append(s.running, t)
+	t.send(now)
+}
+
+// send sends the command, for the first time or again.
+func (t *transaction) send(now time.Time) {
+	s := t.s
+	h := message.Header{Type: t.command, XID: t.xid}
+	var b []byte
+	var err error
+	if t.ticket == nil {
+		b, err = plain(h, t.content...)
+	} else {
+		stamp := s.nextStamp(now)
+		t.stamps = append(t.stamps, stamp)
+		b, err = s.ep.request(h, t.ticket, stamp, t.content)
+	}
+	if err != nil {
+		t.finish(now, nil, err)
+		return
+	}
+	if t.tries > 0 {
+		s.ep.Count.Retransmitted++
+	}
+	s.ep.trace(now, s.ID, s.Path, true, h, t.content)
+	s.ep.Transmit(s.Path, b)
+	s.ep.SetTimer(&t.timer, now.Add(s.ep.RetransmitAfter(s.Timing, t.tries)))
+	t.tries++
+}
+
+// request builds a message that begins with an AP-REQ.
+func (e *Endpoint) request(h message.Header, ticket Ticket, stamp Stamp, content []message.Payload) ([]byte, error) {
+	ap, err := ticket.AppendRequest(nil, stamp, e.Rand())
+	if err != nil {
+		return nil, err
+	}
+	return e.sealed(h, &message.APReq{Epoch: e.epoch, Data: ap}, ticket.Key(), content)
+}
+
+// sealed builds a message of which the key is known.
+func (e *Endpoint) sealed(h message.Header, ap message.Payload, key Key, content []message.Payload) ([]byte, error) {
+	b := message.NewBuilder(nil, h)
+	b.Add(ap)
+	if len(content) > 0 {
+		confounder := make([]byte, key.ConfounderLen())
+		if err := e.Random(confounder); err != nil {
+			return nil, err
+		}
+		b.BeginEncrypt(confounder)
+		for _, p := range content {
+			b.Add(p)
+		}
+		b.EndEncrypt(key)
+	}
+	return b.Sign(key)
+}
+
+// plain builds a message without a key.
+func plain(h message.Header, content ...message.Payload) ([]byte, error) {
+	b := message.NewBuilder(nil, h)
+	for _, p := range content {
+		b.Add(p)
+	}
+	return b.Finish()
+}
+
+// due sends it again, or gives up.
+func (t *transaction) due(now time.Time) {
+	s := t.s
+	switch {
+	case t.answered:
+		t.forget()
+	case t.tries > s.Timing.RetransmitTries:
+		err := &TimeoutError{Command: t.command, Tries: t.tries, Path: s.Path, Hint: t.hint}
+		t.finish(now, nil, err)
+		s.unanswered(now, err)
+	default:
+		t.send(now)
+	}
+}
+
+// finish ends the wait for an answer.
+func (t *transaction) finish(now time.Time, ps message.Payloads, err error) {
+	if t.answered {
+		return
+	}
+	t.forget()
+	t.answered = true
+	t.done(now, ps, err)
+}
+
+// forget takes it out of the maps.
+func (t *transaction) forget() {
+	s := t.s
+	s.ep.StopTimer(&t.timer)
+	if s.ep.transactions[t.xid] == t {
+		delete(s.ep.transactions, t.xid)
+	}
+	s.running = slices.DeleteFunc(s.running, func(o *transaction) bool { return o == t })
+}
+
+// reply takes a REPLY.
+func (e *Endpoint) reply(now time.Time, path ike.Path, m *message.Message) {
+	t := e.transactions[m.Header.XID]
+	if t == nil || path.Remote.Addr().Unmap() != t.s.RemoteAddr() {
+		e.Count.Unexpected++
+		return
+	}
+	switch {
+	case t.ticket == nil:
+		t.replyToGETTGT(now, m)
+		return
+	case len(m.Checksum) == 0:
+		t.unprotected(now, m)
+		return
+	}
+	key := t.ticket.Key()
+	if m.Verify(key) != nil {
+		e.Count.BadIntegrity++
+		return
+	}
+	if rep := m.APRep(); rep != nil {
+		stamp, err := t.ticket.OpenReply(rep.Data)
+		if err != nil || !slices.Contains(t.stamps, stamp) {
+			e.Count.BadIntegrity++ // not an answer to this command, whoever made it
+			return
+		}
+	} else if m.KRBError() == nil && m.Error() == nil {
+		e.Count.Unprotected++
+		return
+	}
+	ps, err := m.Open(key)
+	if err != nil {
+		e.Count.BadIntegrity++
+		return
+	}
+	e.trace(now, t.s.ID, path, false, m.Header, ps)
+	if t.answered { // the ACK was lost
+		if m.Header.AckReq {
+			e.Count.Repeated++
+			t.ack(now)
+		}
+		return
+	}
+	t.s.alive(now)
+	if rep := m.APRep(); rep != nil {
+		t.s.seenEpoch(now, rep.Epoch)
+		if t.answered || t.s.Dead { // with the peer's restart
+			return
+		}
+	}
+	if p := ps.KRBError(); p != nil {
+		t.kerberosError(now, p.Data, true)
+		return
+	}
+	if p := ps.Error(); p != nil && p.Code != message.OK {
+		t.finish(now, nil, &PeerError{Command: t.command, Err: &CodeError{p.Code}})
+		return
+	}
+	if err := ps.Check(m.Header); err != nil {
+		t.finish(now, nil, &ProtocolError{Command: message.TypeReply, Err: err})
+		return
+	}
+	if m.Header.AckReq && t.command == message.TypeCreate {
+		t.keep(now, ps)
+		return
+	}
+	t.finish(now, ps, nil)
+}
+
+// keep is finish for an answer that wants an ACK, which [transaction.ack] sends
+// when the SAs are there. The transaction is kept to send it again.
+func (t *transaction) keep(now time.Time, ps message.Payloads) {
+	t.answered = true
+	t.s.ep.SetTimer(&t.timer, now.Add(t.s.cycle()))
+	t.done(now, ps, nil)
+}
+
+// ack sends the ACK: once when everything is installed, and again when the REPLY
+// comes again.
+func (t *transaction) ack(now time.Time) {
+	s := t.s
+	if !t.acked || s.Dead {
+		return
+	}
+	h := message.Header{Type: message.TypeAck, XID: t.xid}
+	b, err := s.ep.request(h, t.ticket, s.nextStamp(now), nil)
+	if err != nil {
+		s.Warn(now, err)
+		return
+	}
+	s.ep.trace(now, s.ID, s.Path, true, h, nil)
+	s.ep.Transmit(s.Path, b)
+}
+
+// unprotected takes an answer without a checksum. Anybody may have sent it, so
+// it ends nothing. It is told if nothing better comes; and where a new ticket
+// would help it is worth one request to the KDC.
+func (t *transaction) unprotected(now time.Time, m *message.Message) {
+	e := t.s.ep
+	if t.answered {
+		e.Count.Unprotected++
+		return
+	}
+	switch {
+	case m.TGTRep() != nil && t.ticket.UserToUser() && !t.recovered:
+		// The peer has another ticket-granting ticket than the one that ours was
+		// made for (RFC 4430 3.7.1).
+		t.recover(now, TicketRequest{TGT: slices.Clone(m.TGTRep().Data), Fresh: true}, nil)
+	case m.KRBError() != nil:
+		t.kerberosError(now, m.KRBError().Data, false)
+	case m.Error() != nil && m.Error().Code != message.OK:
+		t.hint = &CodeError{m.Error().Code}
+	default:
+		e.Count.Unprotected++
+	}
+}
+
+// kerberosError takes a KRB-ERROR.
+func (t *transaction) kerberosError(now time.Time, der []byte, protected bool) {
+	s := t.s
+	k, err := s.ep.cfg.Kerberos.ParseError(der)
+	if err != nil {
+		s.ep.Count.Malformed++
+		return
+	}
+	if !protected {
+		t.hint = k
+	}
+	switch k.Code {
+	case KrbAPErrSkew:
+		// Only what the peer vouches for may change the times of authenticators
+		// (RFC 4430 3.5).
+		if protected && !t.recovered {
+			s.offset = k.ServerTime.Time().Sub(now)
+			s.last = Stamp{}
+			t.retry(now, t.ticket)
+			return
+		}
+	case KrbAPErrTktExpired, KrbAPErrBadKeyVer, KrbAPErrNoKey, KrbAPErrBadIntegrity, KrbAPErrTktNYV:
+		if !t.recovered {
+			t.recover(now, TicketRequest{Fresh: true}, k)
+			return
+		}
+	case KrbAPErrUserToUserRequire:
+		if !t.recovered && s.peer.UserToUser != UserToUserNever && !t.ticket.UserToUser() {
+			t.recovered = true
+			s.userToUser(now, func(now time.Time, ticket Ticket, err error) {
+				if err == nil && !t.answered {
+					t.retry(now, ticket)
+				}
+			})
+			return
+		}
+	}
+	if protected {
+		t.finish(now, nil, &PeerError{Command: t.command, Err: k})
+	}
+}
+
+// recover gets another ticket and begins anew. Until it is there, the old one
+// and the command stay: what asked for it may be forged.
+func (t *transaction) recover(now time.Time, r TicketRequest, why error) {
+	if t.recovered {
+		return
+	}
+	t.recovered = true
+	t.s.fetch(now, r, func(now time.Time, ticket Ticket, err error) {
+		switch {
+		case t.answered || t.s.Dead:
+		case err != nil:
+			t.hint = errors.Join(why, err)
+		default:
+			t.retry(now, ticket)
+		}
+	})
+}
+
+// retry begins the command anew: another transaction (RFC 4430 9).
+func (t *transaction) retry(now time.Time, ticket Ticket) {
+	t.forget()
+	t.answered = true
+	t.again(now, ticket)
+}
