@@ -97,6 +97,8 @@ func (r *registry) handle(ev ike.Event) {
 		return
 	}
 	switch ev := ev.(type) {
+	case ike.InitialContact:
+		r.firstContact(s)
 	case ike.SessionRekeyed:
 		s.rekeys++
 		s.info.LocalSPI, s.info.RemoteSPI, s.info.Proposal = ev.LocalSPI, ev.RemoteSPI, ev.Proposal

@@ -3,6 +3,7 @@ package racoon
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,8 +56,12 @@ func (m *Manager) authorize(ctx context.Context, q ike.AuthorizeRequest) error {
 	if p == nil {
 		return fmt.Errorf("peer %q is no longer configured", q.Peer)
 	}
+	why := q.Why
+	if why == "" {
+		why = whyChosen(p, q)
+	}
 	m.log.Info("peer authenticated", "peer", q.Peer, "remote", q.Path.Remote, "local", q.Path.Local, "remote-id", q.RemoteID.String(),
-		"local-id", q.LocalID.String(), "method", q.Method, "initiator", q.Initiator, "why", whyChosen(p, q))
+		"local-id", q.LocalID.String(), "method", q.Method, "initiator", q.Initiator, "initial-contact", q.InitialContact, "why", why)
 	if ask := m.decisions.Load().authorize; ask != nil {
 		if err := ask(ctx, q); err != nil {
 			return err
@@ -163,6 +168,21 @@ func (r *registry) unique(s *Session) {
 			time.AfterFunc(handover, func() { r.delete(old, ike.DownReplaced) })
 		default:
 			r.replace(old, s, c.initialContact)
+		}
+	}
+}
+
+// firstContact: the peer of a session says late that it has no other one. Those
+// of the same identities that were there before are forgotten, on whatever
+// worker they are.
+func (r *registry) firstContact(s *Session) {
+	p := r.m.peers.Load().byName[s.peer]
+	if s.state != established || p == nil || p.cfg.Unique == ike.UniqueNever {
+		return
+	}
+	for _, old := range slices.Clone(r.byPair[pairOf(s.info)]) {
+		if old != s && old.up.Before(s.up) {
+			r.replace(old, s, true)
 		}
 	}
 }

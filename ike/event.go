@@ -52,6 +52,7 @@ type SessionInfo struct {
 	// Addresses leased to the peer (gateway) or assigned by it (client), with
 	// the rest of the configuration payload.
 	Config *NetworkConfig
+	Why    string // why this configured peer was chosen, for the log; may be ""
 }
 
 // AddressAssigned: a client has got its network configuration after SessionUp,
@@ -113,6 +114,11 @@ type SessionRekeyed struct {
 	Proposal            spd.Proposal
 }
 
+// InitialContact: the peer says, after its session was established, that it
+// knows of no other one with this side (IKEv1: INITIAL-CONTACT in a message of
+// its own). Those of the core have ended by then; the driver ends the others.
+type InitialContact struct{ EventHeader }
+
 // SessionMoved: the peer's address has changed (NAT mapping, MOBIKE).
 type SessionMoved struct {
 	EventHeader
@@ -173,6 +179,7 @@ type ChildInfo struct {
 	IPComp    bool
 	UDPEncap  bool
 	Installed time.Time
+	Why       string // why this configured Child was chosen, for the log; may be ""
 }
 
 // PeerNotify: the peer sent a notify that changes nothing here but may

@@ -157,6 +157,9 @@ func (sa *isakmpSA) trusted(now time.Time, m *inbound, v trust.Verified, done fu
 	for _, w := range v.Warnings {
 		sa.s.Warn(now, w)
 	}
+	if !sa.s.Up {
+		sa.s.whyCertificate(v)
+	}
 	var chain [][]byte
 	for _, c := range v.Chain {
 		chain = append(chain, c.Raw)
@@ -179,7 +182,7 @@ func (sa *isakmpSA) authorize(now time.Time, m *inbound, chain [][]byte, done fu
 		local = s.peer.Local.ID // a responder of Main Mode proves its own later
 	}
 	r := ike.AuthorizeRequest{Session: s.ID, Peer: s.peer.Name, Initiator: sa.initiator, Path: s.Path, LocalID: local, RemoteID: s.RemoteID,
-		Method: s.remoteMethod, Certificates: chain, InitialContact: sa.firstContact, Proposal: sa.negotiated.proposal()}
+		Method: s.remoteMethod, Certificates: chain, InitialContact: sa.firstContact, Proposal: sa.negotiated.proposal(), Why: s.why}
 	s.Job(ike.JobAuthorize, 0, func(ctx context.Context) (any, error) { return nil, ask(ctx, r) },
 		func(now time.Time, _ any, err error) {
 			if err != nil {

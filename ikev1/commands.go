@@ -51,7 +51,7 @@ func (e *Endpoint) Initiate(now time.Time, in Initiation) (ike.SessionID, error)
 		}
 	}
 	s := e.newSession(in.Peer, in.Path, true)
-	s.begin, s.Acquire, s.float = &in, in.Acquire, in.NATTPath
+	s.begin, s.Acquire, s.float, s.why = &in, in.Acquire, in.NATTPath, "called by this side"
 	e.beginning = append(e.beginning, s)
 	if err := s.renew(now); err != nil {
 		s.end(now, ike.DownFailed, err)

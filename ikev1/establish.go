@@ -71,13 +71,14 @@ func (sa *isakmpSA) notifiedInPhase1(now time.Time, n *isakmp.Notify) {
 	s := sa.s
 	switch {
 	case n.Type == isakmp.NotifyResponderLifetime:
+		sa.told(now, n)
 		if said, err := n.ResponderLifetime(); err == nil && n.Protocol == spd.ProtoIKE {
 			sa.negotiated.life = sa.negotiated.life.Shortened(said)
 		}
 	case n.Type.IsError():
 		s.Warn(now, &NotifyError{Exchange: sa.mode.exchange(), Type: n.Type, Text: notifyText(n)})
 	default:
-		s.ep.Emit(ike.PeerNotify{EventHeader: s.EventHeader(now), Type: uint16(n.Type), Data: slices.Clone(n.Data)})
+		sa.told(now, n)
 	}
 }
 

@@ -68,32 +68,33 @@ func (e *Endpoint) firstMessage(now time.Time, path ike.Path, h isakmp.Header, b
 		if full {
 			e.makeRoom(now)
 		}
-		e.acceptFirst(now, path, h, b, m, mode, possible, policy, chosen)
+		e.acceptFirst(now, path, h, b, m, mode, accepted{peers: possible, policy: policy, chosen: chosen})
 		return
 	}
-	peer, policy, chosen, t, err := e.chooseNamed(path, mode, possible, m)
+	a, t, err := e.chooseNamed(path, mode, possible, m)
 	if err != nil {
 		refuse(t, err)
 		return
 	}
-	e.acceptFirst(now, path, h, b, m, mode, []*Peer{peer}, policy, chosen)
+	e.acceptFirst(now, path, h, b, m, mode, a)
 }
 
 // chooseNamed chooses the peer and the proposal where the initiator says at
 // once who it is: the first peer with that identity that allows any of what is
 // offered. In Aggressive Mode the public value has to be one of the group.
-func (e *Endpoint) chooseNamed(path ike.Path, mode Mode, possible []*Peer, m *inbound) (peer *Peer, policy phase1Policy, chosen selectedPhase1, t isakmp.NotifyType, err error) {
+func (e *Endpoint) chooseNamed(path ike.Path, mode Mode, possible []*Peer, m *inbound) (a accepted, t isakmp.NotifyType, err error) {
 	id := identityOf(m.ID())
 	if err = id.Validate(); err != nil {
-		return nil, policy, chosen, isakmp.NotifyInvalidIDInformation, err
+		return a, isakmp.NotifyInvalidIDInformation, err
 	}
 	var first error
 	gssapi := gssapiOnly(m.Payloads)
-	for _, q := range e.byIdentity(path, possible, id) {
-		policy = q.policy(false)
-		policy.gssapi = gssapi
-		if chosen, err = policy.choose(m.SA()); err == nil {
-			peer = q
+	fitting := e.byIdentity(path, possible, id)
+	for i, q := range fitting {
+		a.policy = q.policy(false)
+		a.policy.gssapi = gssapi
+		if a.chosen, err = a.policy.choose(m.SA()); err == nil {
+			a.peers, a.why = []*Peer{q}, whyPeer(path, fitting, i)
 			break
 		}
 		if first == nil {
@@ -101,16 +102,16 @@ func (e *Endpoint) chooseNamed(path ike.Path, mode Mode, possible []*Peer, m *in
 		}
 	}
 	switch {
-	case peer == nil && first != nil:
-		return nil, policy, chosen, choiceRefusal(first), first
-	case peer == nil:
-		return nil, policy, chosen, isakmp.NotifyInvalidIDInformation, e.unknownIdentity(path, id, mode)
+	case a.peers == nil && first != nil:
+		return a, choiceRefusal(first), first
+	case a.peers == nil:
+		return a, isakmp.NotifyInvalidIDInformation, e.unknownIdentity(path, id, mode)
 	}
-	if g, ok := dh.ByID(chosen.group); mode == AggressiveMode && (!ok || len(m.KE().Data) != g.InitiatorSize()) {
-		err = fmt.Errorf("KE payload of %d octets for %v", len(m.KE().Data), chosen.group)
-		return nil, policy, chosen, isakmp.NotifyInvalidKeyInformation, err
+	if g, ok := dh.ByID(a.chosen.group); mode == AggressiveMode && (!ok || len(m.KE().Data) != g.InitiatorSize()) {
+		err = fmt.Errorf("KE payload of %d octets for %v", len(m.KE().Data), a.chosen.group)
+		return a, isakmp.NotifyInvalidKeyInformation, err
 	}
-	return peer, policy, chosen, 0, nil
+	return a, 0, nil
 }
 
 // choiceRefusal is the notification for an offer that nothing was chosen of.
@@ -207,17 +208,25 @@ func (e *Endpoint) refuseClear(path ike.Path, h isakmp.Header, t isakmp.NotifyTy
 	}
 }
 
+// accepted is what a first message is answered with.
+type accepted struct {
+	peers  []*Peer // that it may be from: in the modes that say it, one
+	why    string  // that one
+	policy phase1Policy
+	chosen selectedPhase1
+}
+
 // acceptFirst makes a half-open SA and answers.
-func (e *Endpoint) acceptFirst(now time.Time, path ike.Path, h isakmp.Header, b []byte, m *inbound, mode Mode, possible []*Peer, policy phase1Policy, chosen selectedPhase1) {
+func (e *Endpoint) acceptFirst(now time.Time, path ike.Path, h isakmp.Header, b []byte, m *inbound, mode Mode, a accepted) {
 	s := e.newSession(nil, path, false)
-	s.Timing = possible[0].times()
+	s.Timing, s.why = a.peers[0].times(), a.why
 	sa, err := e.newSA(s, mode, false)
 	if err != nil {
 		s.fail(now, ike.DownFailed, err)
 		return
 	}
-	sa.remote, sa.negotiated = h.CookieI, chosen
-	sa.p1 = &phase1{policy: policy, possible: possible, step: 1, busy: true, seen: sha256.Sum256(b), asked: len(b)}
+	sa.remote, sa.negotiated = h.CookieI, a.chosen
+	sa.p1 = &phase1{policy: a.policy, possible: a.peers, step: 1, busy: true, seen: sha256.Sum256(b), asked: len(b)}
 	sa.p1.hashed.sai = m.keep(isakmp.PayloadSA)
 	sa.first, sa.halfOpen = initKey{h.CookieI, path.Remote}, true
 	e.initial[sa.first] = sa
@@ -229,12 +238,12 @@ func (e *Endpoint) acceptFirst(now time.Time, path ike.Path, h isakmp.Header, b 
 	}
 	if mode != MainMode {
 		s.RemoteID = identityOf(m.ID())
-		s.setPeer(possible[0])
+		s.setPeer(a.peers[0])
 	}
 	sa.announced(m.Payloads)
 	sa.noteCertRequests(m.Payloads)
 	sa.trace(now, false, h, m.body, h.NextPayload)
-	answer := chosen.answer(m.SA())
+	answer := a.chosen.answer(m.SA())
 	switch mode {
 	case MainMode:
 		sa.answerMain(now, answer)

@@ -105,6 +105,7 @@ func (sa *isakmpSA) notified(now time.Time, n *isakmp.Notify) {
 	case n.Type == isakmp.NotifyRUThereAck:
 		sa.takeDPDAck(now, n)
 	case n.Type == isakmp.NotifyInitialContact:
+		sa.told(now, n)
 		sa.initialContactReceived(now)
 	case n.Type == isakmp.NotifyAuthenticationFailed && n.Protocol == spd.ProtoIKE && sa.lastWord() && now.Sub(sa.established) < crossing:
 		sa.disowned(now, &NotifyError{Exchange: sa.mode.exchange(), Type: n.Type, Text: notifyText(n)})
@@ -240,6 +241,7 @@ func (sa *isakmpSA) initialContactReceived(now time.Time) {
 	if s.peer.Unique == ike.UniqueNever || now.Sub(sa.established) > crossing {
 		return // said late it would take away what has been made since
 	}
+	s.ep.Emit(ike.InitialContact{EventHeader: s.EventHeader(now)})
 	for _, o := range slices.Clone(s.sas) {
 		if o != sa && o.ready() && o.established.Before(sa.established) {
 			o.kill(now, errReplaced)

@@ -55,6 +55,7 @@ type quickMode struct {
 	// Transport mode behind a NAT: what the peer calls the two hosts.
 	originalLocal, originalRemote netip.Addr
 
+	why    string    // this Child was chosen
 	sa     *child.SA // once installed
 	step   uint8     // number of the message that is expected
 	commit bool      // the responder will say CONNECTED
@@ -81,6 +82,7 @@ func (q *quickMode) begin(now time.Time, sa *isakmpSA) {
 			return
 		}
 		q.local, q.remote, q.served = s.negotiatedFor(q.old)
+		q.why = q.old.Info.Why
 		q.start(now, sa)
 		return
 	}
@@ -102,6 +104,9 @@ func (q *quickMode) begin(now time.Time, sa *isakmpSA) {
 		}
 	}
 	q.local, q.remote = q.pair.Local, q.pair.Remote
+	if q.why = "begun by this side"; q.acquire != 0 {
+		q.why = "a packet asked for it"
+	}
 	if a := s.sameTraffic(q.cfg.Name, q.localTS(), q.remote); a != nil {
 		// For the peer it is a rekey, so it is one.
 		q.old = a
@@ -262,6 +267,11 @@ func (q *quickMode) hash(x *exchange, covered []byte) secret.Bytes {
 // receive implements conversation.
 func (q *quickMode) receive(now time.Time, x *exchange, m *inbound) {
 	q.x = x
+	for n := range m.Notifies() {
+		if !n.Type.IsError() { // an answer that is an error is told as one
+			x.sa.told(now, n)
+		}
+	}
 	switch q.step {
 	case 2:
 		q.answered(now, m)
@@ -389,7 +399,7 @@ func (q *quickMode) install(now time.Time, shared []byte, hold bool, done func(n
 	}
 	local, remote := q.localTS(), []spd.TrafficSelector{q.remote}
 	q.sa = s.AddChild(ike.ChildInfo{Name: q.cfg.Name, Protocol: main, ChildSPIs: ike.ChildSPIs{In: q.own[main], Out: peer[main]}, ReqID: reqID,
-		Mode: q.chosen.Mode, LocalTS: local, RemoteTS: remote, Proposal: q.chosen.Proposal, IPComp: q.chosen.Has(spd.ProtoIPComp), UDPEncap: s.Encap()},
+		Mode: q.chosen.Mode, LocalTS: local, RemoteTS: remote, Proposal: q.chosen.Proposal, IPComp: q.chosen.Has(spd.ProtoIPComp), UDPEncap: s.Encap(), Why: q.why},
 		q.life(), q.initiator, q.old)
 	if q.old == nil {
 		q.sa.Untold()

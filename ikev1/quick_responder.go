@@ -76,7 +76,7 @@ func (q *quickMode) chooseChild(m *inbound) (isakmp.NotifyType, error) {
 		return isakmp.NotifyInvalidIDInformation, err
 	}
 	failType, failure := isakmp.NotifyInvalidIDInformation, error(nil)
-	best := fitsNot
+	best, beside := fitsNot, ""
 	for _, c := range s.peer.Children {
 		f := s.fits(c, local, remote, sa)
 		if f.how == fitsNot {
@@ -87,6 +87,10 @@ func (q *quickMode) chooseChild(m *inbound) (isakmp.NotifyType, error) {
 			continue
 		}
 		if best >= f.how {
+			beside = fmt.Sprintf(", earlier in the configuration than %q", c.Name)
+			if best > f.how {
+				beside = fmt.Sprintf(", better than %q's", c.Name)
+			}
 			continue
 		}
 		policy := s.policyOf(sa, c)
@@ -95,6 +99,9 @@ func (q *quickMode) chooseChild(m *inbound) (isakmp.NotifyType, error) {
 		if err != nil {
 			failType, failure = isakmp.NotifyNoProposalChosen, fmt.Errorf("Child %q: %w", c.Name, err)
 			continue
+		}
+		if best != fitsNot {
+			beside = fmt.Sprintf(", better than %q's", q.cfg.Name)
 		}
 		q.cfg, q.policy, q.chosen, q.local, q.remote, q.served = c, policy, chosen, f.local, f.remote, f.served
 		best = f.how
@@ -106,6 +113,10 @@ func (q *quickMode) chooseChild(m *inbound) (isakmp.NotifyType, error) {
 		best = fitsGenerated
 	}
 	if q.cfg != nil {
+		q.why = best.String() + beside
+		if q.cfg.RemoteDynamic && s.Leased != nil {
+			q.why += ", of the client's leased address"
+		}
 		_, _, ol, or := s.natSelectors(q.cfg.Mode, local, remote)
 		if !q.originalLocal.IsValid() { // by NAT-OA
 			q.originalLocal = ol

@@ -34,6 +34,7 @@ type session struct {
 	askedFor map[ike.ChildID]spd.TrafficSelector
 
 	remoteMethod string
+	why          string            // this peer was chosen
 	vendors      []string          // what the peer's vendor IDs name
 	mayFloat     bool              // the peer is expected on its NAT-T port (Base Mode)
 	user         *ike.UserAccepted // of a client (XAuth)
@@ -267,7 +268,7 @@ func (s *session) merge(now time.Time) {
 
 func (s *session) info() ike.SessionInfo {
 	i := s.Info()
-	i.Vendors = s.vendors
+	i.Vendors, i.Why = s.vendors, s.why
 	if s.user != nil {
 		i.User, i.Groups = s.user.User, slices.Clone(s.user.Groups)
 	} else {
