@@ -186,6 +186,7 @@ func (p *DataPlane) claim(ctx context.Context, x *claimed) error {
 	p.mu.Lock()
 	_, err := p.reqs.take(x.policy.ReqID)
 	p.mu.Unlock()
+	was := kp.there
 	if err == nil {
 		kp.want = append(kp.want, x.policy)
 		if err = p.put(ctx, kp); err == nil {
@@ -193,8 +194,21 @@ func (p *DataPlane) claim(ctx context.Context, x *claimed) error {
 		}
 		p.drop(kp, &x.policy)
 	}
-	if len(kp.want) == 0 {
-		s.index(kp, false) // it may have been adopted
+	undo, cancel := cleanup(ctx)
+	defer cancel()
+	switch {
+	case len(kp.want) > 0:
+		if kp.there && err != nil {
+			err = errors.Join(err, p.put(undo, kp))
+		}
+	case kp.there && !was:
+		// It was added, and something behind it could not be moved.
+		if derr := p.c.SPDDelete(undo, &kp.entry); derr != nil && !missing(derr) {
+			err = errors.Join(err, translate(derr))
+		}
+		fallthrough
+	default:
+		s.index(kp, false)
 		delete(s.keys, kp.key)
 	}
 	return err

@@ -56,6 +56,7 @@ const (
 	BothDirections RuleDirection = iota
 	OnlyOutbound
 	OnlyInbound
+	OnlyForward // Linux: what is routed on to another host
 )
 
 // Level says how much a rule insists on its SAs.
@@ -107,7 +108,7 @@ func (r *Rule) Policies() ([]Policy, error) {
 			if p.Selector.Valid() != nil {
 				continue
 			}
-			if r.Direction != OnlyInbound {
+			if r.Direction == BothDirections || r.Direction == OnlyOutbound {
 				p.Direction = Out
 				if r.protects() {
 					p.Action = ActionTrap
@@ -116,6 +117,9 @@ func (r *Rule) Policies() ([]Policy, error) {
 			}
 			if r.Direction != OnlyOutbound {
 				p.Direction, p.Action = In, base.Action
+				if r.Direction == OnlyForward {
+					p.Direction = Forward
+				}
 				if r.protects() {
 					p.Action, p.OptionalInbound = ActionProtect, r.Level == LevelUse
 				}
@@ -144,7 +148,7 @@ func (r *Rule) check() error {
 		}
 	}
 	switch {
-	case r.Direction > OnlyInbound:
+	case r.Direction > OnlyForward:
 		return fmt.Errorf("Direction %d is unknown", r.Direction)
 	case r.Action > ActionTrap:
 		return fmt.Errorf("Action %d is unknown", r.Action)
@@ -156,7 +160,7 @@ func (r *Rule) check() error {
 		return fmt.Errorf("Level %d is unknown", r.Level)
 	case r.Level == LevelRequire && r.ReqID != 0:
 		return fmt.Errorf("ReqID %d is for the levels unique and use", r.ReqID)
-	case r.Mode == ModeTunnel && r.Direction != OnlyInbound && !r.RemoteAddr.IsValid():
+	case r.Mode == ModeTunnel && r.Direction <= OnlyOutbound && !r.RemoteAddr.IsValid():
 		return errors.New("RemoteAddr: tunnel mode needs the other end's address")
 	case r.LocalAddr.IsValid() && r.RemoteAddr.IsValid() && r.LocalAddr.Is4() != r.RemoteAddr.Is4():
 		return fmt.Errorf("LocalAddr %v and RemoteAddr %v are of different families", r.LocalAddr, r.RemoteAddr)

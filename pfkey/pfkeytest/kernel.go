@@ -59,6 +59,7 @@ type Kernel struct {
 	acquires map[uint32]*acquire
 	nextAcq  uint32
 	fail     map[pfkey.MsgType][]pfkey.Errno
+	failing  func(pfkey.MsgType) pfkey.Errno
 	silent   map[pfkey.MsgType]int
 	requests map[pfkey.MsgType]int
 	refused  []uint32
@@ -163,6 +164,14 @@ func (k *Kernel) FailNext(t pfkey.MsgType, errs ...pfkey.Errno) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.fail[t] = append(k.fail[t], errs...)
+}
+
+// Fail has f decide of each request whether it fails; 0 lets it pass. It runs
+// under the kernel's lock. nil ends that.
+func (k *Kernel) Fail(f func(t pfkey.MsgType) pfkey.Errno) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.failing = f
 }
 
 // Ignore makes the next n requests of a type go without an answer and without

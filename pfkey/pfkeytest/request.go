@@ -42,6 +42,12 @@ func (k *Kernel) request(c *conn, b []byte) errno {
 		k.silent[m.Type]--
 		return 0
 	}
+	if k.failing != nil {
+		if e := k.failing(m.Type); e != 0 {
+			k.answerError(c, m, e)
+			return 0
+		}
+	}
 	if q := k.fail[m.Type]; len(q) > 0 {
 		k.fail[m.Type] = q[1:]
 		if q[0] == pfkey.ENOBUFS {
