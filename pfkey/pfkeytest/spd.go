@@ -87,6 +87,9 @@ func (k *Kernel) spdAdd(m *pfkey.Message) errno {
 		delete(k.byID, old.Policy.ID)
 	}
 	p.Policy.ID = k.nextID
+	if k.linux() {
+		p.Policy.ID = k.nextID*8 + uint32(p.Policy.Dir-pfkey.DirIn) // xfrm's index; sockets' have 3 and 4
+	}
 	k.nextID++
 	k.serial++
 	p.serial = k.serial

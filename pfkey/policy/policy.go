@@ -152,45 +152,49 @@ func Parse(text string) (*pfkey.Policy, error) {
 	}
 }
 
-// priority reads what follows the word: a name and perhaps an offset, or a
-// number, which is an offset from the default.
+// priority reads what follows the word: a name and perhaps an offset, or an
+// offset from the default. Between the parts there may be spaces.
 func (p *parser) priority() (uint32, error) {
 	w, at := p.word()
-	base := PriorityDefault
-	switch w {
-	case "low":
-		base = PriorityLow
-	case "def":
-	case "high":
-		base = PriorityHigh
+	base, named := PriorityDefault, true
+	switch {
+	case strings.HasPrefix(w, "low"):
+		base, p.at = PriorityLow, at+len("low")
+	case strings.HasPrefix(w, "def"):
+		p.at = at + len("def")
+	case strings.HasPrefix(w, "high"):
+		base, p.at = PriorityHigh, at+len("high")
 	default:
-		n, err := strconv.ParseInt(w, 10, 64)
-		if err != nil || n > maxOffsetUp || n < -maxOffsetDown {
-			return 0, p.fail(at, "%s is no priority: low, def, high, or a number from -%d to %d", quote(w), maxOffsetDown, maxOffsetUp)
-		}
-		return uint32(int64(base) - n), nil
+		named, p.at = false, at
 	}
 	back := p.at
-	sign, at := p.word()
-	var digits string
+	sign, glued := byte('+'), named && back < len(p.text) && !isSpace(p.text[back])
+	w, at = p.word()
+	signed := w != "" && (w[0] == '+' || w[0] == '-')
 	switch {
-	case sign == "+" || sign == "-":
-		digits, at = p.word()
-	case len(sign) > 1 && (sign[0] == '+' || sign[0] == '-'):
-		sign, digits = sign[:1], sign[1:]
-	default:
+	case signed:
+		sign, p.at = w[0], at+1
+		w, at = p.word()
+	case glued:
+		return 0, p.fail(back, "%s is no offset: + or - and a number", quote(w))
+	case named:
 		p.at = back
 		return base, nil
 	}
-	n, err := strconv.ParseUint(digits, 10, 32)
+	n, err := strconv.ParseUint(w, 10, 32)
 	limit := uint64(maxOffsetUp)
-	if sign == "-" {
+	switch {
+	case sign == '-' && named:
 		limit = maxOffsetDown - 1
+	case sign == '-':
+		limit = maxOffsetDown
 	}
-	if err != nil || n > limit {
-		return 0, p.fail(at, "%s is no offset: 0 to %d", quote(digits), limit)
-	}
-	if sign == "+" {
+	switch {
+	case (err != nil || n > limit) && !named && !signed:
+		return 0, p.fail(at, "%s is no priority: low, def, high, or a number from -%d to %d", quote(w), maxOffsetDown, maxOffsetUp)
+	case err != nil || n > limit:
+		return 0, p.fail(at, "%s is no offset: 0 to %d", quote(w), limit)
+	case sign == '+':
 		return base - uint32(n), nil
 	}
 	return base + uint32(n), nil
