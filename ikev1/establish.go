@@ -177,7 +177,15 @@ func (s *session) comeUp(now time.Time) {
 			q.acquire, q.packet = s.Acquire, begin.Packet
 			s.Acquire = 0
 		}
+		if s.awaitsLease(q) {
+			s.forLease = append(s.forLease, q)
+			continue
+		}
 		s.do(now, q.errand())
+	}
+	if len(s.forLease) > 0 {
+		s.configTimer.Owner = s.addressed
+		s.ep.SetTimer(&s.configTimer, now.Add(leaseWait))
 	}
 }
 

@@ -27,6 +27,7 @@ func (sa *isakmpSA) configAsked(now time.Time, x *exchange, a *isakmp.Attributes
 			out = append(out, isakmp.ConfigAttribute{Type: isakmp.AttrSupportedAttributes, Data: isakmp.AppendSupportedAttributesValue(nil, supportedAttributes...)})
 		}
 		asked{}.reply(now, x, a, out)
+		s.addressed(now)
 	}
 	r := s.addressRequest(a)
 	switch {
@@ -159,6 +160,30 @@ func (s *session) leased(now time.Time, r ike.AddressRequest, c *ike.NetworkConf
 	}
 }
 
+// leaseWait is how long a gateway that has called its client waits for it to ask
+// for addresses.
+const leaseWait = 10 * time.Second
+
+// awaitsLease reports whether a Quick Mode that this side wants to begin is with
+// a client that has no addresses yet, and for those.
+func (s *session) awaitsLease(q *quickMode) bool {
+	sa := s.current
+	return sa != nil && sa.negotiated.method.XAuth() && s.servesConfig(sa) && q.cfg.RemoteDynamic && s.Leased == nil
+}
+
+// addressed begins what has waited for the client's addresses.
+func (s *session) addressed(now time.Time) {
+	if s.Dead || len(s.forLease) == 0 {
+		return
+	}
+	s.ep.StopTimer(&s.configTimer)
+	waiting := s.forLease
+	s.forLease = nil
+	for _, q := range waiting {
+		s.do(now, q.errand())
+	}
+}
+
 // giveBack ends leases.
 func (s *session) giveBack(assign ike.AddressAssigner, r ike.AddressRequest, c *ike.NetworkConfig) {
 	s.Cleanup(ike.JobAddress, 0, func(ctx context.Context) (any, error) {
@@ -194,6 +219,7 @@ func (sa *isakmpSA) pushConfig(now time.Time) {
 				if err != nil && !s.Dead {
 					s.Warn(now, fmt.Errorf("the client does not take its configuration: %w", err))
 				}
+				s.addressed(now)
 			})
 	})
 }

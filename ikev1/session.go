@@ -42,7 +42,8 @@ type session struct {
 
 	configured  func(now time.Time) // waits for the gateway's configuration
 	configTimer child.Timer
-	userTimer   child.Timer // the user's time is over
+	userTimer   child.Timer  // the user's time is over
+	forLease    []*quickMode // wait until the client has its addresses
 	account     *accounting
 }
 
@@ -141,6 +142,10 @@ func (s *session) end(now time.Time, reason ike.DownReason, err error) {
 		err = errGone
 	}
 	s.flunk(now, err)
+	for _, q := range s.forLease {
+		q.failed(now, err)
+	}
+	s.forLease = nil
 	for _, sa := range slices.Clone(s.sas) {
 		sa.kill(now, err)
 	}

@@ -24,9 +24,10 @@ func (s *Session) OfferedSelectors(c *ike.ChildConfig) (local, remote []spd.Traf
 }
 
 // ownSelectors is the own side of a dynamic selector: a client's leased
-// addresses, anything while it has asked for some, else the outer address.
+// addresses, anything while it has asked for some, else the outer address. A
+// client does not always begin (XAuth, in the direction "Resp").
 func (s *Session) ownSelectors() (set []spd.TrafficSelector) {
-	if r := s.Asked; r != nil && s.Initiator {
+	if r := s.Asked; r != nil && (s.Initiator || s.Network != nil) && s.Leased == nil {
 		if s.Network != nil && len(s.Network.Addresses) > 0 {
 			for _, a := range s.Network.Addresses {
 				set = append(set, spd.FromAddr(a.Addr()))
