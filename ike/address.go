@@ -50,6 +50,9 @@ type NetworkConfig struct {
 	HomePrefix []netip.Prefix // MIP6_HOME_PREFIX (RFC 5026)
 	// Application is the APPLICATION_VERSION.
 	Application string
+	// Supported are the numbers of the attributes that the gateway knows, if it
+	// was asked (SUPPORTED_ATTRIBUTES of IKEv2). A gateway fills it in by itself.
+	Supported []uint16
 	// Expiry is how long the addresses may be used before the client has to ask
 	// again (INTERNAL_ADDRESS_EXPIRY of IKEv1, whole seconds); 0 is as long as
 	// the session.
@@ -85,6 +88,7 @@ func (c *NetworkConfig) Override(o *NetworkConfig) *NetworkConfig {
 	override(&r.Subnets, o.Subnets)
 	override(&r.Domains, o.Domains)
 	override(&r.HomePrefix, o.HomePrefix)
+	override(&r.Supported, o.Supported)
 	override(&r.LocalLANExclude, o.LocalLANExclude)
 	override(&r.BackupServers, o.BackupServers)
 	override(&r.Firewall, o.Firewall)

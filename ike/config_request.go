@@ -9,4 +9,5 @@ type ConfigRequest struct {
 	DNS        bool
 	Domains    bool   // INTERNAL_DNS_DOMAIN (RFC 8598)
 	Version    string // APPLICATION_VERSION to send, empty for none
+	Supported  bool   // SUPPORTED_ATTRIBUTES: what the gateway could tell; IKEv2 only
 }

@@ -123,6 +123,7 @@ func (sa *isakmpSA) configPushed(now time.Time, x *exchange, a *isakmp.Attribute
 // takeConfig takes what the gateway says. The addresses of a session stay as
 // they are while Child SAs use them.
 func (s *session) takeConfig(now time.Time, c *ike.NetworkConfig) {
+	s.Screen(now, c)
 	next := s.configured
 	s.configured = nil
 	s.ep.StopTimer(&s.configTimer)

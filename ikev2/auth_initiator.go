@@ -162,6 +162,7 @@ func (sa *ikeSA) completeInitiator(now time.Time, m *message.Message) {
 	s, x := sa.s, sa.hs.child
 	if s.peer.Request != nil {
 		s.Network = configReply(m.CP())
+		s.Screen(now, s.Network)
 	}
 	plan := sa.hs.plan
 	sa.establish(now)

@@ -228,6 +228,15 @@ func (x *childExchange) check(m *message.Message) error {
 	if !spd.CoversSet(x.local, local) || !spd.CoversSet(x.remote, remote) {
 		return protocolError(m.Header.Exchange, "traffic selectors %v === %v are not within the offered %v === %v", local, remote, x.local, x.remote)
 	}
+	if x.s.Asked != nil && x.cfg.LocalDynamic && x.old == nil {
+		// Whatever a gateway answers, nobody but the assigned address takes part.
+		own, _ := x.s.OfferedSelectors(x.cfg)
+		narrowed := spd.Narrow(local, own)
+		if len(narrowed) == 0 {
+			return protocolError(m.Header.Exchange, "traffic selectors %v are not those of the address that the gateway has assigned: %v", local, own)
+		}
+		local = narrowed
+	}
 	x.local, x.remote = local, remote
 	x.agreeIPComp(m)
 	return nil

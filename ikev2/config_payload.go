@@ -43,6 +43,9 @@ func configRequest(r *ike.ConfigRequest) *message.CP {
 	if r.Domains {
 		add(message.AttrInternalDNSDomain, nil)
 	}
+	if r.Supported {
+		add(message.AttrSupportedAttributes, nil)
+	}
 	if r.Version != "" {
 		add(message.AttrApplicationVersion, []byte(r.Version))
 	} else {
@@ -109,6 +112,14 @@ func configReply(cp *message.CP) *ike.NetworkConfig {
 			}
 		case message.AttrApplicationVersion:
 			c.Application = printable(a.Value)
+		case message.AttrSupportedAttributes:
+			known, err := a.SupportedAttributes()
+			if err != nil {
+				continue
+			}
+			for _, t := range known[:min(len(known), maxConfig)] {
+				c.Supported = append(c.Supported, uint16(t))
+			}
 		}
 	}
 	return c
@@ -147,6 +158,26 @@ func addressRequest(s *session, cp *message.CP) ike.AddressRequest {
 		}
 	}
 	return r
+}
+
+// configAgain answers a CFG_REQUEST in an INFORMATIONAL exchange (RFC 7296 1.4,
+// 2.20, 3.15): what the session has got in IKE_AUTH, and what is known of this
+// side. Nothing is leased anew. It returns nil if there is nothing to say.
+func (s *session) configAgain(request *message.CP) message.Payload {
+	if request == nil || request.Type != message.ConfigRequest {
+		return nil
+	}
+	var c ike.NetworkConfig
+	if s.Leased != nil && s.Network != nil {
+		c = *s.Network
+	} else if r := s.peer.Request; r != nil {
+		c.Application = r.Version
+	}
+	cp := configAnswer(&c, request)
+	if len(cp.Attributes) == 0 {
+		return nil
+	}
+	return cp
 }
 
 // configAnswer is the CFG_REPLY to a client's request. DNS servers, domains

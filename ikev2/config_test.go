@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -221,8 +222,100 @@ func TestConfigurationSupportedAttributes(t *testing.T) {
 		require.Contains(t, supported, a.Type)
 	}
 	require.Len(t, sent, len(supported))
-	require.Equal(t, c, configReply(answer), "and reads as it was")
+	read := configReply(answer)
+	require.Len(t, read.Supported, len(supported))
+	read.Supported = nil
+	require.Equal(t, c, read, "and reads as it was")
 	for _, a := range configAnswer(c, &message.CP{Type: message.ConfigRequest}).Attributes {
 		require.NotContains(t, []message.ConfigAttributeType{message.AttrSupportedAttributes, message.AttrApplicationVersion}, a.Type, "not asked for")
 	}
+}
+
+// An authenticated gateway may be hostile: what it says must not make a client
+// take an address that is none, hundreds of servers, or traffic for addresses
+// that are not its own (C15).
+func TestC15_HostileGateway(t *testing.T) {
+	evil := &ike.NetworkConfig{
+		Addresses: prefixes("0.0.0.0/32", "224.0.0.1/32", "127.0.0.1/32", "255.255.255.255/32", "10.1.0.1/32", "10.1.0.1/32",
+			"::/128", "::1/128", "ff02::1/128", "::ffff:10.1.0.9/128", "2001:db8::1/128"),
+		DNS:     addrs("127.0.0.53", "0.0.0.0", "10.2.0.53", "10.2.0.53", "::1", "ff02::fb"),
+		NBNS:    addrs("255.255.255.255", "10.2.0.42"),
+		DHCP:    addrs("239.1.2.3"),
+		Subnets: prefixes("0.0.0.0/0", "10.2.3.4/16", "10.2.0.0/16", "127.0.0.0/8", "224.0.0.0/4", "ff00::/8"),
+	}
+	for i := range 300 {
+		evil.DNS = append(evil.DNS, netip.AddrFrom4([4]byte{10, 9, byte(i >> 8), byte(i)}))
+	}
+	s := newScene(t, roadWarrior(&testAssigner{config: evil}, &ike.ConfigRequest{IPv4: true, DNS: true}))
+	s.initiate().flush()
+	got := find[ike.SessionUp](s.A.happened)[0].Info.Config
+	require.Equal(t, prefixes("10.1.0.1/32"), got.Addresses, "no IPv6 was asked for")
+	require.Len(t, got.DNS, 16)
+	require.Equal(t, addrs("10.2.0.53", "10.9.0.0"), got.DNS[:2])
+	require.Equal(t, addrs("10.2.0.42"), got.NBNS)
+	require.Empty(t, got.DHCP)
+	require.Equal(t, prefixes("0.0.0.0/0", "10.2.0.0/16"), got.Subnets)
+	warning := find[ike.Warning](s.A.happened)[0].Err
+	require.ErrorContains(t, warning, "of what the gateway says is left out: address 0.0.0.0/32, address 224.0.0.1/32, address 127.0.0.1/32,")
+	require.ErrorContains(t, warning, " more")
+	require.Less(t, len(warning.Error()), 500)
+	require.Equal(t, selectorSet("10.1.0.1/32"), s.A.child().LocalTS)
+
+	// A netmask of zero, and a prefix length of zero or 255.
+	c := configReply(&message.CP{Type: message.ConfigReply, Attributes: []message.ConfigAttribute{
+		{Type: message.AttrInternalIP4Address, Value: []byte{10, 1, 0, 1}}, {Type: message.AttrInternalIP4Netmask, Value: make([]byte, 4)},
+		{Type: message.AttrInternalIP6Address, Value: append(addrs("2001:db8::1")[0].AsSlice(), 0)},
+		{Type: message.AttrInternalIP6Address, Value: append(addrs("2001:db8::2")[0].AsSlice(), 255)},
+	}})
+	s.A.session().Asked = &ike.ConfigRequest{IPv4: true, IPv6: true}
+	s.A.session().Screen(s.now, c)
+	require.Equal(t, prefixes("10.1.0.1/32", "2001:db8::1/128"), c.Addresses)
+}
+
+// A gateway that leaves the client's side of the traffic wide open, after it
+// has assigned an address, gets traffic of that address only; one that narrows
+// to another address gets none.
+func TestC15_SelectorsBeyondTheAddress(t *testing.T) {
+	for answer, want := range map[string]string{"0.0.0.0/0": "10.1.0.1/32", "10.1.0.0/24": "10.1.0.1/32", "192.168.1.1/32": ""} {
+		s := newScene(t, roadWarrior(&testAssigner{}, &ike.ConfigRequest{IPv4: true}), func(_, b *Peer, _, _ *Config) {
+			b.Children[0].RemoteDynamic, b.Children[0].Remote = false, selectorSet(answer)
+		})
+		s.initiate().flush()
+		if want == "" {
+			require.ErrorContains(t, find[ike.ChildFailed](s.A.happened)[0].Err, "not those of the address that the gateway has assigned")
+			require.Empty(t, s.A.session().Children.All())
+			continue
+		}
+		require.Equal(t, selectorSet(want), s.A.child().LocalTS)
+	}
+}
+
+// A client may ask which attributes its gateway knows, and either side may ask
+// again later, which leases nothing (RFC 7296 2.20, 3.15).
+func TestConfigurationAskedAgain(t *testing.T) {
+	assign := &testAssigner{config: &ike.NetworkConfig{Addresses: prefixes("10.1.0.1/32"), DNS: addrs("10.2.0.53"), Application: "gateway 7"}}
+	s := newScene(t, roadWarrior(assign, &ike.ConfigRequest{IPv4: true, DNS: true, Supported: true, Version: "client 3"}))
+	s.initiate().flush()
+	known := find[ike.SessionUp](s.A.happened)[0].Info.Config.Supported
+	require.Contains(t, known, uint16(message.AttrInternalIP4DNS))
+	require.Contains(t, known, uint16(message.AttrInternalDNSDomain))
+
+	request := &message.CP{Type: message.ConfigRequest, Attributes: slices.Repeat([]message.ConfigAttribute{
+		{Type: message.AttrInternalIP4Address}, {Type: message.AttrApplicationVersion}, {Type: message.AttrSupportedAttributes}}, 20)}
+	m := s.A.asks(message.ExchangeInformational, request)
+	require.NotNil(t, m.CP())
+	require.Equal(t, message.ConfigReply, m.CP().Type)
+	require.Len(t, m.CP().Attributes, 4, "each is answered once")
+	got := configReply(m.CP())
+	require.Equal(t, prefixes("10.1.0.1/32"), got.Addresses)
+	require.Equal(t, "gateway 7", got.Application)
+	require.Len(t, assign.requests, 1)
+	require.Equal(t, 1, assign.leased)
+
+	m = s.B.asks(message.ExchangeInformational, &message.CP{Type: message.ConfigRequest, Attributes: []message.ConfigAttribute{{Type: message.AttrApplicationVersion}}})
+	require.Equal(t, "client 3", configReply(m.CP()).Application)
+	for _, cp := range []*message.CP{{Type: message.ConfigRequest}, {Type: message.ConfigSet, Attributes: request.Attributes}, {Type: message.ConfigReply, Attributes: request.Attributes}} {
+		require.Empty(t, s.B.asks(message.ExchangeInformational, cp).Payloads)
+	}
+	s.converged(1)
 }

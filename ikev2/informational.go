@@ -110,6 +110,9 @@ func (sa *ikeSA) serveInformational(now time.Time, m *message.Message) {
 		sa.deletedByPeer(now, m)
 		return
 	}
+	if cp := s.configAgain(m.CP()); cp != nil {
+		answer = append(answer, cp)
+	}
 	sa.respond(now, message.ExchangeInformational, answer...)
 }
 
