@@ -1,21 +1,20 @@
 package ikev2
 
 import (
-	"context"
 	"crypto"
-	"crypto/ecdh"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
-	"runtime"
-	"slices"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/racoon3/racoon/dh"
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/internal/coretest"
 	"github.com/racoon3/racoon/internal/nullplane"
 	"github.com/racoon3/racoon/internal/testpki"
 )
@@ -23,23 +22,36 @@ import (
 // BenchmarkHandshake is IKE_SA_INIT and IKE_AUTH with one Child SA through two
 // cores, both sides' work. BenchmarkRaw beside it is the cryptography that no
 // implementation can avoid: compare their sums.
-func BenchmarkHandshake(b *testing.B) {
-	for _, c := range benchCases(b) {
-		b.Run(c.name, func(b *testing.B) { benchHandshake(b, c.edit) })
+func BenchmarkHandshake(b *testing.B) { coretest.BenchHandshake(b, benchCases(b)) }
+
+// BenchmarkRaw is the public-key cryptography of both sides of one handshake.
+func BenchmarkRaw(b *testing.B) { coretest.BenchRaw(b, benchCases(b)) }
+
+// BenchmarkHandshakeRatio has both take turns.
+func BenchmarkHandshakeRatio(b *testing.B) { coretest.BenchRatio(b, benchCases(b)) }
+
+// BenchmarkSessionHeap reports what an established session with one Child SA
+// occupies on the heap, on either side, when it is idle.
+func BenchmarkSessionHeap(b *testing.B) {
+	for _, n := range []int{10_000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for b.Loop() {
+				coretest.BenchHeap(b, n, benchPair(b, nil))
+			}
+			b.ReportMetric(0, "ns/op")
+		})
 	}
 }
 
-// benchPair are two endpoints that know each other, and the peer that the
-// first calls. Their data plane does nothing, so that the core's own cost
-// shows.
-func benchPair(b *testing.B, edit func(p *Peer, own, other string)) ([]*Endpoint, *Peer) {
+// benchPair are two endpoints that know each other, without a data plane.
+func benchPair(b *testing.B, edit func(p *Peer, own, other string)) *coretest.Bench[*Endpoint] {
 	pa, pb := pskPeer("b", "a.example", "b.example"), pskPeer("a", "b.example", "a.example")
 	pb.Children[0].Local, pb.Children[0].Remote = pb.Children[0].Remote, pb.Children[0].Local
 	if edit != nil {
 		edit(pa, "a.example", "b.example")
 		edit(pb, "b.example", "a.example")
 	}
-	ends := make([]*Endpoint, 2)
+	x := &coretest.Bench[*Endpoint]{Now: testpki.Now}
 	for i, peer := range []*Peer{pa, pb} {
 		peer.Unique = ike.UniqueNever
 		e, err := NewEndpoint(Config{Rand: rand.Reader, DataPlane: nullplane.New(), Tag: uint8(i)})
@@ -47,125 +59,34 @@ func benchPair(b *testing.B, edit func(p *Peer, own, other string)) ([]*Endpoint
 		ps, err := NewPeerSet([]*Peer{peer})
 		require.NoError(b, err)
 		e.SetPeers(ps)
-		ends[i] = e
+		x.Ends[i] = e
 	}
-	return ends, pa
+	e := x.Ends[0]
+	x.Initiate = func(_ int, now time.Time) (ike.SessionID, error) {
+		return e.Initiate(now, Initiation{Peer: pa, Path: pathAB()})
+	}
+	return x
 }
 
-// benchDrain carries everything between two endpoints until nothing is left to
-// do, and returns how many Child SAs came up.
-func benchDrain(now time.Time, ends []*Endpoint) (children int) {
-	ctx := context.Background()
-	for busy := true; busy; {
-		busy = false
-		for i, e := range ends {
-			for j, ok := e.PollJob(); ok; j, ok = e.PollJob() {
-				busy = true
-				e.HandleResult(now, j.Do(ctx))
-			}
-			for tx, ok := e.PollTransmit(); ok; tx, ok = e.PollTransmit() {
-				busy = true
-				ends[1-i].HandleDatagram(now, reverse(tx.Path), tx.Packet)
-			}
-			for ev, ok := e.PollEvent(); ok; ev, ok = e.PollEvent() {
-				if _, up := ev.(ike.ChildUp); up {
-					children++
-				}
-			}
-		}
-	}
-	return children
-}
-
-func benchHandshake(b *testing.B, edit func(p *Peer, own, other string)) {
-	ends, peer := benchPair(b, edit)
-	now := testpki.Now
-	b.ReportAllocs()
-	for b.Loop() {
-		id, err := ends[0].Initiate(now, Initiation{Peer: peer, Path: pathAB()})
-		require.NoError(b, err)
-		require.Equal(b, 2, benchDrain(now, ends))
-		b.StopTimer()
-		require.NoError(b, ends[0].Delete(now, id, ike.DownLocal))
-		benchDrain(now, ends)
-		now = now.Add(time.Minute)
-		ends[0].HandleTimeout(now)
-		ends[1].HandleTimeout(now)
-		benchDrain(now, ends)
-		b.StartTimer()
-	}
-}
-
-// BenchmarkHandshakeRatio is the same with the raw cryptography after each
-// handshake, so that both have the machine at the same time, and reports the
-// medians of the processor time and their ratio.
-func BenchmarkHandshakeRatio(b *testing.B) {
-	for _, c := range benchCases(b) {
-		b.Run(c.name, func(b *testing.B) {
-			ends, peer := benchPair(b, c.edit)
-			now := testpki.Now
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
-			var handshakes, raws []time.Duration
-			for b.Loop() {
-				begin := benchClock()
-				id, err := ends[0].Initiate(now, Initiation{Peer: peer, Path: pathAB()})
-				children := benchDrain(now, ends)
-				handshakes = append(handshakes, benchClock()-begin)
-				require.NoError(b, err)
-				require.Equal(b, 2, children)
-				require.NoError(b, ends[0].Delete(now, id, ike.DownLocal))
-				benchDrain(now, ends)
-				now = now.Add(time.Minute)
-				ends[0].HandleTimeout(now)
-				ends[1].HandleTimeout(now)
-				benchDrain(now, ends)
-				begin = benchClock()
-				c.raw()
-				raws = append(raws, benchClock()-begin)
-			}
-			median := func(d []time.Duration) float64 {
-				slices.Sort(d)
-				return float64(d[len(d)/2]) / 1000
-			}
-			b.ReportMetric(0, "ns/op")
-			b.ReportMetric(median(handshakes), "handshake-us")
-			b.ReportMetric(median(raws), "raw-us")
-			b.ReportMetric(median(handshakes)/median(raws), "ratio")
-		})
-	}
-}
-
-// A benchCase is a way to authenticate, and the public-key cryptography of
-// both sides of its handshake.
-type benchCase struct {
-	name string
-	edit func(p *Peer, own, other string)
-	raw  func()
-}
-
-func benchCases(b *testing.B) []benchCase {
-	x25519 := func() {
-		k1, _ := ecdh.X25519().GenerateKey(rand.Reader)
-		k2, _ := ecdh.X25519().GenerateKey(rand.Reader)
-		_, _ = k1.ECDH(k2.PublicKey())
-		_, _ = k2.ECDH(k1.PublicKey())
-	}
+func benchCases(b *testing.B) []coretest.BenchCase[*Endpoint] {
+	x25519 := coretest.RawKeyExchange(dh.Curve25519)
 	ca := testpki.NewRoot(b, testpki.Spec{Subject: "bench", CA: true, Key: testpki.RSA2048})
 	keys := []*rsa.PrivateKey{testpki.Key(b, testpki.RSA2048, 1).(*rsa.PrivateKey), testpki.Key(b, testpki.RSA2048, 2).(*rsa.PrivateKey)}
 	sum := sha256.Sum256([]byte("octets"))
 	pss := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
 	certificate, err := rsa.SignPKCS1v15(rand.Reader, keys[0], crypto.SHA256, sum[:])
 	require.NoError(b, err)
-	return []benchCase{
-		{"PSK-X25519", nil, x25519},
-		{"RSA2048-X25519", func(p *Peer, own, other string) {
-			leaf := ca.Issue(b, testpki.Spec{Subject: own, DNS: []string{own}, Key: testpki.RSA2048, KeyNumber: len(other)})
-			p.Local.Method = AuthSignature
-			p.Local.Credential = (&ike.Credential{Certificates: leaf.Chain(), Signer: leaf.Key}).Source()
-			p.Remote.Methods = []AuthMethod{AuthSignature}
-			p.Remote.Trust = &ike.Trust{Roots: []*x509.Certificate{ca.Root()}}
-		}, func() {
+	return []coretest.BenchCase[*Endpoint]{
+		{Name: "PSK-X25519", New: func(b *testing.B) *coretest.Bench[*Endpoint] { return benchPair(b, nil) }, Raw: x25519},
+		{Name: "RSA2048-X25519", New: func(b *testing.B) *coretest.Bench[*Endpoint] {
+			return benchPair(b, func(p *Peer, own, other string) {
+				leaf := ca.Issue(b, testpki.Spec{Subject: own, DNS: []string{own}, Key: testpki.RSA2048, KeyNumber: len(other)})
+				p.Local.Method = AuthSignature
+				p.Local.Credential = (&ike.Credential{Certificates: leaf.Chain(), Signer: leaf.Key}).Source()
+				p.Remote.Methods = []AuthMethod{AuthSignature}
+				p.Remote.Trust = &ike.Trust{Roots: []*x509.Certificate{ca.Root()}}
+			})
+		}, Raw: func() {
 			x25519()
 			for _, key := range keys {
 				sig, _ := rsa.SignPSS(rand.Reader, key, crypto.SHA256, sum[:], pss)
@@ -173,17 +94,5 @@ func benchCases(b *testing.B) []benchCase {
 				_ = rsa.VerifyPKCS1v15(&keys[0].PublicKey, crypto.SHA256, sum[:], certificate)
 			}
 		}},
-	}
-}
-
-// BenchmarkRaw is the public-key cryptography of both sides of one handshake.
-func BenchmarkRaw(b *testing.B) {
-	for _, c := range benchCases(b) {
-		b.Run(c.name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				c.raw()
-			}
-		})
 	}
 }

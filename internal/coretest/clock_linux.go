@@ -1,4 +1,4 @@
-package ikev2
+package coretest
 
 import (
 	"time"
@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// benchClock is the processor time of the calling thread, so that what else
+// threadTime is the processor time of the calling thread, so that what else
 // runs on a machine counts less.
-func benchClock() time.Duration {
+func threadTime() time.Duration {
 	var ts unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts) != nil {
 		return 0
