@@ -25,7 +25,10 @@ import (
 //	3  HASH(3)                               ->
 //	4                                        <-  HASH, CONNECTED   (if the responder set the commit bit)
 
-// A quickMode is the negotiation of one Child SA, in either role.
+// A quickMode is the negotiation of one Child SA, in either role. The KE payload
+// is of one group, so a Quick Mode offers the proposals with one group only: an
+// initiator begins with the first one configured, and again with the next one if
+// the peer refuses.
 type quickMode struct {
 	s         *session
 	cfg       *ike.ChildConfig
@@ -55,11 +58,12 @@ type quickMode struct {
 	// Transport mode behind a NAT: what the peer calls the two hosts.
 	originalLocal, originalRemote netip.Addr
 
-	why    string    // this Child was chosen
-	sa     *child.SA // once installed
-	step   uint8     // number of the message that is expected
-	commit bool      // the responder will say CONNECTED
-	ended  bool
+	why     string    // this Child was chosen
+	sa      *child.SA // once installed
+	step    uint8     // number of the message that is expected
+	commit  bool      // the responder will say CONNECTED
+	ended   bool
+	attempt int // which of the groups it is tried with
 	// retried: it was begun under another ISAKMP SA before, which has gone.
 	retried bool
 }
@@ -144,7 +148,8 @@ func (s *session) policyOf(sa *isakmpSA, c *ike.ChildConfig) quickmode.Policy {
 func (q *quickMode) start(now time.Time, sa *isakmpSA) {
 	s := q.s
 	q.policy = s.policyOf(sa, q.cfg)
-	q.group = q.policy.Group()
+	groups := groupsOf(q.policy.Proposals)
+	q.group = groups[min(q.attempt, len(groups)-1)]
 	var err error
 	if q.ni, err = s.newQuickNonce(sa); err != nil {
 		q.failed(now, err)
@@ -458,7 +463,7 @@ func (q *quickMode) life() *child.Config {
 	return l
 }
 
-// releaseUnchosen gives the quickmode.SPIs back of protocols that the peer did not want.
+// releaseUnchosen gives the SPIs back of protocols that the peer did not want.
 // The others are installed or removed from here on, no longer reserved.
 func (q *quickMode) releaseUnchosen() {
 	for i, r := range q.requests {
@@ -556,25 +561,10 @@ func (q *quickMode) give(now time.Time, err error) bool {
 	return true
 }
 
-// again begins anew under the session's ISAKMP SA, if the one that it ran under
-// has gone and another one stands.
-func (q *quickMode) again(now time.Time, err error) {
-	s := q.s
-	if s.Dead || s.current == nil || q.retried {
-		q.failed(now, err)
-		return
-	}
-	n := s.newQuickMode(q.cfg)
-	n.old, n.pair, n.packet, n.acquire, n.retried = q.old, q.pair, q.packet, q.acquire, true
-	q.acquire = 0
-	q.give(now, err)
-	s.do(now, n.errand())
-}
-
 // failed ends it without a Child SA, and tells the program.
 func (q *quickMode) failed(now time.Time, err error) {
 	s := q.s
-	if !q.give(now, err) {
+	if q.anotherGroup(now, err) || !q.give(now, err) {
 		return
 	}
 	if old := q.old; old != nil && q.initiator {
