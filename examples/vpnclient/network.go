@@ -11,6 +11,7 @@ import (
 	"github.com/racoon3/racoon/examples/internal/vpn"
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/internal/route"
+	"github.com/racoon3/racoon/spd"
 )
 
 // network is what the session has made of this host's network.
@@ -20,6 +21,7 @@ type network struct {
 	log       *slog.Logger
 	addresses []netip.Prefix
 	subnets   []netip.Prefix // that the routes are for
+	refused   []netip.Prefix // that were warned of
 	server    netip.Addr
 	session   ike.SessionID // the last one that was logged
 }
@@ -28,9 +30,17 @@ type network struct {
 // changed since the last session is left alone: while there is no session, the
 // routes keep packets from passing beside the tunnel.
 func (n *network) configure(s *racoon.Session) error {
-	var addresses, subnets []netip.Prefix
+	own, err := ownNetworks(n.tunnel.Device)
+	if err != nil {
+		return err
+	}
+	var addresses []netip.Prefix
+	server := s.Path().Remote.Addr()
 	if cfg := s.Info().Config; cfg != nil && n.options.peer.RequestAddress {
 		for _, a := range cfg.Addresses {
+			if err := checkAddress(a.Addr(), server, own); err != nil {
+				return err
+			}
 			addresses = append(addresses, netip.PrefixFrom(a.Addr(), a.Addr().BitLen()))
 		}
 		if n.session != s.ID() {
@@ -41,14 +51,17 @@ func (n *network) configure(s *racoon.Session) error {
 			n.session = s.ID()
 		}
 	}
+	var selectors []spd.TrafficSelector
 	for _, c := range s.ChildSAs() {
-		for _, ts := range c.RemoteTS {
-			for p := range ts.Prefixes() {
-				if !slices.Contains(subnets, p) {
-					subnets = append(subnets, p)
-				}
-			}
-		}
+		selectors = append(selectors, c.RemoteTS...)
+	}
+	subnets, refused, err := routesFor(selectors, n.options.remote.List, own)
+	if err != nil {
+		return err
+	}
+	if len(refused) > 0 && !slices.Equal(refused, n.refused) {
+		n.log.Warn("the gateway's networks that this host is on itself stay where they are; name them with -remote-subnet to change that", "networks", refused)
+		n.refused = refused
 	}
 	if n.options.peer.RequestAddress && len(addresses) == 0 {
 		return errors.New("the gateway has given no address; with -local-subnet none is needed")
@@ -70,7 +83,6 @@ func (n *network) configure(s *racoon.Session) error {
 		}
 	}
 	n.addresses = addresses
-	server := s.Path().Remote.Addr()
 	if slices.Equal(subnets, n.subnets) && server == n.server {
 		return nil
 	}
