@@ -15,6 +15,8 @@ strongswan="strongswan-charon strongswan-swanctl libcharon-extra-plugins
 # What libreswan's programs are linked with, and NSS's tools for its keys.
 libreswan="libnss3-tools libldns3 libunbound8 libcurl3-nss libevent-core-2.1-7
 	libevent-pthreads-2.1-7 libcap-ng0 libldap-2.5-0 libaudit1 dns-root-data openssl"
+# MIT Kerberos: KDC, its tools and a client.
+kerberos="krb5-kdc krb5-admin-server krb5-user"
 tools="iproute2 iputils-ping procps kmod gcc libc6-dev iperf3"
 
 $apt update
@@ -26,7 +28,7 @@ if [ ! -e "$policy" ]; then
 	trap 'rm -f "$policy"' EXIT
 fi
 # shellcheck disable=SC2086 # lists
-$apt install -y --no-install-recommends $tools $strongswan openiked vpnc ike-scan user-mode-linux $libreswan
+$apt install -y --no-install-recommends $tools $strongswan $kerberos openiked vpnc ike-scan user-mode-linux $libreswan
 
 if [ ! -e "$cache/libreswan/usr/libexec/ipsec/pluto" ]; then
 	new=$cache/libreswan.new

@@ -15,7 +15,7 @@ import (
 // A Need is something that a test needs of the machine; see [Require].
 type Need string
 
-// What a test can need. Each but UML includes root's rights.
+// What a test can need. Each but UML and MITKDC includes root's rights.
 const (
 	Root        Need = "root"       // namespaces and TUN devices; the programs ip and ping
 	StrongSwan  Need = "strongSwan" // charon with its userspace ESP, and swanctl
@@ -26,6 +26,7 @@ const (
 	WireGuardGo Need = "wireguard-go" // the go command, which builds it
 	Iperf3      Need = "iperf3"
 	UML         Need = "User Mode Linux" // for InKernel; on some processors also a C compiler
+	MITKDC      Need = "MIT krb5"        // KDC and its tools; without root's rights
 )
 
 // programs are the programs and files of each need.
@@ -38,6 +39,7 @@ var programs = map[Need][]string{
 	IKEScanner:  {"ike-scan"},
 	WireGuardGo: {"go"},
 	Iperf3:      {"iperf3"},
+	MITKDC:      {"krb5kdc", "kdb5_util", "kadmin.local", "kinit", "kvno"},
 	UML:         {umlProgram, kernelDir, "modprobe", "ip"},
 }
 
@@ -52,7 +54,7 @@ func Require(t testing.TB, needs ...Need) {
 	var missing []string
 	for _, n := range needs {
 		missing = append(missing, lacks(n)...)
-		if n != Root && n != UML {
+		if n != Root && n != UML && n != MITKDC {
 			missing = append(missing, lacks(Root)...)
 		}
 	}

@@ -42,9 +42,10 @@ type Ticket struct {
 	UserToUser     bool      // encrypted in the session key of the server's TGT
 }
 
-// Valid reports whether now is between start and end of the ticket.
+// Valid reports whether now is between start and end of the ticket. A start is
+// taken for reached DefaultSkew before: the KDC's clock may be ahead of ours.
 func (t *Ticket) Valid(now time.Time) bool {
-	return t != nil && !now.Before(t.StartTime) && now.Before(t.EndTime)
+	return t != nil && t.StartTime.Sub(now) <= DefaultSkew && now.Before(t.EndTime)
 }
 
 // String returns whose ticket it is, for what and until when.
