@@ -1,0 +1,104 @@
+package control
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// limited is the listener of the HTTP server: it turns away whoever is not
+// admitted, and connections above the limits.
+type limited struct {
+	*Listener
+	limits Limits
+	log    *slog.Logger
+	self   uint32
+
+	mu     sync.Mutex
+	open   int
+	byUID  map[uint32]int
+	quiet  time.Time // no refusal is logged before
+	hushed int       // that were not logged
+}
+
+func newLimited(l *Listener, limits Limits, log *slog.Logger) *limited {
+	return &limited{Listener: l, limits: limits, log: log, self: uint32(max(os.Geteuid(), 0)), byUID: make(map[uint32]int)}
+}
+
+// busyResponse is for connections above the limits.
+const busyResponse = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: 63\r\n\r\n" +
+	`{"code":"busy","error":"the daemon has too many connections"}` + "\r\n"
+
+// Accept implements net.Listener.
+func (l *limited) Accept() (net.Conn, error) {
+	for {
+		c, caller, err := l.accept()
+		if r := (*refusedError)(nil); errors.As(err, &r) {
+			l.refused(r)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !l.add(caller.UID) {
+			c.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+			c.Write([]byte(busyResponse))
+			c.Close()
+			continue
+		}
+		return &connection{UnixConn: c, caller: caller, limited: l}, nil
+	}
+}
+
+// refused logs who was turned away, at most once a second.
+func (l *limited) refused(r *refusedError) {
+	now := time.Now()
+	if now.Before(l.quiet) {
+		l.hushed++
+		return
+	}
+	args := []any{"err", r.err, "others", l.hushed}
+	if r.caller != nil {
+		args = append(args, "uid", r.caller.UID, "pid", r.caller.PID)
+	}
+	l.log.Warn("control socket: turned away", args...)
+	l.quiet, l.hushed = now.Add(time.Second), 0
+}
+
+func (l *limited) add(uid uint32) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	limit := l.limits.Connections
+	if l.open >= limit || uid != 0 && uid != l.self && l.byUID[uid] >= max(limit*3/4, 1) {
+		return false
+	}
+	l.open++
+	l.byUID[uid]++
+	return true
+}
+
+func (l *limited) remove(uid uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open--
+	if l.byUID[uid]--; l.byUID[uid] == 0 {
+		delete(l.byUID, uid)
+	}
+}
+
+// connection is one that counts.
+type connection struct {
+	*net.UnixConn
+	caller  *Caller
+	limited *limited
+	once    sync.Once
+}
+
+// Close implements net.Conn.
+func (c *connection) Close() error {
+	c.once.Do(func() { c.limited.remove(c.caller.UID) })
+	return c.UnixConn.Close()
+}

@@ -1,0 +1,3 @@
+// Package controltest runs a pair of daemons behind control sockets, for tests
+// of what talks to daemons.
+package controltest
