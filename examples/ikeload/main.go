@@ -229,6 +229,9 @@ func (o *options) endpoints() (target netip.AddrPort, sources netip.Prefix, err 
 }
 
 func (o *options) runHandshakes(ctx context.Context, stdout io.Writer) error {
+	if o.concurrency == 0 { // which the library takes for its default
+		return fmt.Errorf("-concurrency: 0 is out of range; use 1 to %d", load.MaxConcurrency)
+	}
 	cfg := load.Config{Marker: o.marker, Handshakes: o.n, Rate: o.rate, Concurrency: o.concurrency, Workers: o.workers,
 		IKERekeys: o.ikeRekeys, ChildRekeys: o.childRekeys, Time: o.time, Timeout: o.timeout, Hold: o.hold, Churn: o.churn, Leave: o.leave}
 	var err error

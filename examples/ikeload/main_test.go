@@ -114,6 +114,7 @@ func TestFlagErrors(t *testing.T) {
 		{append(target, "-rate", "-2"), "-rate: -2 is out of range; use"},
 		{append(target, "-rate", "NaN"), "-rate: NaN is out of range; use"},
 		{append(target, "-concurrency", "-1"), "-concurrency: -1 is out of range; use 1 to"},
+		{append(target, "-concurrency", "0"), "-concurrency: 0 is out of range; use 1 to"},
 		{append(target, "-workers", "257"), "-workers: 257 is out of range; use 1 to 256"},
 		{append(target, "-sources", "127"), `-sources: "127" is not a prefix, such as 127.0.0.0/8`},
 		{append(target, "-sources", "127.0.0.1/32", "-workers", "2"), "-sources: 127.0.0.1/32 has 1 addresses, 2 are needed; use a shorter prefix"},

@@ -21,6 +21,10 @@ import (
 
 func main() {
 	verbose := flag.Bool("v", false, "show every message with all its payloads")
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), "quickstart shows a gateway, a client and a tunnel between them in one process.\n")
+		flag.PrintDefaults()
+	}
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "quickstart: it takes no arguments, but got %q\n", flag.Args())
