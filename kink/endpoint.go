@@ -10,6 +10,7 @@ import (
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/internal/core"
+	"github.com/racoon3/racoon/kink/krb"
 	"github.com/racoon3/racoon/kink/message"
 	"github.com/racoon3/racoon/spd"
 )
@@ -22,7 +23,15 @@ type Config struct {
 	// DataPlane is called from jobs, never by the core itself.
 	DataPlane spd.DataPlane
 	// Kerberos gets tickets and reads those of the peers.
-	Kerberos Kerberos
+	Kerberos krb.Kerberos
+	// Replays remembers authenticators; all endpoints of a program share it. nil
+	// makes one for this endpoint.
+	Replays *krb.ReplayCache
+	// ETypes are the encryption types that tickets may have; nil means
+	// krb.DefaultETypes.
+	ETypes []krb.EType
+	// Skew is by how much clocks may differ; 0 means 5 min (RFC 4120 1.6).
+	Skew time.Duration
 	// Started is since when SA information is kept: the epoch that peers are
 	// told (RFC 4430 3.7). All endpoints of a program have the same.
 	Started time.Time
@@ -62,14 +71,17 @@ type Endpoint struct {
 	relations    map[relation]*session
 	transactions map[uint32]*transaction // begun here, by XID
 	served       map[servedKey]*served   // the peers'
-	servedBy     map[string]int          // their number, by client
+	servedBy     map[krb.Principal]int   // their number, by client
 
-	tgts map[netip.Addr]*tgtBudget
+	acceptor krb.Acceptor
+	reloaded time.Time // when the keys were last read anew
+	reloads  []reload  // what waits for that
+	given    rate      // of the own TGT, to whoever asks
 }
 
 // A relation is what a session is found by.
 type relation struct {
-	principal string
+	principal krb.Principal
 	remote    netip.Addr
 }
 
@@ -86,7 +98,11 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kink: %w", err)
 	}
+	if cfg.Replays == nil {
+		cfg.Replays = krb.NewReplayCache(max(cfg.Skew, krb.DefaultSkew), 0, 0)
+	}
 	return &Endpoint{
+		acceptor:     krb.Acceptor{Keys: cfg.Kerberos, Replays: cfg.Replays, Skew: cfg.Skew, ETypes: cfg.ETypes},
 		engine:       c,
 		cfg:          cfg,
 		peers:        &PeerSet{},
@@ -95,7 +111,7 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 		relations:    make(map[relation]*session),
 		transactions: make(map[uint32]*transaction),
 		served:       make(map[servedKey]*served),
-		servedBy:     make(map[string]int),
+		servedBy:     make(map[krb.Principal]int),
 	}, nil
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/kink/krb"
 	"github.com/racoon3/racoon/kink/message"
 )
 
@@ -54,18 +55,18 @@ func (e *TimeoutError) Timeout() bool { return true }
 
 // A TicketError says why there is no ticket for a peer, or for this side.
 type TicketError struct {
-	Service string
+	Service krb.Principal
 	Err     error
 }
 
-func (e *TicketError) Error() string { return fmt.Sprintf("no ticket for %s: %v", e.Service, e.Err) }
+func (e *TicketError) Error() string { return fmt.Sprintf("no ticket for %v: %v", e.Service, e.Err) }
 
 func (e *TicketError) Unwrap() error { return e.Err }
 
 // A PeerError is an error that the peer has answered with.
 type PeerError struct {
 	Command message.Type
-	Err     error // a *KerberosError, or what a KINK_ERROR payload says
+	Err     error // a *krb.KRBError, or what a KINK_ERROR payload says
 }
 
 func (e *PeerError) Error() string { return fmt.Sprintf("peer answered %v with %v", e.Command, e.Err) }
@@ -105,6 +106,21 @@ func (e *RefusedError) Error() string {
 }
 
 func (e *RefusedError) Unwrap() error { return e.Err }
+
+// PeerRefused says why a message was refused before there was a session.
+type PeerRefused struct {
+	Principal krb.Principal // zero: its ticket does not open
+	Err       error
+}
+
+func (e *PeerRefused) Error() string {
+	if e.Principal.IsZero() {
+		return fmt.Sprintf("refused a message: %v", e.Err)
+	}
+	return fmt.Sprintf("refused a message of %v: %v", e.Principal, e.Err)
+}
+
+func (e *PeerRefused) Unwrap() error { return e.Err }
 
 // A ProtocolError is a peer's violation of the protocol.
 type ProtocolError struct {

@@ -6,13 +6,13 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/racoon3/racoon/dh"
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/internal/core"
 	"github.com/racoon3/racoon/internal/quickmode"
+	"github.com/racoon3/racoon/kink/krb"
 	"github.com/racoon3/racoon/kink/message"
 	"github.com/racoon3/racoon/spd"
 )
@@ -42,8 +42,6 @@ type Peer struct {
 	Timing ike.Timing
 	// Check says what to make of lifetimes that are not ours.
 	Check ike.ProposalCheck
-	// Skew is by how much the clocks of both sides may differ; 0 means 5 min.
-	Skew time.Duration
 
 	// ContributeNonce: as a responder, add to the keying material. It costs a
 	// third message (RFC 4430 3.2.1); without it the KDC's randomness and the
@@ -84,9 +82,6 @@ const (
 	TicketIgnored
 )
 
-// defaultSkew is what Kerberos usually allows (RFC 4120 1.6).
-const defaultSkew = 5 * time.Minute
-
 func (p *Peer) times() *ike.Timing {
 	if p.timing == nil {
 		t := p.Timing.WithDefaults()
@@ -102,13 +97,6 @@ func (p *Peer) port() uint16 {
 	return p.Port
 }
 
-func (p *Peer) skew() time.Duration {
-	if p.Skew == 0 {
-		return defaultSkew
-	}
-	return p.Skew
-}
-
 func (p *Peer) child(name string) *ike.ChildConfig {
 	for _, c := range p.Children {
 		if c.Name == name {
@@ -119,7 +107,8 @@ func (p *Peer) child(name string) *ike.ChildConfig {
 }
 
 // matches reports whether the peer may be this principal.
-func (p *Peer) matches(principal string) bool {
+func (p *Peer) matches(who krb.Principal) bool {
+	principal := who.String()
 	before, after, wild := strings.Cut(p.Principal, "*")
 	if !wild {
 		return principal == p.Principal
@@ -138,11 +127,11 @@ func (p *Peer) canInitiate() bool { return !strings.Contains(p.Principal, "*") }
 // check reports what is wrong with the configuration. The error names the
 // field.
 func (p *Peer) check() error {
-	name, realm, ok := strings.Cut(p.Principal, "@")
+	_, err := krb.ParsePrincipal(strings.ReplaceAll(p.Principal, "*", "any"), "")
 	switch {
 	case p.Name == "":
 		return errors.New("Name is empty")
-	case !ok || name == "" || realm == "" || strings.Count(p.Principal, "*") > 1:
+	case err != nil || strings.Count(p.Principal, "*") > 1:
 		return fmt.Errorf("Principal %q is not of the form kink/host.example.org@REALM, in which one * is possible", p.Principal)
 	case p.Check > ike.CheckExact:
 		return fmt.Errorf("Check is %d, which is unknown", p.Check)
@@ -150,8 +139,6 @@ func (p *Peer) check() error {
 		return fmt.Errorf("UserToUser is %d, which is unknown", p.UserToUser)
 	case p.Tickets > TicketIgnored:
 		return fmt.Errorf("Tickets is %d, which is unknown", p.Tickets)
-	case p.Skew < 0:
-		return fmt.Errorf("Skew is %v; it cannot be negative (0 takes the default of %v)", p.Skew, defaultSkew)
 	}
 	if err := p.Timing.Validate(); err != nil {
 		return err
@@ -211,12 +198,12 @@ func (ps *PeerSet) Len() int { return len(ps.index.All()) }
 
 // choose returns the peer that a principal is, among those possible by address:
 // a whole name before one with a *, then the order of configuration.
-func (ps *PeerSet) choose(path ike.Path, principal string) (*Peer, error) {
+func (ps *PeerSet) choose(path ike.Path, principal krb.Principal) (*Peer, error) {
 	possible, _ := ps.index.Candidates(path)
 	if len(possible) == 0 {
 		return nil, fmt.Errorf("no peer is configured for the address %v", path.Remote.Addr())
 	}
-	i := slices.IndexFunc(possible, func(p *Peer) bool { return p.Principal == principal })
+	i := slices.IndexFunc(possible, func(p *Peer) bool { return p.Principal == principal.String() })
 	if i < 0 {
 		i = slices.IndexFunc(possible, func(p *Peer) bool { return p.matches(principal) })
 	}
@@ -224,7 +211,7 @@ func (ps *PeerSet) choose(path ike.Path, principal string) (*Peer, error) {
 	case i >= 0:
 		return possible[i], nil
 	case len(possible) == 1:
-		return nil, fmt.Errorf("principal %q is not %q of peer %q, the only one for address %v", principal, possible[0].Principal, possible[0].Name, path.Remote.Addr())
+		return nil, fmt.Errorf("principal %v is not %q of peer %q, the only one for address %v", principal, possible[0].Principal, possible[0].Name, path.Remote.Addr())
 	}
-	return nil, fmt.Errorf("principal %q is none of the %d peers possible at address %v", principal, len(possible), path.Remote.Addr())
+	return nil, fmt.Errorf("principal %v is none of the %d peers possible at address %v", principal, len(possible), path.Remote.Addr())
 }

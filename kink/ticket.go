@@ -2,16 +2,19 @@ package kink
 
 import (
 	"context"
+	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/kink/krb"
 	"github.com/racoon3/racoon/kink/message"
 )
 
 // withTicket calls do with a ticket for the peer that outlasts a transaction.
-func (s *session) withTicket(now time.Time, do func(now time.Time, ticket Ticket, err error)) {
-	if s.ticket != nil && s.ticket.End().After(now.Add(s.cycle())) {
+func (s *session) withTicket(now time.Time, do func(now time.Time, ticket *krb.Ticket, err error)) {
+	if s.ticket != nil && s.ticket.EndTime.After(now.Add(s.cycle())) {
 		do(now, s.ticket, nil)
 		return
 	}
@@ -19,30 +22,28 @@ func (s *session) withTicket(now time.Time, do func(now time.Time, ticket Ticket
 		s.userToUser(now, do)
 		return
 	}
-	s.fetch(now, TicketRequest{}, do)
+	s.fetch(now, krb.TicketOptions{}, do)
 }
 
 // fetch gets a ticket from the KDC, or from its cache.
-func (s *session) fetch(now time.Time, r TicketRequest, do func(now time.Time, ticket Ticket, err error)) {
-	kerberos := s.ep.cfg.Kerberos
-	r.Service, r.Until = s.principal, now.Add(s.cycle())
+func (s *session) fetch(now time.Time, o krb.TicketOptions, do func(now time.Time, ticket *krb.Ticket, err error)) {
+	kerberos, server := s.ep.cfg.Kerberos, s.principal
+	o.AtLeast = s.cycle()
 	s.Job(ike.JobTicket, 0, func(ctx context.Context) (any, error) {
-		return kerberos.Ticket(ctx, now, r)
+		return kerberos.ServiceTicket(ctx, now, server, o)
 	}, func(now time.Time, v any, err error) {
-		ticket, _ := v.(Ticket)
-		if err == nil && !ticket.End().After(now) {
-			err = KrbAPErrTktExpired.error()
+		ticket, _ := v.(*krb.Ticket)
+		if err == nil && !ticket.Valid(now) {
+			err = fmt.Errorf("what the KDC gave is no good now: %v", ticket)
 		}
 		if err != nil {
-			do(now, nil, &TicketError{Service: r.Service, Err: err})
+			do(now, nil, &TicketError{Service: server, Err: err})
 			return
 		}
 		s.ticket = ticket
 		do(now, ticket, nil)
 	}, nil)
 }
-
-func (c ErrorCode) error() error { return &KerberosError{Code: c} }
 
 // cycle is the longest time that a transaction may take, all retransmissions
 // included.
@@ -56,31 +57,19 @@ func (s *session) cycle() time.Duration {
 }
 
 // nextStamp is the time for an authenticator, on the peer's clock as far as it is
-// known, and never one that was used before.
-func (s *session) nextStamp(now time.Time) Stamp {
-	stamp := StampOf(now.Add(s.offset))
-	if !s.last.before(stamp) {
-		stamp = s.last.next()
-	}
-	s.last = stamp
-	return stamp
-}
+// known.
+func (s *session) nextStamp(now time.Time) krb.Stamp { return s.stamper.Next(now.Add(s.offset)) }
 
 // userToUser asks the peer for its ticket-granting ticket, and the KDC for a
 // ticket that is encrypted with it (RFC 4430 3.1).
-func (s *session) userToUser(now time.Time, do func(now time.Time, ticket Ticket, err error)) {
-	name, err := principalName(s.principal)
-	if err != nil {
-		do(now, nil, &TicketError{Service: s.principal, Err: err})
-		return
-	}
-	s.begin(now, &transaction{command: message.TypeGetTGT, content: []message.Payload{&message.TGTReq{PrincName: name}},
+func (s *session) userToUser(now time.Time, do func(now time.Time, ticket *krb.Ticket, err error)) {
+	s.begin(now, &transaction{command: message.GetTGT, content: []message.Payload{&message.TGTReq{Principal: []byte(s.principal.String())}},
 		done: func(now time.Time, ps message.Payloads, err error) {
 			if err != nil {
 				do(now, nil, &TicketError{Service: s.principal, Err: err})
 				return
 			}
-			s.fetch(now, TicketRequest{TGT: append([]byte(nil), ps.TGTRep().Data...), Fresh: true}, do)
+			s.fetch(now, krb.TicketOptions{TGT: slices.Clone(ps.TGTRep().TGT), Fresh: true}, do)
 		}})
 }
 
@@ -95,7 +84,7 @@ func (t *transaction) replyToGETTGT(now time.Time, m *message.Message) {
 	case m.Error() != nil && m.Error().Code != message.OK:
 		t.hint = &CodeError{m.Error().Code}
 	case m.KRBError() != nil:
-		if k, err := t.s.ep.cfg.Kerberos.ParseError(m.KRBError().Data); err == nil {
+		if k, err := krb.ParseKRBError(m.KRBError().Data); err == nil {
 			t.hint = k
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/internal/child"
+	"github.com/racoon3/racoon/kink/krb"
 	"github.com/racoon3/racoon/kink/message"
 )
 
@@ -17,11 +18,11 @@ type transaction struct {
 	s       *session
 	xid     uint32
 	command message.Type
-	ticket  Ticket            // nil for GETTGT
+	ticket  *krb.Ticket       // nil for GETTGT
 	content []message.Payload // what KINK_ENCRYPT holds, or for GETTGT the message
 	done    func(now time.Time, ps message.Payloads, err error)
 
-	stamps []Stamp // of the authenticators that may be answered
+	stamps []krb.Stamp // of the authenticators that may be answered
 	tries  int
 	timer  child.Timer
 	hint   error // what came without protection
@@ -33,7 +34,7 @@ type transaction struct {
 	// retry that followed it (RFC 4430 3.5).
 	recovered bool
 	// again begins the command anew, as another transaction, with another ticket.
-	again func(now time.Time, ticket Ticket)
+	again func(now time.Time, ticket *krb.Ticket)
 }
 
 // begin sends a command. done is called once, with the answer's payloads in
@@ -85,16 +86,16 @@ func (t *transaction) send(now time.Time) {
 }
 
 // request builds a message that begins with an AP-REQ.
-func (e *Endpoint) request(h message.Header, ticket Ticket, stamp Stamp, content []message.Payload) ([]byte, error) {
-	ap, err := ticket.AppendRequest(nil, stamp, e.Rand())
+func (e *Endpoint) request(h message.Header, ticket *krb.Ticket, stamp krb.Stamp, content []message.Payload) ([]byte, error) {
+	ap, err := ticket.APReq(nil, stamp, e.Rand())
 	if err != nil {
 		return nil, err
 	}
-	return e.sealed(h, &message.APReq{Epoch: e.epoch, Data: ap}, ticket.Key(), content)
+	return e.sealed(h, &message.APReq{Epoch: e.epoch, Data: ap}, ticket.Key, content)
 }
 
 // sealed builds a message of which the key is known.
-func (e *Endpoint) sealed(h message.Header, ap message.Payload, key Key, content []message.Payload) ([]byte, error) {
+func (e *Endpoint) sealed(h message.Header, ap message.Payload, key *krb.Key, content []message.Payload) ([]byte, error) {
 	b := message.NewBuilder(nil, h)
 	b.Add(ap)
 	if len(content) > 0 {
@@ -170,13 +171,13 @@ func (e *Endpoint) reply(now time.Time, path ike.Path, m *message.Message) {
 		t.unprotected(now, m)
 		return
 	}
-	key := t.ticket.Key()
+	key := t.ticket.Key
 	if m.Verify(key) != nil {
 		e.Count.BadIntegrity++
 		return
 	}
 	if rep := m.APRep(); rep != nil {
-		stamp, err := t.ticket.OpenReply(rep.Data)
+		stamp, err := krb.OpenAPRep(rep.Data, key)
 		if err != nil || !slices.Contains(t.stamps, stamp) {
 			e.Count.BadIntegrity++ // not an answer to this command, whoever made it
 			return
@@ -214,10 +215,10 @@ func (e *Endpoint) reply(now time.Time, path ike.Path, m *message.Message) {
 		return
 	}
 	if err := ps.Check(m.Header); err != nil {
-		t.finish(now, nil, &ProtocolError{Command: message.TypeReply, Err: err})
+		t.finish(now, nil, &ProtocolError{Command: message.Reply, Err: err})
 		return
 	}
-	if m.Header.AckReq && t.command == message.TypeCreate {
+	if m.Header.AckReq && t.command == message.Create {
 		t.keep(now, ps)
 		return
 	}
@@ -239,7 +240,7 @@ func (t *transaction) ack(now time.Time) {
 	if !t.acked || s.Dead {
 		return
 	}
-	h := message.Header{Type: message.TypeAck, XID: t.xid}
+	h := message.Header{Type: message.Ack, XID: t.xid}
 	b, err := s.ep.request(h, t.ticket, s.nextStamp(now), nil)
 	if err != nil {
 		s.Warn(now, err)
@@ -259,10 +260,10 @@ func (t *transaction) unprotected(now time.Time, m *message.Message) {
 		return
 	}
 	switch {
-	case m.TGTRep() != nil && t.ticket.UserToUser() && !t.recovered:
+	case m.TGTRep() != nil && t.ticket.UserToUser && !t.recovered:
 		// The peer has another ticket-granting ticket than the one that ours was
 		// made for (RFC 4430 3.7.1).
-		t.recover(now, TicketRequest{TGT: slices.Clone(m.TGTRep().Data), Fresh: true}, nil)
+		t.recover(now, krb.TicketOptions{TGT: slices.Clone(m.TGTRep().TGT), Fresh: true}, nil)
 	case m.KRBError() != nil:
 		t.kerberosError(now, m.KRBError().Data, false)
 	case m.Error() != nil && m.Error().Code != message.OK:
@@ -275,7 +276,7 @@ func (t *transaction) unprotected(now time.Time, m *message.Message) {
 // kerberosError takes a KRB-ERROR.
 func (t *transaction) kerberosError(now time.Time, der []byte, protected bool) {
 	s := t.s
-	k, err := s.ep.cfg.Kerberos.ParseError(der)
+	k, err := krb.ParseKRBError(der)
 	if err != nil {
 		s.ep.Count.Malformed++
 		return
@@ -284,24 +285,23 @@ func (t *transaction) kerberosError(now time.Time, der []byte, protected bool) {
 		t.hint = k
 	}
 	switch k.Code {
-	case KrbAPErrSkew:
+	case krb.APErrSkew:
 		// Only what the peer vouches for may change the times of authenticators
 		// (RFC 4430 3.5).
 		if protected && !t.recovered {
 			s.offset = k.ServerTime.Time().Sub(now)
-			s.last = Stamp{}
 			t.retry(now, t.ticket)
 			return
 		}
-	case KrbAPErrTktExpired, KrbAPErrBadKeyVer, KrbAPErrNoKey, KrbAPErrBadIntegrity, KrbAPErrTktNYV:
+	case krb.APErrTktExpired, krb.APErrBadKeyVer, krb.APErrNoKey, krb.APErrBadIntegrity, krb.APErrTktNYV:
 		if !t.recovered {
-			t.recover(now, TicketRequest{Fresh: true}, k)
+			t.recover(now, krb.TicketOptions{Fresh: true}, k)
 			return
 		}
-	case KrbAPErrUserToUserRequire:
-		if !t.recovered && s.peer.UserToUser != UserToUserNever && !t.ticket.UserToUser() {
+	case krb.APErrUserToUserRequired:
+		if !t.recovered && s.peer.UserToUser != UserToUserNever && !t.ticket.UserToUser {
 			t.recovered = true
-			s.userToUser(now, func(now time.Time, ticket Ticket, err error) {
+			s.userToUser(now, func(now time.Time, ticket *krb.Ticket, err error) {
 				if err == nil && !t.answered {
 					t.retry(now, ticket)
 				}
@@ -316,12 +316,12 @@ func (t *transaction) kerberosError(now time.Time, der []byte, protected bool) {
 
 // recover gets another ticket and begins anew. Until it is there, the old one
 // and the command stay: what asked for it may be forged.
-func (t *transaction) recover(now time.Time, r TicketRequest, why error) {
+func (t *transaction) recover(now time.Time, o krb.TicketOptions, why error) {
 	if t.recovered {
 		return
 	}
 	t.recovered = true
-	t.s.fetch(now, r, func(now time.Time, ticket Ticket, err error) {
+	t.s.fetch(now, o, func(now time.Time, ticket *krb.Ticket, err error) {
 		switch {
 		case t.answered || t.s.Dead:
 		case err != nil:
@@ -333,7 +333,7 @@ func (t *transaction) recover(now time.Time, r TicketRequest, why error) {
 }
 
 // retry begins the command anew: another transaction (RFC 4430 9).
-func (t *transaction) retry(now time.Time, ticket Ticket) {
+func (t *transaction) retry(now time.Time, ticket *krb.Ticket) {
 	t.forget()
 	t.answered = true
 	t.again(now, ticket)

@@ -232,6 +232,11 @@ func (c *Core) job(s *Session, kind ike.JobKind, order uint64, run func(ctx cont
 	c.jobsOut.push(ike.Job{ID: id, Kind: kind, Order: order, Run: run})
 }
 
+// Background hands out slow work on behalf of no session.
+func (c *Core) Background(kind ike.JobKind, run func(ctx context.Context) (any, error), done func(now time.Time, v any, err error)) {
+	c.job(nil, kind, 0, run, done, nil)
+}
+
 // Emit tells a fact. When Limits.Events are waiting, it is lost and counted.
 func (c *Core) Emit(ev ike.Event) {
 	if c.events.len() >= c.Limits.Events {

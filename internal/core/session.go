@@ -230,8 +230,17 @@ func (s *Session) AddChild(info ike.ChildInfo, cfg *child.Config, initiator bool
 	}
 	c.childSAs++
 	c.owners[SAKey{SPI: info.In}] = s
-	c.owners[SAKey{SPI: info.Out, Remote: s.RemoteAddr()}] = s
+	if info.Out != 0 {
+		c.owners[SAKey{SPI: info.Out, Remote: s.RemoteAddr()}] = s
+	}
 	return s.Children.Add(info, cfg, initiator, old)
+}
+
+// SetOutbound tells the peer's SPI of a Child SA that was added without: its
+// inbound side was installed before the peer had answered.
+func (s *Session) SetOutbound(a *child.SA, spi spd.SPI) {
+	a.Info.Out = spi
+	s.core.owners[SAKey{SPI: spi, Remote: s.RemoteAddr()}] = s
 }
 
 // AddOuter has the events of a Child SA's outermost SAs come to it, where they

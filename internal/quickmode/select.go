@@ -513,3 +513,57 @@ func ParseSPI(protocol spd.Protocol, b []byte) (spd.SPI, error) {
 // ErrSituation: security labels (RFC 2407 4.2) are not supported; the answer is
 // SITUATION-NOT-SUPPORTED.
 var ErrSituation = errors.New("SA payload with a situation other than SIT_IDENTITY_ONLY")
+
+// First reports whether a responder's choice is what the initiator has offered
+// first: the first transform of each protocol of the first proposal.
+func (s *Selected) First(offer *isakmp.SA) bool {
+	n := 0
+	for n < len(offer.Proposals) && offer.Proposals[n].Num == offer.Proposals[0].Num {
+		n++
+	}
+	if len(s.Parts) != n {
+		return false
+	}
+	for _, p := range s.Parts {
+		if p.offered[0] >= n || p.offered[1] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Same reports whether two choices are of the same algorithms.
+func (s *Selected) Same(o *Selected) bool {
+	return s.Group == o.Group && slices.EqualFunc(s.Parts, o.Parts, func(a, b Part) bool {
+		return a.Proposal.String() == b.Proposal.String() && a.Proposal.Protocol == b.Proposal.Protocol && a.transform == b.transform
+	})
+}
+
+// Expect is what the policy would make of a responder that takes what an offer
+// has first. The peer's SPIs are not known in it.
+func (p *Policy) Expect(offer *isakmp.SA) (Selected, error) {
+	first := &isakmp.SA{DOI: offer.DOI, Situation: offer.Situation}
+	for _, q := range offer.Proposals {
+		if q.Num == offer.Proposals[0].Num {
+			q.Transforms = q.Transforms[:1]
+			first.Proposals = append(first.Proposals, q)
+		}
+	}
+	return p.CheckAnswer(first, p.Group())
+}
+
+// ShortenLife puts the lifetime to be used into the transforms of an answer.
+func (s *Selected) ShortenLife(answer *isakmp.SA) {
+	for i := range answer.Proposals {
+		q := &answer.Proposals[i]
+		q.Transforms = slices.Clone(q.Transforms)
+		for j := range q.Transforms {
+			t := &q.Transforms[j]
+			kept := slices.DeleteFunc(slices.Clone(t.Attributes), func(a isakmp.Attribute) bool {
+				name := isakmp.Phase2Attribute(a.Type)
+				return name == isakmp.Phase2LifeType || name == isakmp.Phase2LifeDuration
+			})
+			t.Attributes = append(isakmp.AppendLifetime(nil, spd.ProtoESP, s.Life.Wire()), kept...)
+		}
+	}
+}

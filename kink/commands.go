@@ -1,0 +1,242 @@
+package kink
+
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/internal/child"
+	"github.com/racoon3/racoon/kink/krb"
+	"github.com/racoon3/racoon/kink/message"
+	"github.com/racoon3/racoon/spd"
+)
+
+// An Initiation asks for a session.
+type Initiation struct {
+	Peer *Peer
+	Path ike.Path // from where to where; the peer's port is usually 910
+	// Children names the Child SAs to bring up; nil is all of the peer's. With an
+	// empty list the peer is only asked whether it is there.
+	Children []string
+	// Acquire, if not 0, is answered with AcquireDone when the Child SA is up
+	// or has failed; Packet is the flow that raised it.
+	Acquire spd.AcquireID
+	Packet  *spd.Selector
+}
+
+// Initiate begins a session, or more Child SAs in the one that there is with this
+// peer. What becomes of it, the events tell.
+func (e *Endpoint) Initiate(now time.Time, in Initiation) (ike.SessionID, error) {
+	if in.Peer == nil {
+		return 0, fmt.Errorf("kink: Initiation.Peer is nil")
+	}
+	if e.peers.Peer(in.Peer.Name) != in.Peer { // those of the set have been checked
+		if err := in.Peer.check(); err != nil {
+			return 0, fmt.Errorf("kink: peer %q: %w", in.Peer.Name, err)
+		}
+	}
+	if !in.Peer.canInitiate() {
+		return 0, fmt.Errorf("kink: peer %q has to begin: there is no ticket for %q", in.Peer.Name, in.Peer.Principal)
+	}
+	principal, err := krb.ParsePrincipal(in.Peer.Principal, "")
+	if err != nil {
+		return 0, fmt.Errorf("kink: peer %q: %w", in.Peer.Name, err)
+	}
+	if in.Children == nil {
+		for _, c := range in.Peer.Children {
+			in.Children = append(in.Children, c.Name)
+		}
+	}
+	for _, name := range in.Children {
+		if in.Peer.child(name) == nil {
+			return 0, fmt.Errorf("kink: peer %q has no Child %q", in.Peer.Name, name)
+		}
+	}
+	s := e.relations[relation{principal, in.Path.Remote.Addr().Unmap()}]
+	if s == nil || s.Ending {
+		if limit := e.Limits.Sessions; limit > 0 && len(e.sessions) >= limit {
+			return 0, fmt.Errorf("kink: limit of %d sessions is reached", limit)
+		}
+		s = e.newSession(in.Peer, principal, in.Path, true)
+	}
+	s.making++ // it stays until all have begun
+	for i, name := range in.Children {
+		acquire, packet := in.Acquire, in.Packet
+		if i > 0 {
+			acquire, packet = 0, nil
+		}
+		s.createChild(now, in.Peer.child(name), acquire, packet)
+	}
+	s.making--
+	if len(in.Children) == 0 {
+		s.command(now, message.Status, nil, func(now time.Time, _ message.Payloads, err error) {
+			switch {
+			case err == nil:
+				s.up(now)
+			case !s.Up:
+				s.end(now, ike.DownFailed, err)
+			}
+		})
+	}
+	return s.ID, nil
+}
+
+// established returns a session that takes commands.
+func (e *Endpoint) established(id ike.SessionID) (*session, error) {
+	s := e.sessions[id]
+	switch {
+	case s == nil:
+		return nil, ErrNoSession
+	case !s.Up:
+		return nil, ErrNotUp
+	}
+	return s, nil
+}
+
+// CreateChild negotiates a configured Child in an established session. acquire
+// and packet are as in Initiation.
+func (e *Endpoint) CreateChild(now time.Time, id ike.SessionID, name string, acquire spd.AcquireID, packet *spd.Selector) error {
+	s, err := e.established(id)
+	if err != nil {
+		return err
+	}
+	cfg := s.peer.child(name)
+	if cfg == nil {
+		return fmt.Errorf("kink: peer %q has no Child %q", s.peer.Name, name)
+	}
+	s.createChild(now, cfg, acquire, packet)
+	return nil
+}
+
+// Reauthenticate gets a new ticket for the peer and shows it (STATUS). KINK has no
+// SA of its own that could be rekeyed.
+func (e *Endpoint) Reauthenticate(now time.Time, id ike.SessionID) error {
+	s, err := e.established(id)
+	if err != nil {
+		return err
+	}
+	s.fetch(now, krb.TicketOptions{Fresh: true}, func(now time.Time, _ *krb.Ticket, err error) {
+		if err != nil {
+			s.Warn(now, err)
+			return
+		}
+		s.Probe(now)
+	})
+	return nil
+}
+
+// RekeyChild replaces a Child SA.
+func (e *Endpoint) RekeyChild(now time.Time, id ike.SessionID, c ike.ChildID) error {
+	s, a, err := e.childSA(id, c)
+	if err != nil {
+		return err
+	}
+	if !a.Rekeying && a.State < child.Replaced {
+		s.StartRekey(now, a)
+	}
+	return nil
+}
+
+// DeleteChild deletes a Child SA.
+func (e *Endpoint) DeleteChild(now time.Time, id ike.SessionID, c ike.ChildID) error {
+	s, a, err := e.childSA(id, c)
+	if err != nil {
+		return err
+	}
+	s.StartDelete(now, a, ike.DownLocal)
+	return nil
+}
+
+func (e *Endpoint) childSA(id ike.SessionID, c ike.ChildID) (*session, *child.SA, error) {
+	s, err := e.established(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	a := s.Children.ByID(c)
+	if a == nil {
+		return nil, nil, ErrNoChild
+	}
+	return s, a, nil
+}
+
+// CheckLiveness asks the peer for a sign of life now.
+func (e *Endpoint) CheckLiveness(now time.Time, id ike.SessionID) error {
+	s, err := e.established(id)
+	if err != nil {
+		return err
+	}
+	s.Probe(now)
+	return nil
+}
+
+// Delete ends a session in any state; an established one when the peer has
+// answered, or Timing.DeleteWait later.
+func (e *Endpoint) Delete(now time.Time, id ike.SessionID, reason ike.DownReason) error {
+	s := e.sessions[id]
+	if s == nil {
+		return ErrNoSession
+	}
+	s.delete(now, reason)
+	return nil
+}
+
+// Forget ends a session without telling the peer.
+func (e *Endpoint) Forget(now time.Time, id ike.SessionID, reason ike.DownReason) error {
+	s := e.sessions[id]
+	if s == nil {
+		return ErrNoSession
+	}
+	s.end(now, reason, nil)
+	return nil
+}
+
+// SetPeer gives an established session a new configuration of the same peer:
+// times count at once or from the next rekey on, everything else from the next
+// Child SA on.
+func (e *Endpoint) SetPeer(now time.Time, id ike.SessionID, p *Peer) error {
+	s, err := e.established(id)
+	if err != nil {
+		return err
+	}
+	if err := p.check(); err != nil {
+		return fmt.Errorf("kink: peer %q: %w", p.Name, err)
+	}
+	s.setPeer(p)
+	s.ArmLiveness(now)
+	return nil
+}
+
+// Session returns a snapshot of a session.
+func (e *Endpoint) Session(id ike.SessionID) (ike.SessionState, bool) {
+	s := e.sessions[id]
+	if s == nil {
+		return ike.SessionState{}, false
+	}
+	st := s.State(s.info())
+	st.State = "ASSOCIATED"
+	switch {
+	case s.Ending:
+		st.State = "DELETING"
+	case !s.Up:
+		st.State = "CREATING"
+	}
+	for _, t := range s.running {
+		s.AddDeadline(&st, ike.DeadlineRetransmit, 0, &t.timer)
+	}
+	return st, true
+}
+
+// Sessions yields snapshots of all sessions, oldest first.
+func (e *Endpoint) Sessions() iter.Seq[ike.SessionState] {
+	ids := slices.Sorted(maps.Keys(e.sessions))
+	return func(yield func(ike.SessionState) bool) {
+		for _, id := range ids {
+			if s, ok := e.Session(id); ok && !yield(s) {
+				return
+			}
+		}
+	}
+}

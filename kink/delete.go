@@ -1,0 +1,67 @@
+package kink
+
+import (
+	"time"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/internal/child"
+	"github.com/racoon3/racoon/internal/quickmode"
+	"github.com/racoon3/racoon/kink/message"
+	"github.com/racoon3/racoon/spd"
+)
+
+// delete serves DELETE (RFC 4430 3.3): SAs go in both directions, and the answer
+// names ours. For those that are not there it says INVALID-SPI, by which the peer
+// knows that it can let go too.
+func (v *served) delete(now time.Time, s *session) {
+	var content []message.Payload
+	var gone []*child.SA
+	for p := range v.request.payloads.ISAKMPs() {
+		ps, err := p.Payloads()
+		if err != nil {
+			content = append(content, malformed(err))
+			continue
+		}
+		var answer []isakmp.Payload
+		for d := range ps.Deletes() {
+			found, missing := s.named(d)
+			gone = append(gone, found...)
+			answer = append(answer, deletion(found)...)
+			for _, spi := range missing {
+				answer = append(answer, &isakmp.Notify{DOI: isakmp.DOIIPsec, Protocol: d.Protocol, SPI: quickmode.AppendSPI(nil, spi), Type: isakmp.NotifyInvalidSPI})
+			}
+		}
+		if len(answer) == 0 {
+			continue
+		}
+		if q, err := message.NewISAKMP(answer...); err == nil {
+			content = append(content, q)
+		}
+	}
+	v.answer(now, false, content...)
+	for _, a := range gone {
+		s.Children.Remove(now, a, ike.DownRemote, nil, true)
+	}
+}
+
+// named finds the Child SAs with the peer's inbound SPIs.
+func (s *session) named(d *isakmp.Delete) (found []*child.SA, missing []spd.SPI) {
+	for spi := range d.IPsecSPIs() {
+		var a *child.SA
+		if s != nil && spi >= spd.FirstSPI { // an SA that is being made has 0
+			a = s.Children.ByOutbound(d.Protocol, spi)
+		}
+		if a == nil {
+			missing = append(missing, spi)
+		} else {
+			found = append(found, a)
+		}
+	}
+	return found, missing
+}
+
+// malformed answers Quick Mode payloads that cannot be read.
+func malformed(err error) message.Payload {
+	return notify(0, nil, isakmp.NotifyPayloadMalformed, err.Error())
+}

@@ -1,0 +1,170 @@
+package kink
+
+import (
+	"context"
+	"time"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/internal/child"
+	"github.com/racoon3/racoon/kink/krb"
+	"github.com/racoon3/racoon/kink/message"
+)
+
+// A servedKey names a peer's transaction. A peer that has restarted may use an
+// XID again, so its epoch is part of it.
+type servedKey struct {
+	client krb.Principal
+	epoch  message.Epoch
+	xid    uint32
+}
+
+// A served transaction is a peer's command, and what it was answered. It is kept
+// for repetitions: they are answered with the same content, under a new AP-REP
+// for their authenticator (RFC 4430 9). A REPLY that wants an ACK is sent again
+// by itself.
+type served struct {
+	ep      *Endpoint
+	key     servedKey
+	request *request // the latest one
+	timing  *ike.Timing
+	content []message.Payload // nil while it is worked on
+	ackReq  bool
+	acked   func(now time.Time, err error)
+	session *session // of a CREATE
+
+	creations, made []*creation // all of a CREATE, and those that are installed
+	tries           int
+	timer           child.Timer
+}
+
+const (
+	// keepServed is how long an answer is kept, as racoon2 does.
+	keepServed = 60 * time.Second
+	// maxServed bounds what is kept for one principal.
+	maxServed = 256
+)
+
+// serve answers a command, or takes an ACK.
+func (e *Endpoint) serve(now time.Time, r *request) {
+	key := servedKey{r.from.Client, r.epoch, r.message.XID}
+	old := e.served[key]
+	if r.message.Type == message.Ack {
+		if old == nil || old.acked == nil || old.request.path.Remote.Addr() != r.path.Remote.Addr() {
+			e.Count.Unexpected++
+			return
+		}
+		old.confirm(now, nil)
+		return
+	}
+	if old != nil {
+		e.Count.Repeated++
+		old.request = r
+		if old.content != nil {
+			e.answer(now, r, old.ackReq, old.content...)
+		}
+		return
+	}
+	if e.servedBy[key.client] >= maxServed {
+		e.Count.Limited++
+		return
+	}
+	v := &served{ep: e, key: key, request: r}
+	v.timer.Owner = v.due
+	e.served[key] = v
+	e.servedBy[key.client]++
+	s, peer, err := e.sessionOf(now, r)
+	if err != nil {
+		e.Emit(ike.SessionFailed{EventHeader: ike.EventHeader{Time: now, Path: r.path}, Err: &PeerRefused{Principal: r.from.Client, Err: err}})
+		v.answer(now, false, notify(0, nil, isakmp.NotifyAuthenticationFailed, ""))
+		return
+	}
+	v.timing = peer.times()
+	if s != nil {
+		s.alive(now)
+		s.seenEpoch(now, r.epoch)
+		if s.Dead {
+			s = nil
+		}
+	}
+	switch r.message.Type {
+	case message.Create:
+		v.create(now, s, peer)
+	case message.Delete:
+		v.delete(now, s)
+	default:
+		v.answer(now, false) // STATUS: that there is an answer says it all
+	}
+}
+
+// sessionOf finds the peer that a principal is, and its session.
+func (e *Endpoint) sessionOf(now time.Time, r *request) (*session, *Peer, error) {
+	if s := e.relations[relation{r.from.Client, r.path.Remote.Addr().Unmap()}]; s != nil {
+		return s, s.peer, nil
+	}
+	peer, err := e.peers.choose(r.path, r.from.Client)
+	return nil, peer, err
+}
+
+// answer sends the REPLY, and keeps its content.
+func (v *served) answer(now time.Time, ackReq bool, content ...message.Payload) {
+	e := v.ep
+	v.content, v.ackReq = content, ackReq
+	if v.content == nil {
+		v.content = []message.Payload{}
+	}
+	e.answer(now, v.request, ackReq, content...)
+	if ackReq {
+		e.SetTimer(&v.timer, now.Add(e.RetransmitAfter(v.timing, 0)))
+	} else {
+		e.SetTimer(&v.timer, now.Add(keepServed))
+	}
+}
+
+// due sends a REPLY again that was not acknowledged, or forgets the transaction.
+func (v *served) due(now time.Time) {
+	e := v.ep
+	switch {
+	case v.acked == nil:
+		v.forget()
+	case v.tries >= v.timing.RetransmitTries:
+		v.confirm(now, &TimeoutError{Command: message.Reply, Tries: v.tries + 1, Path: v.request.path})
+	default:
+		v.tries++
+		e.Count.Retransmitted++
+		e.answer(now, v.request, true, v.content...)
+		e.SetTimer(&v.timer, now.Add(e.RetransmitAfter(v.timing, v.tries)))
+	}
+}
+
+// confirm: the ACK has come, or something that proves the same; or it has not.
+func (v *served) confirm(now time.Time, err error) {
+	acked := v.acked
+	if acked == nil {
+		return
+	}
+	v.acked = nil
+	v.ep.SetTimer(&v.timer, now.Add(keepServed))
+	acked(now, err)
+}
+
+func (v *served) forget() {
+	e := v.ep
+	e.StopTimer(&v.timer)
+	delete(e.served, v.key)
+	if e.servedBy[v.key.client]--; e.servedBy[v.key.client] == 0 {
+		delete(e.servedBy, v.key.client)
+	}
+}
+
+// authorize asks the program about a peer that has no session yet.
+func (v *served) authorize(now time.Time, s *session, next func(now time.Time, err error)) {
+	ask := v.ep.cfg.Authorize
+	if ask == nil || s.Up || s.Initiator {
+		next(now, nil)
+		return
+	}
+	r := ike.AuthorizeRequest{Session: s.ID, Peer: s.peer.Name, Path: s.Path, LocalID: s.LocalID, RemoteID: s.RemoteID, Method: "Kerberos"}
+	s.Job(ike.JobAuthorize, 0, func(ctx context.Context) (any, error) { return nil, ask(ctx, r) },
+		func(now time.Time, _ any, err error) { next(now, err) }, nil)
+}
