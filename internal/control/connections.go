@@ -2,6 +2,7 @@ package control
 
 import (
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -17,6 +18,8 @@ type limited struct {
 	log    *slog.Logger
 	self   uint32
 
+	leaving chan struct{} // those who are being turned away
+
 	mu     sync.Mutex
 	open   int
 	byUID  map[uint32]int
@@ -25,7 +28,7 @@ type limited struct {
 }
 
 func newLimited(l *Listener, limits Limits, log *slog.Logger) *limited {
-	return &limited{Listener: l, limits: limits, log: log, self: uint32(max(os.Geteuid(), 0)), byUID: make(map[uint32]int)}
+	return &limited{Listener: l, limits: limits, log: log, self: uint32(max(os.Geteuid(), 0)), byUID: make(map[uint32]int), leaving: make(chan struct{}, limits.Connections)}
 }
 
 // busyResponse is for connections above the limits.
@@ -44,14 +47,35 @@ func (l *limited) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if !l.add(caller.UID) {
-			c.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
-			c.Write([]byte(busyResponse))
-			c.Close()
+			l.turnAway(c)
 			continue
 		}
 		return &connection{UnixConn: c, caller: caller, limited: l}, nil
 	}
 }
+
+// turnAway says that there are too many connections. The end of the caller's
+// request is waited for, or he might get an error of the system instead: by so
+// many at a time that this costs no more than the connections do.
+func (l *limited) turnAway(c *net.UnixConn) {
+	select {
+	case l.leaving <- struct{}{}:
+	default:
+		c.Close()
+		return
+	}
+	go func() {
+		defer func() { <-l.leaving }()
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(leaveTime))
+		if _, err := c.Write([]byte(busyResponse)); err == nil && c.CloseWrite() == nil {
+			io.Copy(io.Discard, io.LimitReader(c, l.limits.Body))
+		}
+	}()
+}
+
+// leaveTime is how long a caller who is turned away has to see it.
+const leaveTime = 200 * time.Millisecond
 
 // refused logs who was turned away, at most once a second.
 func (l *limited) refused(r *refusedError) {

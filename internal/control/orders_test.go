@@ -95,7 +95,7 @@ func TestLifeOfASession(t *testing.T) {
 		}
 	}
 	for _, q := range []control.Select{
-		{Session: "1"}, {Peer: "other"}, {Remote: "127.0.0.2"}, {Remote: "127.0.0.1:1"}, {SPI: "1"}, {Child: "none"}, {Protocol: "ah"}, {Destination: "10.9.0.0/16"},
+		{Session: "999999999"}, {Peer: "other"}, {Remote: "127.0.0.2"}, {Remote: "127.0.0.1:1"}, {SPI: "1"}, {Child: "none"}, {Protocol: "ah"}, {Destination: "10.9.0.0/16"},
 		{Source: "10.1.0.0/16"}, {User: "alice"},
 	} {
 		list, err := c.Sessions(ctx, q, false)
