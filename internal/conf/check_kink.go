@@ -33,10 +33,7 @@ func (k *checker) principal(at any, s string) {
 
 // kinkPeer is a peer whose keys come from Kerberos.
 func (k *checker) kinkPeer(p *Peer) {
-	for _, key := range []string{
-		"psk-file", "psk-format", "certificate", "key", "ca", "local-auth", "remote-auth", "versions", "proposals", "local-id", "remote-id", "pool", "users", "user-name",
-		"user-password-file", "user-kind", "request-address", "require-address", "childless", "always-send-cert", "make-before-break", "fragmentation", "fragment-size", "remote-natt-port",
-	} {
+	for _, key := range ikeKeys {
 		if k.written(p, key) {
 			hint := `remove it, or write protocol = "ike"`
 			if key == "remote-id" || key == "local-id" {
@@ -46,11 +43,6 @@ func (k *checker) kinkPeer(p *Peer) {
 			return
 		}
 	}
-	for _, s := range []any{&p.IKEv1, &p.Trust, &p.Signature, &p.Request, &p.Quirks} {
-		if key := k.writtenAny(s); key != "" {
-			k.bad(s, key, `remove it, or write protocol = "ike"`, "belongs to IKE, but protocol is \"kink\"")
-		}
-	}
 	switch {
 	case p.Remote == "" && p.Kink.Principal == "":
 		k.bad(p, "remote", "write remote, or principal in [peer."+quoteKey(p.Name)+".kink]", "is missing, and so is the peer's principal: nothing says who the peer is")
@@ -58,9 +50,6 @@ func (k *checker) kinkPeer(p *Peer) {
 		k.principal(&p.Kink, p.Kink.Principal)
 	case !validHost(strings.Trim(p.Remote, "[]")) || isAddressLike(p.Remote):
 		k.bad(p, "remote", "write the host's name, or principal in [peer."+quoteKey(p.Name)+".kink]", "is an address, from which the peer's principal cannot be told")
-	}
-	if p.NATTraversal != "on" && k.written(p, "nat-traversal") {
-		k.bad(p, "nat-traversal", "remove it", "has no effect: KINK has no NAT traversal")
 	}
 	for _, c := range p.Children {
 		if len(c.OuterAH) > 0 {

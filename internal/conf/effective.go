@@ -25,9 +25,62 @@ type writer struct {
 	strings.Builder
 }
 
+// What does not apply is left out: written out it would be an error.
+
+// ikeKeys are the keys of a peer that IKE alone knows.
+var ikeKeys = []string{
+	"versions", "remote-natt-port", "local-id", "remote-id", "psk-file", "psk-format", "certificate", "key", "ca", "local-auth", "remote-auth",
+	"trust", "signature", "proposals", "pool", "require-address", "request-address", "request", "users", "user-kind", "user-name", "user-password-file",
+	"unique", "nat-traversal", "fragmentation", "fragment-size", "childless", "make-before-break", "always-send-cert", "ikev1", "quirks",
+}
+
+func (p *Peer) omits(key string) bool {
+	if p.Protocol == "kink" {
+		return slices.Contains(ikeKeys, key)
+	}
+	switch key {
+	case "kink":
+		return true
+	case "ikev1":
+		return !p.speaks("ikev1")
+	case "request":
+		return !p.RequestAddress
+	case "trust":
+		return !p.trusts()
+	case "signature":
+		return !p.speaks("ikev2") || !p.trusts() && !p.signs()
+	case "user-kind":
+		return p.Users == "" && p.UserName == ""
+	}
+	return false
+}
+
+func (p *Policy) omits(key string) bool {
+	switch key {
+	case "mode", "bundle", "local-address", "remote-address", "reqid":
+		return p.Action != "protect" || p.Peer != ""
+	case "peer", "child", "level":
+		return p.Action != "protect"
+	}
+	return false
+}
+
+func (i *Interface) omits(key string) bool {
+	return i.Kind != "xfrm" && (key == "interface-id" || key == "external")
+}
+
+func (s *Secrets) omits(key string) bool { return key == "key-format" && s.KeyDirectory == "" }
+
+func (p *DataPlane) omits(key string) bool {
+	return slices.Contains([]string{"xfrm", "pfkey", "userspace"}, key) && p.Kind != "auto" && p.Kind != key
+}
+
 // section writes the keys of a section and then what is below it.
 func (e *writer) section(path string, v reflect.Value) {
 	fs := fieldsOf(v.Type())
+	if o, ok := v.Addr().Interface().(interface{ omits(key string) bool }); ok {
+		fs = slices.DeleteFunc(fs, func(f field) bool { return o.omits(f.key) })
+	}
 	headed := path == ""
 	for _, f := range fs {
 		text, ok := tomlValue(&f, v.FieldByIndex(f.index))
