@@ -175,34 +175,19 @@ func (x *Executor) twin(ctx context.Context, verb Verb, in *Policy) error {
 		}
 		return err
 	}
-	var err error
-	if fwd.Policy.Requests, err = x.requests(ctx, in); err != nil {
-		return err
-	}
-	// One that is there is in the way of its twin alone: it was added by hand.
-	return x.Kernel.AddPolicy(ctx, &fwd, true)
-}
-
-// requests returns a policy's transforms with the request IDs that the kernel
-// has chosen for unique ones: its twin needs the same.
-func (x *Executor) requests(ctx context.Context, in *Policy) ([]pfkey.Request, error) {
-	chosen := false
-	for _, r := range in.Policy.Requests {
-		chosen = chosen || r.Level == pfkey.LevelUnique && r.ReqID == 0
-	}
-	if !chosen {
-		return in.Policy.Requests, nil
-	}
-	requests := in.Policy.Requests
-	for p, err := range x.Kernel.DumpPolicies(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		if p.same(in) {
-			requests = append([]pfkey.Request(nil), p.Policy.Requests...)
+	// The kernel chooses request IDs where none is given, for each policy another
+	// one, and takes none of those that it chooses: whatever SA has protected the
+	// packet has to do.
+	fwd.Policy.Requests = append([]pfkey.Request(nil), in.Policy.Requests...)
+	for i := range fwd.Policy.Requests {
+		if r := &fwd.Policy.Requests[i]; r.Level == pfkey.LevelUnique && r.ReqID == 0 {
+			r.Level = pfkey.LevelRequire
 		}
 	}
-	return requests, nil
+	if err := x.Kernel.AddPolicy(ctx, &fwd, verb == VerbSPDUpdate); err != nil {
+		return fmt.Errorf("its twin for forwarded packets: %w", err)
+	}
+	return nil
 }
 
 func (x *Executor) command(ctx context.Context, s *Command) error {

@@ -106,12 +106,6 @@ func (p Protocol) family() Protocol {
 	return p
 }
 
-// same reports whether two selectors and directions are those of one policy.
-func (p *Policy) same(o *Policy) bool {
-	return p.Src.Masked() == o.Src.Masked() && p.Dst.Masked() == o.Dst.Masked() && p.SrcPort == o.SrcPort && p.DstPort == o.DstPort &&
-		p.Proto == o.Proto && p.Policy.Dir == o.Policy.Dir && !p.Socket && !o.Socket
-}
-
 // Wipe overwrites the keys.
 func (sa *SA) Wipe() {
 	sa.Encrypt.Key.Wipe()

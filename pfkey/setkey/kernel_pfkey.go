@@ -330,14 +330,23 @@ func SAOf(d *pfkey.Dialect, m *pfkey.Message) (*SA, error) {
 	case ProtoIPComp:
 		sa.Compress = nameOf(d, pfkey.AlgCompress, e.Encrypt)
 	case ProtoESP, ProtoESPUDP:
-		if m.Key(pfkey.ExtKeyEncrypt) != nil {
-			sa.Encrypt = Algorithm{nameOf(d, pfkey.AlgEncrypt, e.Encrypt), e.EncryptKey}
-		}
+		sa.Encrypt = keyed(d, pfkey.AlgEncrypt, e.Encrypt, m.Key(pfkey.ExtKeyEncrypt))
 	}
-	if m.Key(pfkey.ExtKeyAuth) != nil {
-		sa.Auth = Algorithm{nameOf(d, pfkey.AlgAuth, e.Auth), e.AuthKey}
-	}
+	sa.Auth = keyed(d, pfkey.AlgAuth, e.Auth, m.Key(pfkey.ExtKeyAuth))
 	return sa, nil
+}
+
+// keyed returns an algorithm with its key, none if there is no key: but for null,
+// kernels do not always tell the algorithm without one, nor mean it.
+func keyed(d *pfkey.Dialect, kind pfkey.AlgKind, id uint8, key *pfkey.Key) Algorithm {
+	a := Algorithm{Name: nameOf(d, kind, id)}
+	switch {
+	case key != nil:
+		a.Key = key.Key
+	case a.Name != "null":
+		return Algorithm{}
+	}
+	return a
 }
 
 func nameOf(d *pfkey.Dialect, kind pfkey.AlgKind, id uint8) string {
