@@ -169,10 +169,7 @@ func (c *Client) ServiceTicket(ctx context.Context, now time.Time, server Princi
 		}
 	}
 	t, err := c.service(ctx, now, server, o)
-	if stale(err) { // the KDC has other keys than when it made the TGT
-		c.mu.Lock()
-		clear(c.tgts)
-		c.mu.Unlock()
+	if stale(err) && c.forget() { // the KDC has other keys than when it made the TGT
 		t, err = c.service(ctx, now, server, o)
 	}
 	if err != nil {
@@ -184,9 +181,20 @@ func (c *Client) ServiceTicket(ctx context.Context, now time.Time, server Princi
 	return t, nil
 }
 
+// forget drops the TGTs, unless there is nothing to get another one with.
+func (c *Client) forget() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.keytab == nil && c.password == "" {
+		return false
+	}
+	clear(c.tgts)
+	return true
+}
+
 // stale reports whether a new TGT may help.
 func stale(err error) bool {
-	for _, code := range []Code{APErrTktExpired, APErrBadIntegrity, APErrBadKeyVer, APErrModified, APErrNoKey} {
+	for _, code := range []Code{APErrTktExpired, APErrBadIntegrity, APErrBadKeyVer, APErrModified, APErrNoKey, ErrGeneric /* MIT, for an unknown key */} {
 		if _, ok := errors.AsType[*KRBError](err); ok && errors.Is(err, code) {
 			return true
 		}

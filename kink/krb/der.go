@@ -278,6 +278,7 @@ func addFlags(b *cryptobyte.Builder, n uint8, f Flags) {
 const (
 	ntPrincipal = 1
 	ntSrvInst   = 2
+	ntSrvHst    = 3
 )
 
 func addName(b *cryptobyte.Builder, n uint8, p Principal) {
@@ -286,6 +287,10 @@ func addName(b *cryptobyte.Builder, n uint8, p Principal) {
 	if parts[0] == "krbtgt" {
 		kind = ntSrvInst
 	}
+	addTypedName(b, n, kind, parts)
+}
+
+func addTypedName(b *cryptobyte.Builder, n uint8, kind int64, parts []string) {
 	addSequence(b, n, func(b *cryptobyte.Builder) {
 		addInt(b, 0, kind)
 		addSequence(b, 1, func(b *cryptobyte.Builder) {

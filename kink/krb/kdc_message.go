@@ -41,7 +41,11 @@ func (q *kdcRequest) body() ([]byte, error) {
 			addName(b, 1, q.client)
 		}
 		addString(b, 2, q.server.Realm)
-		addName(b, 3, q.server)
+		if q.options&optionCanonical != 0 { // KDCs refer hosts only
+			addTypedName(b, 3, ntSrvHst, q.server.Components())
+		} else {
+			addName(b, 3, q.server)
+		}
 		addTime(b, 5, q.till)
 		addInt(b, 7, int64(q.nonce))
 		addSequence(b, 8, func(b *cryptobyte.Builder) {

@@ -5,6 +5,7 @@ package kdc_test
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"net/netip"
 	"testing"
 	"time"
@@ -89,3 +90,5 @@ func TestMIT(t *testing.T) {
 		})
 	}
 }
+
+func krbError(err error) (*krb.KRBError, bool) { return errors.AsType[*krb.KRBError](err) }
