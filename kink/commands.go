@@ -111,8 +111,10 @@ func (e *Endpoint) CreateChild(now time.Time, id ike.SessionID, name string, acq
 	return nil
 }
 
-// Reauthenticate gets a new ticket for the peer and shows it (STATUS). KINK has no
-// SA of its own that could be rekeyed.
+// RekeyIKE is Reauthenticate: KINK has no SA of its own that could be rekeyed.
+func (e *Endpoint) RekeyIKE(now time.Time, id ike.SessionID) error { return e.Reauthenticate(now, id) }
+
+// Reauthenticate gets a new ticket for the peer and shows it (STATUS).
 func (e *Endpoint) Reauthenticate(now time.Time, id ike.SessionID) error {
 	s, err := e.established(id)
 	if err != nil {
