@@ -20,6 +20,7 @@ func (sa *isakmpSA) configAsked(now time.Time, x *exchange, a *isakmp.Attributes
 	reply := func(now time.Time, c *ike.NetworkConfig) {
 		asks := func(t isakmp.ConfigAttributeType) bool { return a.First(t) != nil }
 		out := configAttributes(c, asks)
+		s.splits = s.splits || asks(isakmp.AttrUnitySplitInclude)
 		if c != nil && c.UDPPort != 0 && asks(isakmp.AttrUnityNATTPort) && sa.variant == natt.NoVariant {
 			s.ESPPort = c.UDPPort // both sides send ESP in UDP there
 		}

@@ -76,7 +76,8 @@ func (f fitness) String() string {
 // fits says how offered selectors go with a Child's. IKEv1 cannot answer with
 // narrower ones, so an offer has to be within the configuration. A Unity client
 // asks for everything and keeps to the networks that it was told (split
-// include): its SA is installed for all that the Child has.
+// include): its SA is installed for all that the Child has. strongSwan's does so
+// without the vendor ID.
 func (s *session) fits(c *ike.ChildConfig, local, remote spd.TrafficSelector, sa *isakmpSA) (f fit) {
 	ownL, ownR := s.OfferedSelectors(c)
 	f.local, f.remote, _, _ = s.natSelectors(c.Mode, local, remote)
@@ -85,7 +86,7 @@ func (s *session) fits(c *ike.ChildConfig, local, remote spd.TrafficSelector, sa
 		f.how = fitsExactly
 	case spd.Covers(ownL, f.local) && spd.Covers(ownR, f.remote):
 		f.how = fitsWithin
-	case s.Leased != nil && sa.peerVIDs.Has(vendorid.Unity) && spd.Covers(ownR, f.remote):
+	case s.Leased != nil && (s.splits || sa.peerVIDs.Has(vendorid.Unity)) && spd.Covers(ownR, f.remote):
 		for _, own := range ownL {
 			if own.Is4() != f.local.Is4() {
 				continue // the other family has an SA of its own

@@ -44,6 +44,7 @@ type session struct {
 	configTimer child.Timer
 	userTimer   child.Timer  // the user's time is over
 	forLease    []*quickMode // wait until the client has its addresses
+	splits      bool         // the client has asked for the networks to reach (Unity)
 	account     *accounting
 }
 
