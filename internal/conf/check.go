@@ -29,7 +29,6 @@ func (k *checker) all() {
 		k.refers(&k.Capture, "peers", i, "peer", n, names(k.Peers))
 	}
 	k.keys()
-	before := len(k.errors)
 	for _, p := range k.Peers {
 		k.peer(p)
 	}
@@ -44,7 +43,11 @@ func (k *checker) all() {
 	}
 	k.spmd()
 	k.kink()
-	if len(k.errors) == before {
+	about := func(e *Error) bool {
+		section, _, _ := strings.Cut(e.Key, ".")
+		return slices.Contains([]string{"", "macros", "defaults", "template", "peer", "pool", "users", "secrets", "interface", "dataplane"}, section)
+	}
+	if !slices.ContainsFunc(k.errors, about) {
 		k.rest()
 	}
 }
@@ -275,8 +278,9 @@ func (k *checker) proposals(at any, key string, proto spd.Protocol, all []string
 			if hint != "" {
 				hint = "did you mean " + hint
 			} else {
-				hint = "words of the list are " + proposalExample(proto)
+				hint = "write one such as " + proposalExample(proto)
 			}
+			m = transformWords.Replace(m)
 			k.badItem(at, key, i, hint, "%s", m)
 			continue
 		}
@@ -289,6 +293,9 @@ func (k *checker) proposals(at any, key string, proto spd.Protocol, all []string
 		}
 	}
 }
+
+// transformWords says what is missing in a proposal in words of the language.
+var transformWords = strings.NewReplacer("no KE transform", "no key exchange", "no ENCR transform", "no cipher", "no INTEG transform", "no integrity algorithm", "no PRF transform", "no pseudorandom function")
 
 func proposalExample(p spd.Protocol) string {
 	switch p {

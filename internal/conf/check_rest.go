@@ -100,7 +100,7 @@ var fieldKeys = map[string]string{
 	"PSK": "psk-file", "Credential": "key", "Credentials": "psk-file", "Trust": "ca", "LocalAddr": "local-address", "RemoteAddrs": "remote-addresses",
 	"RemoteNATT": "remote-natt-port", "Assign": "pool", "NoNATT": "nat-traversal", "ForceEncap": "nat-traversal", "UserPrompt": "user-name",
 	"OuterAH": "outer-ah", "LocalID": "local-id", "RemoteID": "remote-id", "Check": "proposal-check", "Volume": "rekey-bytes", "Options": "mtu",
-	"ReqID": "reqid", "IPComp": "ipcomp", "StartAlways": `start = "always"`, "StartTrap": `start = "trap"`,
+	"ReqID": "reqid", "IPComp": "ipcomp", "StartAlways": `start = "always"`, "StartTrap": `start = "trap"`, "IKEv1": `"ikev1"`, "IKEv2": `"ikev2"`,
 }
 
 // kebab writes a Go name as a key: RemoteAuth, remote-auth.

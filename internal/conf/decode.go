@@ -200,7 +200,8 @@ func (d *decoder) value(in *value, path []string, f *field, v reflect.Value) {
 
 func (d *decoder) wrongType(in *value, key string, f *field, want, hint string) {
 	if in.kind == kindArray && in.text != "" { // of macros
-		if len(in.list) != 1 {
+		told := slices.ContainsFunc(d.errors, func(e *Error) bool { return e.Line == in.line && e.Column == in.column && e.File == in.file })
+		if !told {
 			d.at(in.place, key, "take one address family (interface4, interface6), or write it out", "stands for %d values where one is needed: %q", len(in.list), clip(in.text))
 		}
 		return

@@ -229,16 +229,16 @@ func syntaxHint(data []byte, offset int) string {
 func (d *document) build(root *table, data []byte) {
 	var p unstable.Parser
 	p.Reset(data)
-	current := root
+	current, path := root, []string(nil)
 	for p.NextExpression() {
 		e := p.Expression()
 		switch e.Kind {
 		case unstable.KeyValue:
 			if current != nil {
-				d.keyValue(current, e, 0)
+				d.keyValue(current, path, e, 0)
 			}
 		case unstable.Table:
-			current = d.header(root, e)
+			current, path = d.header(root, e)
 		case unstable.ArrayTable:
 			key := e.Key()
 			key.Next()
@@ -250,16 +250,15 @@ func (d *document) build(root *table, data []byte) {
 }
 
 // header finds or makes the table of a header; nil if that is an error.
-func (d *document) header(root *table, e *unstable.Node) *table {
-	t := root
-	var path []string
+func (d *document) header(root *table, e *unstable.Node) (t *table, path []string) {
+	t = root
 	for it := e.Key(); it.Next(); {
 		n := it.Node()
 		key, p := string(n.Data), d.place(int(n.Raw.Offset))
 		path = append(path, key)
 		if len(path) > maxDepth {
 			d.report.at(p, joinKey(path...), "", "is nested too deep")
-			return nil
+			return nil, nil
 		}
 		v := t.get(key)
 		switch {
@@ -268,23 +267,23 @@ func (d *document) header(root *table, e *unstable.Node) *table {
 			t.set(key, p, v)
 		case v.kind != kindTable || v.table.origin == inline:
 			d.report.at(p, joinKey(path...), "", "is a key with a value already, at line %d", t.at[key].line)
-			return nil
+			return nil, nil
 		}
 		t = v.table
 		if it.IsLast() {
 			if t.origin != implicit {
 				d.report.at(p, joinKey(path...), "join them, or give one another name", "is there twice, first at line %d", t.line)
-				return nil
+				return nil, nil
 			}
 			t.origin, t.place = header, p
 		}
 	}
-	return t
+	return t, path
 }
 
 // keyValue adds one key, which may be dotted, to a table.
-func (d *document) keyValue(t *table, e *unstable.Node, depth int) {
-	var path []string
+func (d *document) keyValue(t *table, path []string, e *unstable.Node, depth int) {
+	path = slices.Clip(path)
 	for it := e.Key(); it.Next(); {
 		n := it.Node()
 		key, p := string(n.Data), d.place(int(n.Raw.Offset))
@@ -295,7 +294,7 @@ func (d *document) keyValue(t *table, e *unstable.Node, depth int) {
 				d.report.at(p, joinKey(path...), "remove one of them", "is there twice, first at line %d", t.at[key].line)
 				return
 			}
-			t.set(key, p, d.value(e.Value(), p, depth+1))
+			t.set(key, p, d.value(e.Value(), path, p, depth+1))
 			return
 		}
 		switch {
@@ -313,13 +312,13 @@ func (d *document) keyValue(t *table, e *unstable.Node, depth int) {
 	}
 }
 
-func (d *document) value(n *unstable.Node, p place, depth int) *value {
+func (d *document) value(n *unstable.Node, path []string, p place, depth int) *value {
 	if n.Raw.Length > 0 {
 		p = d.place(int(n.Raw.Offset))
 	}
 	v := &value{place: p, text: string(n.Data)}
 	if depth > maxDepth {
-		d.report.at(p, "", "", "lists are nested too deep")
+		d.report.at(p, joinKey(path...), "", "is nested too deep")
 		return v
 	}
 	switch n.Kind {
@@ -334,12 +333,12 @@ func (d *document) value(n *unstable.Node, p place, depth int) *value {
 	case unstable.Array:
 		v.kind = kindArray
 		for it := n.Children(); it.Next(); {
-			v.list = append(v.list, d.value(it.Node(), p, depth+1))
+			v.list = append(v.list, d.value(it.Node(), path, p, depth+1))
 		}
 	case unstable.InlineTable:
 		v.kind, v.table = kindTable, newTable(p, dotted) // open while it is read
 		for it := n.Children(); it.Next(); {
-			d.keyValue(v.table, it.Node(), depth)
+			d.keyValue(v.table, path, it.Node(), depth)
 		}
 		v.table.origin = inline
 	default:

@@ -2,7 +2,10 @@ package conf
 
 import (
 	"errors"
+	"io/fs"
 	"net/netip"
+	"path/filepath"
+	"slices"
 )
 
 // testHost is a machine with two interfaces.
@@ -29,4 +32,26 @@ func (testHost) Addresses(name string) ([]netip.Addr, error) {
 		return nil, errors.New("there is no such interface here; there are eth0 or eth1")
 	}
 	return out, nil
+}
+
+// memoryFiles are included files by name.
+type memoryFiles map[string]string
+
+func (m memoryFiles) ReadFile(name string) ([]byte, error) {
+	if s, ok := m[name]; ok {
+		return []byte(s), nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+func (m memoryFiles) Glob(pattern string) (all []string, err error) {
+	for name := range m {
+		if ok, e := filepath.Match(pattern, name); e != nil {
+			return nil, e
+		} else if ok {
+			all = append(all, name)
+		}
+	}
+	slices.Sort(all)
+	return all, nil
 }

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -154,7 +155,7 @@ func (x *expander) lookup(p place, key, name string, stack []string) []string {
 		if n := nearest(word, known); n != "" {
 			hint = fmt.Sprintf("did you mean ${%s}?", n)
 			if strings.HasSuffix(n, ":") {
-				hint = fmt.Sprintf("did you mean ${%seth0}?", n)
+				hint = fmt.Sprintf("did you mean ${%s%s}?", n, clip(cmp.Or(arg, "eth0")))
 			}
 		}
 		x.at(p, key, hint, "names the macro ${%s}, which is not defined", clip(name))
