@@ -20,8 +20,7 @@ type KeySource interface {
 }
 
 // An Acceptor checks AP-REQs, which is the server's part of RFC 4120 3.2.3. It
-// reads no clock and draws no randomness. With a ReplayCache it is not safe for
-// concurrent use.
+// reads no clock and draws no randomness. It is safe for concurrent use.
 type Acceptor struct {
 	Keys KeySource // nil: user-to-user only
 	// TGTs are our own TGTs that peers may have got user-to-user tickets for,
@@ -88,11 +87,8 @@ func (a *Acceptor) Accept(now time.Time, from netip.Addr, req *APReq) (*Accepted
 	if auth.client != part.client {
 		return acc, fail(APErrBadMatch, "ticket of %v, authenticator of %v", part.client, auth.client)
 	}
-	if part.restricted && from.IsValid() {
-		list, ok := addresses(part.addrs)
-		if !ok || !slices.Contains(list, from.Unmap()) {
-			return acc, fail(APErrBadAddr, "the ticket is not for use from %v", from)
-		}
+	if part.restricted && from.IsValid() && !slices.Contains(part.addrs, from.Unmap()) {
+		return acc, fail(APErrBadAddr, "the ticket is not for use from %v", from)
 	}
 	skew := a.Skew
 	if skew <= 0 {

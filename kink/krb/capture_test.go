@@ -202,7 +202,7 @@ func TestRecordingTrace(t *testing.T) {
 func recordedKey(t testing.TB, m *message.Message, keytab string, now time.Time) *krb.Key {
 	req, err := krb.ParseAPReq(m.APReq().Data)
 	require.NoError(t, err)
-	a := krb.Acceptor{Keys: readKeytab(t, keytab)}
+	a := krb.Acceptor{Keys: readKeytab(t, keytab), Skew: time.Hour}
 	peer, err := a.Accept(now, netip.Addr{}, req)
 	require.NoError(t, err)
 	return peer.Key

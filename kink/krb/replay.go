@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -19,8 +20,9 @@ var ErrReplayCacheFull = errors.New("krb: replay cache is full")
 // that time are refused to it: what cannot be told from a replay is one. When
 // the total is reached, new authenticators are refused.
 //
-// It is not safe for concurrent use.
+// It is safe for concurrent use.
 type ReplayCache struct {
+	mu      sync.Mutex
 	skew    time.Duration
 	total   int
 	share   int
@@ -60,12 +62,18 @@ func NewReplayCache(skew time.Duration, total, share int) *ReplayCache {
 }
 
 // Len returns how many authenticators are remembered.
-func (c *ReplayCache) Len() int { return c.n }
+func (c *ReplayCache) Len() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n
+}
 
 // check remembers an authenticator. The error is [APErrRepeat] or
 // [ErrReplayCacheFull]. A time may be used twice by different authenticators:
 // clients on several hosts may share a principal.
 func (c *ReplayCache) check(now time.Time, client Principal, s Stamp, encrypted []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.forget(now)
 	sum := sha256.Sum256(encrypted)
 	e := replayEntry{stamp: s, hash: [16]byte(sum[:16])}

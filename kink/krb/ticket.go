@@ -3,6 +3,7 @@ package krb
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -146,14 +147,14 @@ type ticketPart struct {
 	flags      Flags
 	key        *Key // nil: of an unknown type
 	client     Principal
-	transited  []byte // content of the TransitedEncoding
 	authTime   time.Time
 	startTime  time.Time
 	endTime    time.Time
-	restricted bool // there are addresses; those of families that IP does not have are not in addrs
-	addrs      cryptobyte.String
+	restricted bool         // to addrs
+	addrs      []netip.Addr // zero addresses for those of families that IP does not have
 }
 
+// parseTicketPart copies what it keeps.
 func parseTicketPart(b []byte) (*ticketPart, error) {
 	r := sequence(b, msgEncTicketPart)
 	p := &ticketPart{flags: r.flags(0), key: r.key(1)}
@@ -161,13 +162,17 @@ func parseTicketPart(b []byte) (*ticketPart, error) {
 	name := r.name(3)
 	in := plain(r.field(4))
 	in.int(0)
-	p.transited = in.octets(1)
+	in.octets(1)
 	r.check(!in.bad)
 	p.authTime = r.time(5)
 	p.startTime = r.optionalTime(6)
 	p.endTime = r.time(7)
 	r.optionalTime(8)
-	p.addrs, p.restricted = r.optional(9)
+	if list, ok := r.optional(9); ok {
+		p.restricted = true
+		p.addrs, ok = addresses(list)
+		r.check(ok)
+	}
 	if r.bad || realm == "" {
 		return nil, syntax("EncTicketPart")
 	}

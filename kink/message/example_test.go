@@ -40,7 +40,7 @@ func ExampleBuilder() {
 	fmt.Println(ps[1:], err)
 	fmt.Println(ps.Check(m.Header))
 	// Output:
-	// CREATE 00000007: KINK_AP_REQ(epoch 2026-11-22T01:12:12Z 18 octets) KINK_ENCRYPT(90 octets) <nil>
+	// CREATE 00000007: KINK_AP_REQ(epoch 2026-11-22T01:12:12Z 18 octets) KINK_ENCRYPT(82 octets) <nil>
 	// <nil>
 	// KINK_ISAKMP(SA(#1 ESP SPI 12345678 T1 ESP_AES(Tunnel, 256 bits, HMAC-SHA2-256)) NONCE(16 octets)) <nil>
 	// <nil>
