@@ -23,6 +23,9 @@ type KeySource interface {
 // reads no clock and draws no randomness. It is safe for concurrent use.
 type Acceptor struct {
 	Keys KeySource // nil: user-to-user only
+	// Servers are the principals that we are; nil: all that Keys has keys of. A
+	// host's keytab may have those of other services too.
+	Servers []Principal
 	// TGTs are our own TGTs that peers may have got user-to-user tickets for,
 	// the latest first.
 	TGTs    []*Ticket
@@ -59,6 +62,9 @@ func (a *Acceptor) Accept(now time.Time, from netip.Addr, req *APReq) (*Accepted
 	t := req.Ticket
 	if !allowed(a.ETypes, t.EType) {
 		return nil, fail(KDCErrETypeNoSupp, "the ticket has %v", t.EType)
+	}
+	if a.Servers != nil && !slices.Contains(a.Servers, t.Server) {
+		return nil, fail(APErrNotUs, "the ticket is for %v", t.Server)
 	}
 	keys, err := a.keys(req)
 	if err != nil {

@@ -125,6 +125,8 @@ func TestAcceptRefuses(t *testing.T) {
 		{name: "authenticator with another key", ticket: func(x *krb.Ticket) { x.Key = randomKey(t, e, 7) }, code: krb.APErrBadIntegrity},
 		{name: "session key of another type", ticket: func(x *krb.Ticket) { x.Key = randomKey(t, krb.AES128SHA1, 1) }, code: krb.APErrBadIntegrity},
 		{name: "ticket for somebody else", issue: func(i *krb.Issue) { i.Server = other }, code: krb.APErrNotUs, text: "kink/c.example.com@EXAMPLE.COM"},
+		{name: "one of our names", accept: func(a *krb.Acceptor) { a.Servers = []krb.Principal{other, server} }},
+		{name: "another service's key", accept: func(a *krb.Acceptor) { a.Servers = []krb.Principal{other} }, code: krb.APErrNotUs, text: "kink/b.example.com@EXAMPLE.COM"},
 		{name: "ticket with another key", issue: func(i *krb.Issue) { i.Seal = randomKey(t, e, 8) }, code: krb.APErrBadIntegrity, text: "key version 3"},
 		{name: "old key", issue: func(i *krb.Issue) { i.KVNO = 2 }, code: krb.APErrBadKeyVer, text: "key version 2"},
 		{name: "any key version", issue: func(i *krb.Issue) { i.KVNO = 0 }},

@@ -11,9 +11,8 @@ import (
 	"time"
 )
 
-// A Transport sends a request to a KDC of the realm and returns its answer.
-// Errors and malformed answers of one KDC are for it to overcome. It is safe for
-// concurrent use.
+// A Transport sends a request to a KDC of the realm and returns its answer. That
+// one KDC does not answer is for it to overcome. It is safe for concurrent use.
 type Transport interface {
 	Exchange(ctx context.Context, realm string, request []byte) ([]byte, error)
 }

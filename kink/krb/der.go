@@ -112,10 +112,11 @@ func (r *reader) octets(n uint8) []byte {
 	return out
 }
 
+// string reads a realm.
 func (r *reader) string(n uint8) string {
 	f := r.field(n)
 	var out cryptobyte.String
-	r.check(!r.bad && f.ReadASN1(&out, generalString) && f.Empty() && len(out) <= maxNameLen)
+	r.check(!r.bad && f.ReadASN1(&out, generalString) && f.Empty() && len(out) <= maxNameLen && printableName(string(out)))
 	return string(out)
 }
 
@@ -164,7 +165,7 @@ func (r *reader) name(n uint8) []string {
 		var s cryptobyte.String
 		in.check(seq.ReadASN1(&s, generalString))
 		size += len(s) + 1
-		in.check(len(parts) < maxComponents && size <= maxNameLen)
+		in.check(len(parts) < maxComponents && size <= maxNameLen && printableName(string(s)))
 		parts = append(parts, string(s))
 	}
 	r.check(!in.bad && len(parts) > 0 && (len(parts) > 1 || parts[0] != ""))

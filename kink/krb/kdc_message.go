@@ -157,7 +157,10 @@ func parseETypeInfo(pa []paData) (out []etypeInfo) {
 			r := plain(one)
 			i := etypeInfo{etype: EType(r.int(0))}
 			if r.has(1) {
-				i.salt, i.hasSalt = []byte(r.string(1)), true
+				f := r.field(1)
+				var salt cryptobyte.String
+				r.check(f.ReadASN1(&salt, generalString))
+				i.salt, i.hasSalt = salt, true
 			}
 			if r.has(2) {
 				if p := r.octets(2); len(p) == 4 {

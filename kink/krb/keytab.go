@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -124,7 +125,7 @@ func parseKeytabEntry(b []byte) (e KeytabEntry, ok bool) {
 	e.KVNO = uint32(f.uint8())
 	etype := EType(f.uint16())
 	raw := f.counted16()
-	if f.bad || n == 0 || realm == "" {
+	if f.bad || n == 0 || realm == "" || !printableName(realm+strings.Join(parts, "")) {
 		return e, false
 	}
 	if len(f.b) >= 4 { // 32 bits of the version, unless zero

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // ErrPrincipal is wrapped by errors about names of principals.
@@ -13,10 +15,24 @@ var ErrPrincipal = errors.New("krb: not the name of a principal")
 // RFC 4120 6.2 wants, the name type does not take part.
 type Principal struct {
 	// Name holds the components, joined by slashes: "kink/host.example.com". A
-	// slash, an at sign, a backslash or a control character in a component is
-	// escaped as RFC 1964 2.1.3 says.
+	// slash, an at sign or a backslash in a component is escaped by a backslash,
+	// as RFC 1964 2.1.3 says.
 	Name  string
 	Realm string // as it is; never empty in what this package returns
+}
+
+// printableName reports whether a name of the wire may be shown as it is: UTF-8
+// without control characters (RFC 4120 5.2.1 and 6.1 leave them out).
+func printableName(s string) bool {
+	if !utf8.ValidString(s) {
+		return false
+	}
+	for _, r := range s {
+		if !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return true
 }
 
 // maxNameLen bounds names in octets, and maxComponents what they consist of.
@@ -50,7 +66,7 @@ func ParsePrincipal(text, realm string) (Principal, error) {
 		}
 	}
 	parts, err := split(name)
-	if err != nil {
+	if err != nil || !printableName(strings.Join(parts, "")) {
 		return Principal{}, fmt.Errorf("%w: %q", ErrPrincipal, text)
 	}
 	if strings.Contains(realm, `\`) {
@@ -60,7 +76,7 @@ func ParsePrincipal(text, realm string) (Principal, error) {
 		}
 		realm = r[0]
 	}
-	if realm == "" || strings.ContainsAny(realm, "\x00@") {
+	if realm == "" || !printableName(realm) || strings.Contains(realm, "@") {
 		return Principal{}, fmt.Errorf("%w: no realm in %q", ErrPrincipal, text)
 	}
 	return NewPrincipal(realm, parts...), nil
@@ -112,9 +128,8 @@ func split(name string) ([]string, error) {
 			if i++; i == len(name) {
 				return nil, ErrPrincipal
 			}
-			c = name[i]
-			if r := strings.IndexByte("ntb0", c); r >= 0 {
-				c = "\n\t\b\x00"[r]
+			if c = name[i]; strings.IndexByte("ntb0", c) >= 0 { // control characters
+				return nil, ErrPrincipal
 			}
 		}
 		b.WriteByte(c)
@@ -127,26 +142,15 @@ func split(name string) ([]string, error) {
 }
 
 func escape(s string) string {
-	if !strings.ContainsAny(s, "/@\\\n\t\b\x00") {
+	if !strings.ContainsAny(s, `/@\`) {
 		return s
 	}
 	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; c {
-		case '/', '@', '\\':
+	for i := range len(s) {
+		if strings.IndexByte(`/@\`, s[i]) >= 0 {
 			b.WriteByte('\\')
-			b.WriteByte(c)
-		case '\n':
-			b.WriteString(`\n`)
-		case '\t':
-			b.WriteString(`\t`)
-		case '\b':
-			b.WriteString(`\b`)
-		case 0:
-			b.WriteString(`\0`)
-		default:
-			b.WriteByte(c)
 		}
+		b.WriteByte(s[i])
 	}
 	return b.String()
 }

@@ -71,6 +71,9 @@ func (t *transport) Exchange(ctx context.Context, realm string, request []byte) 
 				continue
 			}
 			reply, err := t.one(ctx, address, request, wait)
+			if err == nil && says(reply, krb.KDCErrServiceUnavailable) {
+				err = fmt.Errorf("kdc: %s: %w", address, krb.KDCErrServiceUnavailable)
+			}
 			if err == nil {
 				t.mu.Lock()
 				t.good[realm] = address
@@ -100,7 +103,7 @@ func (t *transport) one(ctx context.Context, address string, request []byte, wai
 	rest = withPort(rest)
 	if way != "tcp" && (len(request) <= maxUDP || way == "udp") {
 		reply, err := t.udp(ctx, rest, request, wait)
-		if err != nil || way == "udp" || !tooBig(reply) {
+		if err != nil || way == "udp" || !says(reply, krb.ErrResponseTooBig) {
 			return reply, err
 		}
 	}
@@ -114,9 +117,9 @@ func withPort(address string) string {
 	return net.JoinHostPort(strings.Trim(address, "[]"), port)
 }
 
-func tooBig(reply []byte) bool {
+func says(reply []byte, code krb.Code) bool {
 	e, err := krb.ParseKRBError(reply)
-	return err == nil && e.Code == krb.ErrResponseTooBig
+	return err == nil && e.Code == code
 }
 
 func (t *transport) udp(ctx context.Context, address string, request []byte, wait time.Duration) ([]byte, error) {
