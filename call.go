@@ -198,7 +198,7 @@ func (m *Manager) begin(c *call) error {
 	// One worker for all that this side begins with a peer: it can tell
 	// whether a session is the only one (INITIAL_CONTACT).
 	w := m.workers[m.hashName(p.name())%uint64(len(m.workers))]
-	if in.version == IKEv1 {
+	if in.version == IKEv1 || in.version == KINK {
 		w = m.workers[m.hashOfAddr(path.Remote.Addr())%len(m.workers)] // where the peer's messages come in
 	}
 	if old := c.order.replaces; old != nil {
@@ -221,7 +221,10 @@ func (m *Manager) begin(c *call) error {
 		if err != nil {
 			return err
 		}
-		s := m.reg.add(id, p.name(), path, now)
+		s := m.reg.sessions[id]
+		if s == nil {
+			s = m.reg.add(id, p.name(), path, now)
+		}
 		s.call, s.replaces, c.session = c, in.replaces, s
 		return nil
 	})

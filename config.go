@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/kink/message"
 	"github.com/racoon3/racoon/natt"
 	"github.com/racoon3/racoon/spd"
 )
@@ -30,8 +31,8 @@ type Config struct {
 	// [Manager.Reload].
 	Peers []Peer
 
-	// Listen are the sockets; nil means UDP ports 500 and 4500 on all
-	// addresses, IPv4 and IPv6.
+	// Listen are the sockets; nil means UDP ports 500 and 4500, and 910
+	// with KINK.Kerberos, on all addresses, IPv4 and IPv6.
 	Listen []Listen
 
 	// PacketHandler gets the ESP packets that arrive in UDP. It is for data
@@ -58,7 +59,7 @@ type Config struct {
 	// Limits bound what peers can make the Manager hold, over all workers.
 	Limits ike.Limits
 
-	// Workers is how many goroutines run the protocol, 1 to 128; 0 means one
+	// Workers is how many goroutines run the protocol, 1 to 64; 0 means one
 	// for each processor.
 	Workers int
 
@@ -68,6 +69,9 @@ type Config struct {
 
 	// VendorIDs are sent in the first message of each handshake.
 	VendorIDs [][]byte
+
+	// KINK is for peers that speak KINK.
+	KINK KINKConfig
 
 	// Trace, if set, is called with each decrypted message, by several
 	// goroutines. It must return quickly and keep nothing.
@@ -85,6 +89,9 @@ type Listen struct {
 	// port with ESP in UDP (RFC 3948), as on port 4500. It is assumed for
 	// port 4500.
 	NATT bool
+
+	// KINK says that it is for KINK and not for IKE. It is assumed for port 910.
+	KINK bool
 
 	// Conn is a connection to use instead of Address; the Manager closes it.
 	// It must be a *net.UDPConn, be bound to one address, or be a [PathConn].
@@ -129,7 +136,7 @@ func inField(field string, err error) error {
 
 // Limits of the configuration.
 const (
-	maxWorkers         = 128 // an SPI's first octet tells the worker
+	maxWorkers         = 64 // an SPI's first octet tells the worker, and the protocol
 	defaultEventBuffer = 1024
 )
 
@@ -175,6 +182,9 @@ func (c *Config) fill() (*Config, error) {
 func (c *Config) fillListen() error {
 	if c.Listen == nil {
 		c.Listen = []Listen{{Address: fmt.Sprintf(":%d", natt.PortIKE)}, {Address: fmt.Sprintf(":%d", natt.PortNATT), NATT: true}}
+		if c.KINK.Kerberos != nil {
+			c.Listen = append(c.Listen, Listen{Address: fmt.Sprintf(":%d", message.Port), KINK: true})
+		}
 	}
 	if len(c.Listen) == 0 {
 		return configError("Listen", "is empty; leave it nil for ports 500 and 4500, or name at least one socket")
@@ -182,6 +192,9 @@ func (c *Config) fillListen() error {
 	seen := make(map[string]int)
 	for i := range c.Listen {
 		l, field := &c.Listen[i], fmt.Sprintf("Listen[%d]", i)
+		if l.KINK && (l.NATT || c.KINK.Kerberos == nil) {
+			return configError(field, "is for KINK, which has no NAT traversal and needs Config.KINK.Kerberos")
+		}
 		if l.Conn != nil {
 			if l.Address != "" {
 				return configError(field, "has both Conn and Address %q; use one of them", l.Address)
@@ -192,8 +205,11 @@ func (c *Config) fillListen() error {
 		if err != nil {
 			return configError(field+": Address", "%w", err)
 		}
-		if port == natt.PortNATT {
+		switch port {
+		case natt.PortNATT:
 			l.NATT = true
+		case message.Port:
+			l.KINK = true
 		}
 		if j, twice := seen[l.Address]; twice && port != 0 {
 			return configError(field+": Address", "%q is that of Listen[%d] too; remove one of them", l.Address, j)

@@ -20,7 +20,7 @@ func TestConfigErrors(t *testing.T) {
 	}}})
 	for want, change := range map[string]func(c *Config, p *Peer){
 		"racoon: DataPlane: is nil":                                                  func(c *Config, _ *Peer) { c.DataPlane = nil },
-		"racoon: Workers: 500 is out of range; use 1 to 128":                         func(c *Config, _ *Peer) { c.Workers = 500 },
+		"racoon: Workers: 500 is out of range; use 1 to 64":                         func(c *Config, _ *Peer) { c.Workers = 500 },
 		"racoon: EventBuffer: -1 is negative":                                        func(c *Config, _ *Peer) { c.EventBuffer = -1 },
 		`racoon: Listen[0]: Address: "500" is not an address and a port`:             func(c *Config, _ *Peer) { c.Listen = []Listen{{Address: "500"}} },
 		`racoon: Listen[0]: Address: "localhost:500": "localhost" is not an IP`:      func(c *Config, _ *Peer) { c.Listen = []Listen{{Address: "localhost:500"}} },
@@ -124,7 +124,7 @@ func TestPriorities(t *testing.T) {
 
 func compilePeers(t testing.TB, peers ...Peer) *peerSet {
 	t.Helper()
-	ps, err := newCompiler(spd.MemoryCapabilities(), nil).compile(peers)
+	ps, err := newCompiler(spd.MemoryCapabilities(), nil, nil).compile(peers)
 	require.NoError(t, err)
 	return ps
 }
@@ -136,17 +136,17 @@ func TestReqIDs(t *testing.T) {
 		return Peer{Name: name, Remote: "192.0.2.1", PSK: testPSK, Start: StartTrap,
 			Children: []Child{{Local: []string{"10.0.0.0/24"}, Remote: []string{"10.1.0.0/24"}, ReqID: reqID}}}
 	}
-	c := newCompiler(spd.MemoryCapabilities(), nil)
+	c := newCompiler(spd.MemoryCapabilities(), nil, nil)
 	ps, err := c.compile([]Peer{peer("a", 0), peer("b", 0)})
 	require.NoError(t, err)
 	b := ps.byName["b"].children[0].ReqID
 	require.NotEqual(t, b, ps.byName["a"].children[0].ReqID)
-	c = newCompiler(spd.MemoryCapabilities(), c.reqIDs)
+	c = newCompiler(spd.MemoryCapabilities(), nil, c.reqIDs)
 	ps, err = c.compile([]Peer{peer("x", 0), peer("b", 0)})
 	require.NoError(t, err)
 	require.Equal(t, b, ps.byName["b"].children[0].ReqID)
 	require.NotEqual(t, b, ps.byName["x"].children[0].ReqID)
-	c = newCompiler(spd.MemoryCapabilities(), c.reqIDs)
+	c = newCompiler(spd.MemoryCapabilities(), nil, c.reqIDs)
 	ps, err = c.compile([]Peer{peer("x", b), peer("b", 0)})
 	require.NoError(t, err)
 	require.NotEqual(t, b, ps.byName["b"].children[0].ReqID)

@@ -13,6 +13,7 @@ type core interface {
 	SetPeers(ps *peerSet)
 
 	HandleDatagram(now time.Time, path ike.Path, b []byte)
+	HandleKINK(now time.Time, path ike.Path, b []byte)
 	HandleTimeout(now time.Time)
 	HandleResult(now time.Time, r ike.Result)
 	HandleDataPlane(now time.Time, ev spd.Event)

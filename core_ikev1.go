@@ -24,6 +24,8 @@ func (m *Manager) newIKEv1(tag uint8, ps *peerSet) (core, error) {
 	return ikev1Core{e}, nil
 }
 
+func (c ikev1Core) HandleKINK(time.Time, ike.Path, []byte) {}
+
 func (c ikev1Core) SetPeers(ps *peerSet) { c.Endpoint.SetPeers(ps.v1) }
 
 func (c ikev1Core) Initiate(now time.Time, in initiation) (ike.SessionID, error) {

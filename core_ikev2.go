@@ -23,6 +23,8 @@ func (m *Manager) newIKEv2(tag uint8, ps *peerSet) (core, error) {
 	return ikev2Core{e}, nil
 }
 
+func (c ikev2Core) HandleKINK(time.Time, ike.Path, []byte) {}
+
 func (c ikev2Core) SetPeers(ps *peerSet) { c.Endpoint.SetPeers(ps.v2) }
 
 func (c ikev2Core) Initiate(now time.Time, in initiation) (ike.SessionID, error) {

@@ -1,22 +1,28 @@
 package racoon
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/spd"
 )
 
-// versionsCore is the cores of both versions of IKE on one worker, driven as
-// one. What a core numbers (sessions, jobs, Child SAs) has its tag in the first
-// octet, and the tag tells the version.
+// versionsCore is the cores of all protocols on one worker, driven as one. What a
+// core numbers (sessions, jobs, Child SAs) has its tag in the first octet, and
+// the tag tells the protocol.
 type versionsCore struct {
-	v1, v2 core
+	v1, v2, kink core
+	all          []core
 }
 
-// tagIKEv1 is the bit by which the tag of an IKEv1 core differs from that of
-// the IKEv2 core on the same worker.
-const tagIKEv1 = 0x80
+// The bits by which the tags of the other cores differ from that of the IKEv2
+// core on the same worker.
+const (
+	tagIKEv1 = 0x80
+	tagKINK  = 0x40
+	tagMask  = tagIKEv1 | tagKINK
+)
 
 func (m *Manager) newVersions(tag uint8, ps *peerSet) (core, error) {
 	v2, err := m.newIKEv2(tag, ps)
@@ -27,13 +33,24 @@ func (m *Manager) newVersions(tag uint8, ps *peerSet) (core, error) {
 	if err != nil {
 		return nil, err
 	}
-	return versionsCore{v1, v2}, nil
+	c := versionsCore{v1: v1, v2: v2, all: []core{v2, v1}}
+	k, err := m.newKINK(tag, ps)
+	if err != nil {
+		return nil, err
+	}
+	if k != nil {
+		c.kink, c.all = k, append(c.all, k)
+	}
+	return c, nil
 }
 
 // of returns the core that has numbered id.
 func (c versionsCore) of(id uint64) core {
-	if id>>56&tagIKEv1 != 0 {
+	switch tag := id >> 56; {
+	case tag&tagIKEv1 != 0:
 		return c.v1
+	case tag&tagKINK != 0 && c.kink != nil:
+		return c.kink
 	}
 	return c.v2
 }
@@ -43,8 +60,9 @@ func (c versionsCore) of(id uint64) core {
 func isIKEv1(b []byte) bool { return len(b) > 17 && b[17]>>4 == 1 }
 
 func (c versionsCore) SetPeers(ps *peerSet) {
-	c.v1.SetPeers(ps)
-	c.v2.SetPeers(ps)
+	for _, k := range c.all {
+		k.SetPeers(ps)
+	}
 }
 
 func (c versionsCore) HandleDatagram(now time.Time, path ike.Path, b []byte) {
@@ -55,9 +73,16 @@ func (c versionsCore) HandleDatagram(now time.Time, path ike.Path, b []byte) {
 	c.v2.HandleDatagram(now, path, b)
 }
 
+func (c versionsCore) HandleKINK(now time.Time, path ike.Path, b []byte) {
+	if c.kink != nil {
+		c.kink.HandleDatagram(now, path, b)
+	}
+}
+
 func (c versionsCore) HandleTimeout(now time.Time) {
-	c.v1.HandleTimeout(now)
-	c.v2.HandleTimeout(now)
+	for _, k := range c.all {
+		k.HandleTimeout(now)
+	}
 }
 
 func (c versionsCore) HandleResult(now time.Time, r ike.Result) {
@@ -65,43 +90,56 @@ func (c versionsCore) HandleResult(now time.Time, r ike.Result) {
 }
 
 func (c versionsCore) HandleDataPlane(now time.Time, ev spd.Event) {
-	c.v1.HandleDataPlane(now, ev)
-	c.v2.HandleDataPlane(now, ev)
+	for _, k := range c.all {
+		k.HandleDataPlane(now, ev)
+	}
 }
 
-func (c versionsCore) PollTransmit() (ike.Transmit, bool) {
-	if t, ok := c.v2.PollTransmit(); ok {
-		return t, true
+func (c versionsCore) PollTransmit() (t ike.Transmit, ok bool) {
+	for _, k := range c.all {
+		if t, ok = k.PollTransmit(); ok {
+			break
+		}
 	}
-	return c.v1.PollTransmit()
+	return t, ok
 }
 
-func (c versionsCore) PollJob() (ike.Job, bool) {
-	if j, ok := c.v2.PollJob(); ok {
-		return j, true
+func (c versionsCore) PollJob() (j ike.Job, ok bool) {
+	for _, k := range c.all {
+		if j, ok = k.PollJob(); ok {
+			break
+		}
 	}
-	return c.v1.PollJob()
+	return j, ok
 }
 
-func (c versionsCore) PollEvent() (ike.Event, bool) {
-	if ev, ok := c.v2.PollEvent(); ok {
-		return ev, true
+func (c versionsCore) PollEvent() (ev ike.Event, ok bool) {
+	for _, k := range c.all {
+		if ev, ok = k.PollEvent(); ok {
+			break
+		}
 	}
-	return c.v1.PollEvent()
+	return ev, ok
 }
 
-func (c versionsCore) PollTimeout() (time.Time, bool) {
-	t2, ok2 := c.v2.PollTimeout()
-	t1, ok1 := c.v1.PollTimeout()
-	if !ok2 || ok1 && t1.Before(t2) {
-		return t1, ok1
+func (c versionsCore) PollTimeout() (first time.Time, found bool) {
+	for _, k := range c.all {
+		if t, ok := k.PollTimeout(); ok && (!found || t.Before(first)) {
+			first, found = t, true
+		}
 	}
-	return t2, true
+	return first, found
 }
 
 func (c versionsCore) Initiate(now time.Time, in initiation) (ike.SessionID, error) {
-	if in.version == IKEv1 {
+	switch in.version {
+	case IKEv1:
 		return c.v1.Initiate(now, in)
+	case KINK:
+		if c.kink == nil {
+			return 0, fmt.Errorf("peer %q speaks KINK, and there was no Config.KINK.Kerberos when the Manager was made", in.peer.name())
+		}
+		return c.kink.Initiate(now, in)
 	}
 	return c.v2.Initiate(now, in)
 }
@@ -146,4 +184,9 @@ func (c versionsCore) Session(s ike.SessionID) (ike.SessionState, bool) {
 	return c.of(uint64(s)).Session(s)
 }
 
-func (c versionsCore) Stats() ike.CoreStats { return c.v1.Stats().Add(c.v2.Stats()) }
+func (c versionsCore) Stats() (sum ike.CoreStats) {
+	for _, k := range c.all {
+		sum = sum.Add(k.Stats())
+	}
+	return sum
+}

@@ -64,7 +64,7 @@ func TestIKEv1Configuration(t *testing.T) {
 	users, err := ike.NewMemoryUsers(nil)
 	require.NoError(t, err)
 	for want, change := range map[string]func(p *Peer){
-		"Versions[0]: IKE version 3 is unknown":           func(p *Peer) { p.Versions = []Version{3} },
+		"Versions[0]: IKE version 4 is unknown":           func(p *Peer) { p.Versions = []Version{4} },
 		"Versions[1]: IKEv1 is unknown or named twice":    func(p *Peer) { p.Versions = []Version{IKEv1, IKEv1} },
 		"Users: IKEv2 cannot ask for a user yet":          func(p *Peer) { p.Versions, p.Users = []Version{IKEv1, IKEv2}, users },
 		"IKEv1.Hybrid: has no effect":                     func(p *Peer) { p.Versions, p.IKEv1.Hybrid = nil, true },

@@ -33,6 +33,7 @@ func (m *Manager) openSockets() (*sockets, error) {
 		for k, c := range conns {
 			s, err := newSocket(c, l.NATT, l.Conn != nil)
 			if err == nil {
+				s.kink = l.KINK
 				err = m.cfg.DataPlane.PrepareSocket(c, l.NATT)
 			}
 			if err != nil {
@@ -172,11 +173,15 @@ func (s *socket) carryESP() {
 // the peer's port is that for NAT-T, it begins on the latter.
 func (m *Manager) pathsTo(p *peer, remote netip.Addr) (begin, float ike.Path, err error) {
 	ss := m.sockets
+	if p.kink != nil {
+		local, iface, err := ss.localFor(p, remote, carriesKINK)
+		return ike.Path{Local: local, Remote: netip.AddrPortFrom(remote, p.port), Interface: iface}, ike.Path{}, err
+	}
 	plain := netip.AddrPortFrom(remote, p.port)
 	encap := netip.AddrPortFrom(remote, p.natt)
-	local, iface, err := ss.localFor(p, remote, false)
+	local, iface, err := ss.localFor(p, remote, carriesIKE)
 	direct := p.port == p.natt && p.natt != natt.PortIKE
-	if nl, ni, nerr := ss.localFor(p, remote, true); nerr == nil {
+	if nl, ni, nerr := ss.localFor(p, remote, carriesNATT); nerr == nil {
 		float = ike.Path{Local: nl, Remote: encap, Interface: ni}
 		if err == nil && nl.Addr() != local.Addr() {
 			// Both have to be one host for the peer.
@@ -196,14 +201,33 @@ func (m *Manager) pathsTo(p *peer, remote netip.Addr) (begin, float ike.Path, er
 	return ike.Path{Local: local, Remote: plain, Interface: iface}, float, nil
 }
 
+// carries is what a socket is for.
+type carries uint8
+
+const (
+	carriesIKE carries = iota
+	carriesNATT
+	carriesKINK
+)
+
+func (s *socket) carries() carries {
+	switch {
+	case s.kink:
+		return carriesKINK
+	case s.natt:
+		return carriesNATT
+	}
+	return carriesIKE
+}
+
 // localFor chooses the local address for calling remote.
-func (ss *sockets) localFor(p *peer, remote netip.Addr, natt bool) (netip.AddrPort, uint32, error) {
+func (ss *sockets) localFor(p *peer, remote netip.Addr, what carries) (netip.AddrPort, uint32, error) {
 	iface := zoneIndex(remote)
 	var fits []*socket
 	for _, s := range ss.all {
 		a := s.local.Addr()
 		switch {
-		case s.natt != natt, a.Is4() != remote.Is4() && !(remote.Is4() && s.dualStack()):
+		case s.carries() != what, a.Is4() != remote.Is4() && !(remote.Is4() && s.dualStack()):
 		case p.local.IsValid() && !a.IsUnspecified() && a != p.local:
 		default:
 			fits = append(fits, s)

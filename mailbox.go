@@ -43,6 +43,7 @@ type inbox struct {
 type datagram struct {
 	path       ike.Path
 	begin, end int
+	kink       bool
 }
 
 // command runs on the worker's goroutine with its core.
@@ -59,7 +60,7 @@ func (b *mailbox) signal() {
 
 // putDatagram copies a datagram in. It reports false if the mailbox is full.
 // The caller calls signal when it has put its batch.
-func (b *mailbox) putDatagram(path ike.Path, data []byte) bool {
+func (b *mailbox) putDatagram(path ike.Path, data []byte, kink bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.in.datagrams) >= mailboxDatagrams || len(b.in.octets)+len(data) > mailboxOctets {
@@ -67,7 +68,7 @@ func (b *mailbox) putDatagram(path ike.Path, data []byte) bool {
 	}
 	begin := len(b.in.octets)
 	b.in.octets = append(b.in.octets, data...)
-	b.in.datagrams = append(b.in.datagrams, datagram{path, begin, len(b.in.octets)})
+	b.in.datagrams = append(b.in.datagrams, datagram{path, begin, len(b.in.octets), kink})
 	return true
 }
 

@@ -17,6 +17,8 @@ import (
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1"
 	"github.com/racoon3/racoon/ikev2"
+	"github.com/racoon3/racoon/kink"
+	"github.com/racoon3/racoon/kink/krb"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -34,11 +36,13 @@ var (
 // the protocol, and the sessions. Its methods may be called by several
 // goroutines at once.
 type Manager struct {
-	log    *slog.Logger
-	load   ike.Load
-	router *ikev1.Router
-	seed   maphash.Seed
-	random lockedRand
+	log     *slog.Logger
+	load    ike.Load
+	router  *ikev1.Router
+	replays *krb.ReplayCache // of KINK
+	created time.Time        // the epoch that peers of KINK are told
+	seed    maphash.Seed
+	random  lockedRand
 
 	cfg       *Config // what it holds beside peers and decisions never changes
 	decisions atomic.Pointer[decisions]
@@ -86,7 +90,7 @@ func newManager(cfg Config, make newCore) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := newCompiler(f.DataPlane.Capabilities(), nil)
+	c := newCompiler(f.DataPlane.Capabilities(), f.KINK.Kerberos, nil)
 	ps, err := c.compile(f.Peers)
 	if err != nil {
 		return nil, err
@@ -105,6 +109,7 @@ func newManager(cfg Config, make newCore) (*Manager, error) {
 	m.sup.init(m)
 	m.events.init(f.EventBuffer)
 	m.runner = newJobRunner(m.ctx, f.Workers)
+	m.replays, m.created = krb.NewReplayCache(max(f.KINK.Skew, krb.DefaultSkew), 0, 0), clock()
 	if m.router, err = ikev1.NewRouter(f.Rand); err != nil {
 		return nil, configError("Rand", "%w", err)
 	}
@@ -326,7 +331,7 @@ func (m *Manager) shutdown(ctx context.Context) error {
 		}
 	}
 	m.sup.quiet()
-	empty := &peerSet{v1: new(ikev1.PeerSet), v2: new(ikev2.PeerSet)}
+	empty := &peerSet{v1: new(ikev1.PeerSet), v2: new(ikev2.PeerSet), kink: new(kink.PeerSet)}
 	for _, w := range m.workers {
 		w.do(ctx, func(_ time.Time, c core) error { c.SetPeers(empty); return nil })
 	}
@@ -422,7 +427,7 @@ func (m *Manager) Peers() []string {
 
 // workerOf returns the worker whose core has a session.
 func (m *Manager) workerOf(id ike.SessionID) *worker {
-	if i := int(id >> 56 &^ tagIKEv1); i < len(m.workers) {
+	if i := int(id >> 56 &^ tagMask); i < len(m.workers) {
 		return m.workers[i]
 	}
 	return nil

@@ -86,6 +86,7 @@ type Peer struct {
 	// they can; IKEv1 has what only that version knows.
 	Versions []Version
 	IKEv1    IKEv1Options
+	KINK     KINKOptions
 
 	// Users authenticates the user of a client, beside the client itself
 	// (IKEv1: XAuth), in the way of UserKind. UserPrompt answers when a gateway

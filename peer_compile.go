@@ -14,15 +14,18 @@ import (
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1"
 	"github.com/racoon3/racoon/ikev2"
+	"github.com/racoon3/racoon/kink"
+	"github.com/racoon3/racoon/kink/krb"
 	"github.com/racoon3/racoon/natt"
 	"github.com/racoon3/racoon/spd"
 )
 
 // peer is a Peer as the Manager works with it. It is immutable.
 type peer struct {
-	cfg Peer
-	v2  *ikev2.Peer // also holds what all versions share
-	v1  *ikev1.Peer // nil without IKEv1
+	cfg  Peer
+	v2   *ikev2.Peer // also holds what all versions share
+	v1   *ikev1.Peer // nil without IKEv1
+	kink *kink.Peer  // nil without KINK
 
 	host     string     // to look up or to call; empty: cannot be called
 	addr     netip.Addr // if host is an address
@@ -69,6 +72,7 @@ func (p *peer) starts(mode StartMode) []string {
 type peerSet struct {
 	v1      *ikev1.PeerSet
 	v2      *ikev2.PeerSet
+	kink    *kink.PeerSet
 	peers   []*peer
 	byName  map[string]*peer
 	byReqID map[uint32]peerAndChild // Children with a ReqID of their own
@@ -82,6 +86,7 @@ type peerAndChild struct {
 // compiler turns the configuration of peers into the cores' form.
 type compiler struct {
 	caps      spd.Capabilities
+	kerberos  krb.Kerberos
 	proposals map[string]compiledProposals
 	reqIDs    map[reqIDKey]uint32 // that this Manager has given, by Child
 	usedIDs   map[uint32]bool
@@ -101,8 +106,8 @@ type reqIDKey struct{ peer, child string }
 const maxConfiguredReqID = 16383
 
 // newCompiler makes a compiler that keeps the ReqIDs given before.
-func newCompiler(caps spd.Capabilities, given map[reqIDKey]uint32) *compiler {
-	return &compiler{caps: caps, proposals: make(map[string]compiledProposals), reqIDs: maps.Clone(given), usedIDs: make(map[uint32]bool)}
+func newCompiler(caps spd.Capabilities, kerberos krb.Kerberos, given map[reqIDKey]uint32) *compiler {
+	return &compiler{caps: caps, kerberos: kerberos, proposals: make(map[string]compiledProposals), reqIDs: maps.Clone(given), usedIDs: make(map[uint32]bool)}
 }
 
 // compile checks all peers.
@@ -128,6 +133,7 @@ func (c *compiler) compile(peers []Peer) (*peerSet, error) {
 		c.usedIDs[id] = true
 	}
 	var v1 []*ikev1.Peer
+	var kinks []*kink.Peer
 	v2 := make([]*ikev2.Peer, 0, len(peers))
 	for i := range peers {
 		field := fmt.Sprintf("Peers[%d] %q", i, peers[i].Name)
@@ -148,6 +154,9 @@ func (c *compiler) compile(peers []Peer) (*peerSet, error) {
 		if p.v1 != nil {
 			v1 = append(v1, p.v1)
 		}
+		if p.kink != nil {
+			kinks = append(kinks, p.kink)
+		}
 		if p.speaks(IKEv2) {
 			v2 = append(v2, p.v2)
 		}
@@ -157,6 +166,9 @@ func (c *compiler) compile(peers []Peer) (*peerSet, error) {
 		return nil, inField("Peers", err)
 	}
 	if ps.v1, err = ikev1.NewPeerSet(v1); err != nil {
+		return nil, inField("Peers", err)
+	}
+	if ps.kink, err = kink.NewPeerSet(kinks); err != nil {
 		return nil, inField("Peers", err)
 	}
 	return ps, nil
@@ -188,7 +200,7 @@ func (c *compiler) peer(cfg *Peer) (*peer, error) {
 		FragmentSize: cfg.FragmentSize, Childless: cfg.Childless, RequireAddress: cfg.RequireAddress, MakeBeforeBreak: cfg.MakeBeforeBreak, Quirks: cfg.Quirks,
 	}
 	p.v2 = v2
-	for _, step := range []func(*Peer, *peer) error{c.versions, c.addresses, c.authentication, c.identities, c.ikeProposals, c.timing, c.childSAs, c.starts, c.request, c.ikev1} {
+	for _, step := range []func(*Peer, *peer) error{c.versions, c.addresses, c.authentication, c.identities, c.ikeProposals, c.timing, c.childSAs, c.starts, c.request, c.ikev1, c.kink} {
 		if err := step(cfg, p); err != nil {
 			return nil, err
 		}
@@ -201,6 +213,7 @@ func (c *compiler) addresses(cfg *Peer, p *peer) error {
 	if cfg.RemoteNATT != 0 {
 		p.natt = cfg.RemoteNATT
 	}
+	kinkPort(cfg, p)
 	if cfg.Remote != "" {
 		host, port, err := splitRemote(cfg.Remote)
 		if err != nil {
@@ -288,6 +301,9 @@ func parsePort(s string) (uint16, error) {
 
 // authentication: how each side proves its identity.
 func (c *compiler) authentication(cfg *Peer, p *peer) error {
+	if p.speaks(KINK) {
+		return nil
+	}
 	if !p.speaks(IKEv2) && (cfg.IKEv1.Hybrid || len(cfg.IKEv1.Methods) > 0) {
 		return nil // IKEv1 has methods of its own
 	}
@@ -374,6 +390,9 @@ func (c *compiler) authentication(cfg *Peer, p *peer) error {
 
 // identities: what each side is called.
 func (c *compiler) identities(cfg *Peer, p *peer) error {
+	if p.speaks(KINK) {
+		return nil // kink knows principals only
+	}
 	switch {
 	case cfg.LocalID != "":
 		id, err := ike.ParseIdentity(cfg.LocalID)

@@ -16,7 +16,10 @@ func (c *compiler) versions(cfg *Peer, p *peer) error {
 		p.cfg.Versions = []Version{IKEv2}
 	}
 	for i, v := range p.cfg.Versions {
-		if v != IKEv1 && v != IKEv2 || slices.Contains(p.cfg.Versions[:i], v) {
+		if v == KINK && len(p.cfg.Versions) > 1 {
+			return configError(fmt.Sprintf("Versions[%d]", i), "KINK stands alone: it knows the peer in another way than IKE")
+		}
+		if v != IKEv1 && v != IKEv2 && v != KINK || slices.Contains(p.cfg.Versions[:i], v) {
 			return configError(fmt.Sprintf("Versions[%d]", i), "%v is unknown or named twice; use racoon.IKEv2 and racoon.IKEv1", v)
 		}
 	}

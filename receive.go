@@ -83,6 +83,11 @@ func (r *receiver) batch(ms []inbound) {
 func (r *receiver) datagram(in *inbound, b []byte) {
 	st := &r.socket.stats
 	st.received.Add(1)
+	if r.socket.kink {
+		// By the sender's address, which a session is known by.
+		r.give(r.m.hashOfAddr(in.path.Remote.Addr())%len(r.m.workers), in.path, b, true)
+		return
+	}
 	classify := natt.ClassifyIKE
 	if r.socket.natt {
 		classify = natt.Classify
@@ -128,7 +133,7 @@ func (m *Manager) route(path ike.Path, b []byte) (int, bool) {
 		if initial {
 			return m.hashOfAddr(path.Remote.Addr()) % len(m.workers), ok
 		}
-		return int(tag &^ tagIKEv1), ok
+		return int(tag &^ tagMask), ok
 	}
 	tag, initial, ok := ikev2.Route(b)
 	if initial {
@@ -144,8 +149,13 @@ func (r *receiver) ike(path ike.Path, b []byte) {
 		r.socket.stats.malformed.Add(1)
 		return
 	}
+	r.give(i, path, b, false)
+}
+
+// give gives a message to a worker.
+func (r *receiver) give(i int, path ike.Path, b []byte, kink bool) {
 	w := r.m.workers[i]
-	if !w.box.putDatagram(path, b) {
+	if !w.box.putDatagram(path, b, kink) {
 		w.stats.dropped.Add(1)
 		return
 	}

@@ -100,7 +100,7 @@ func (m *Manager) Reload(ctx context.Context, cfg Config) ([]Change, error) {
 	if len(needs) > 0 {
 		return nil, errors.Join(needs...)
 	}
-	c := newCompiler(m.cfg.DataPlane.Capabilities(), m.given)
+	c := newCompiler(m.cfg.DataPlane.Capabilities(), next.KINK.Kerberos, m.given)
 	ps, err := c.compile(next.Peers)
 	if err != nil {
 		return nil, err

@@ -7,9 +7,16 @@ import (
 )
 
 // Version returns the version of IKE that the session speaks.
-func (s *Session) Version() Version {
-	if s.id>>56&tagIKEv1 != 0 {
+func (s *Session) Version() Version { return VersionOf(s.id) }
+
+// VersionOf returns the version of IKE that the session of an ID speaks, also
+// when the session is over.
+func VersionOf(id ike.SessionID) Version {
+	switch tag := id >> 56; {
+	case tag&tagIKEv1 != 0:
 		return IKEv1
+	case tag&tagKINK != 0:
+		return KINK
 	}
 	return IKEv2
 }

@@ -36,6 +36,7 @@ type socket struct {
 	conn     net.PacketConn
 	injected bool // given by the program
 	natt     bool
+	kink     bool           // KINK, and nothing else
 	esp      bool           // packets go to the PacketHandler
 	local    netip.AddrPort // as bound: the address may be unspecified
 	io       packetIO

@@ -34,7 +34,7 @@ func TestCallFromMarkedSocket(t *testing.T) {
 			defer c.Close()
 			s, err := newSocket(c, false, true)
 			require.NoError(t, err)
-			from, _, err := newSockets([]*socket{s}).localFor(new(peer), b.Outer, false)
+			from, _, err := newSockets([]*socket{s}).localFor(new(peer), b.Outer, carriesIKE)
 			require.NoError(t, err)
 			want := a.Outer
 			if mark == 0 {

@@ -8,13 +8,14 @@ import (
 	"github.com/racoon3/racoon/ikev2/message"
 )
 
-// Version is a version of IKE.
+// Version is a version of IKE, or the protocol that takes its place.
 type Version uint8
 
 // Versions.
 const (
 	IKEv1 Version = 1 // RFC 2409; for peers that have nothing better
 	IKEv2 Version = 2 // RFC 7296
+	KINK  Version = 3 // RFC 4430: Kerberos instead of IKE; see KINKOptions
 )
 
 func (v Version) String() string {
@@ -23,6 +24,8 @@ func (v Version) String() string {
 		return "IKEv1"
 	case IKEv2:
 		return "IKEv2"
+	case KINK:
+		return "KINK"
 	}
 	return fmt.Sprintf("IKE version %d", uint8(v))
 }

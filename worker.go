@@ -77,7 +77,11 @@ func (w *worker) turn() {
 		}
 		for i := range h.datagrams {
 			d := &h.datagrams[i]
-			w.core.HandleDatagram(now, d.path, h.octets[d.begin:d.end:d.end])
+			handle := w.core.HandleDatagram
+			if d.kink {
+				handle = w.core.HandleKINK
+			}
+			handle(now, d.path, h.octets[d.begin:d.end:d.end])
 			if i%drainEvery == drainEvery-1 {
 				w.drain(now)
 				now = clock()

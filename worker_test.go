@@ -48,6 +48,8 @@ func (c *fakeCore) in() func() {
 
 func (c *fakeCore) SetPeers(*peerSet) {}
 
+func (c *fakeCore) HandleKINK(time.Time, ike.Path, []byte) {}
+
 func (c *fakeCore) HandleDatagram(now time.Time, path ike.Path, b []byte) {
 	defer c.in()()
 	c.datagrams = append(c.datagrams, slices.Clone(b))
@@ -321,7 +323,7 @@ func TestMailboxIsBounded(t *testing.T) {
 	b := newMailbox()
 	big := make([]byte, 60000)
 	put := 0
-	for b.putDatagram(ike.Path{}, big) {
+	for b.putDatagram(ike.Path{}, big, false) {
 		put++
 	}
 	require.LessOrEqual(t, put*len(big), mailboxOctets)
@@ -331,7 +333,7 @@ func TestMailboxIsBounded(t *testing.T) {
 	require.Equal(t, big, half.octets[half.datagrams[put-1].begin:half.datagrams[put-1].end])
 	require.False(t, b.swap(&half))
 	require.Zero(t, cap(half.octets), "a burst's memory is given back")
-	for put = 0; b.putDatagram(ike.Path{}, []byte{1}); put++ {
+	for put = 0; b.putDatagram(ike.Path{}, []byte{1}, false); put++ {
 	}
 	require.Equal(t, mailboxDatagrams, put)
 	for range mailboxPlane + 5 {
@@ -351,7 +353,7 @@ func TestMailboxAllocations(t *testing.T) {
 	var half inbox
 	round := func() {
 		for range 32 {
-			b.putDatagram(ike.Path{}, data)
+			b.putDatagram(ike.Path{}, data, false)
 		}
 		b.signal()
 		<-b.wake

@@ -114,7 +114,8 @@ func (e *Endpoint) CreateChild(now time.Time, id ike.SessionID, name string, acq
 // RekeyIKE is Reauthenticate: KINK has no SA of its own that could be rekeyed.
 func (e *Endpoint) RekeyIKE(now time.Time, id ike.SessionID) error { return e.Reauthenticate(now, id) }
 
-// Reauthenticate gets a new ticket for the peer and shows it (STATUS).
+// Reauthenticate gets a new ticket for the peer and shows it (STATUS). It is told
+// as SessionRekeyed.
 func (e *Endpoint) Reauthenticate(now time.Time, id ike.SessionID) error {
 	s, err := e.established(id)
 	if err != nil {
@@ -122,9 +123,10 @@ func (e *Endpoint) Reauthenticate(now time.Time, id ike.SessionID) error {
 	}
 	s.fetch(now, krb.TicketOptions{Fresh: true}, func(now time.Time, _ *krb.Ticket, err error) {
 		if err != nil {
-			s.Warn(now, err)
+			s.Emit(ike.RekeyFailed{EventHeader: s.EventHeader(now), Err: err})
 			return
 		}
+		s.Emit(ike.SessionRekeyed{EventHeader: s.EventHeader(now), Initiator: true})
 		s.Probe(now)
 	})
 	return nil

@@ -133,7 +133,7 @@ type choice struct {
 func choices(p spd.Proposal) (all []choice, err error) {
 	for t := spd.TransformADDKE1; t <= spd.TransformADDKE7; t++ {
 		if kes := p.All(t); len(kes) > 0 && !slices.Contains(kes, spd.Transform{Type: t}) {
-			return nil, fmt.Errorf("%v: IKEv1 has no additional key exchanges", t)
+			return nil, fmt.Errorf("%v: Quick Mode has no additional key exchanges", t)
 		}
 	}
 	encrs, integs, esns := p.All(spd.TransformENCR), p.All(spd.TransformINTEG), p.All(spd.TransformESN)
@@ -161,7 +161,7 @@ func choices(p spd.Proposal) (all []choice, err error) {
 		}
 	}
 	if len(all) == 0 {
-		return nil, errors.New("IKEv1 has no numbers for its algorithms")
+		return nil, errors.New("Quick Mode has no numbers for its algorithms")
 	}
 	return all, nil
 }
