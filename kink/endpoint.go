@@ -102,7 +102,7 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 		cfg.Replays = krb.NewReplayCache(max(cfg.Skew, krb.DefaultSkew), 0, 0)
 	}
 	return &Endpoint{
-		acceptor:     krb.Acceptor{Keys: cfg.Kerberos, Replays: cfg.Replays, Skew: cfg.Skew, ETypes: cfg.ETypes},
+		acceptor:     krb.Acceptor{Keys: cfg.Kerberos, Skew: cfg.Skew, ETypes: cfg.ETypes},
 		engine:       c,
 		cfg:          cfg,
 		peers:        &PeerSet{},

@@ -83,9 +83,7 @@ func (e *Endpoint) command(now time.Time, path ike.Path, m *message.Message, b [
 		return
 	}
 	// The authenticator is remembered only when the whole message is genuine.
-	acceptor := e.acceptor
-	acceptor.Replays = nil
-	from, err := acceptor.Accept(now, path.Remote.Addr(), parsed)
+	from, err := e.acceptor.Accept(now, path.Remote.Addr(), parsed)
 	if from == nil {
 		e.foreign(now, path, m, b, parsed, err, again)
 		return
@@ -101,7 +99,7 @@ func (e *Endpoint) command(now time.Time, path ike.Path, m *message.Message, b [
 		err = &krb.Error{Code: krb.APErrSkew, Reason: "the authenticator is older than this side"}
 	}
 	if err == nil {
-		_, err = e.acceptor.Accept(now, path.Remote.Addr(), parsed)
+		err = e.cfg.Replays.Remember(now, from)
 	}
 	if err != nil {
 		e.refuseKerberos(now, r, err)

@@ -83,8 +83,8 @@ func (e *Endpoint) serve(now time.Time, r *request) {
 	if s != nil {
 		s.alive(now)
 		s.seenEpoch(now, r.epoch)
-		if s.Dead {
-			s = nil
+		if s.Dead || s.Ending && r.message.Type == message.Create {
+			s = nil // another one begins
 		}
 	}
 	switch r.message.Type {

@@ -47,6 +47,8 @@ type Accepted struct {
 	Flags          Flags
 	AuthTime       time.Time
 	EndTime        time.Time // of the ticket
+
+	authenticator [16]byte // hash of the encrypted one
 }
 
 // Accept checks an AP-REQ that came from an address; the zero address leaves
@@ -88,7 +90,7 @@ func (a *Acceptor) Accept(now time.Time, from netip.Addr, req *APReq) (*Accepted
 	}
 	acc := &Accepted{
 		Client: part.client, Server: t.Server, Key: part.key, Stamp: auth.stamp, Mutual: req.Mutual, UserToUser: req.UseSessionKey,
-		Flags: part.flags, AuthTime: part.authTime, EndTime: part.endTime,
+		Flags: part.flags, AuthTime: part.authTime, EndTime: part.endTime, authenticator: hashOf(enc.cipher),
 	}
 	if auth.client != part.client {
 		return acc, fail(APErrBadMatch, "ticket of %v, authenticator of %v", part.client, auth.client)
@@ -113,9 +115,7 @@ func (a *Acceptor) Accept(now time.Time, from netip.Addr, req *APReq) (*Accepted
 		return acc, fail(APErrPathNotAccepted, "the KDC has not checked the realms between %s and %s", part.client.Realm, t.Server.Realm)
 	}
 	if a.Replays != nil {
-		if err := a.Replays.check(now, part.client, auth.stamp, enc.cipher); errors.Is(err, APErrRepeat) {
-			return acc, fail(APErrRepeat, "authenticator of %v at %v", part.client, auth.stamp)
-		} else if err != nil {
+		if err := a.Replays.Remember(now, acc); err != nil {
 			return acc, err
 		}
 	}

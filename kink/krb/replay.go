@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -68,15 +69,31 @@ func (c *ReplayCache) Len() int {
 	return c.n
 }
 
+// Remember remembers an authenticator that was accepted, for who wants to do so
+// only when the whole message has proved to be genuine: then [Acceptor] is used
+// without the cache. The error is an [*Error] with APErrRepeat, or
+// [ErrReplayCacheFull].
+func (c *ReplayCache) Remember(now time.Time, a *Accepted) error {
+	err := c.check(now, a.Client, a.Stamp, a.authenticator)
+	if errors.Is(err, APErrRepeat) {
+		return &Error{Code: APErrRepeat, Reason: fmt.Sprintf("authenticator of %v at %v", a.Client, a.Stamp)}
+	}
+	return err
+}
+
+func hashOf(encrypted []byte) [16]byte {
+	sum := sha256.Sum256(encrypted)
+	return [16]byte(sum[:16])
+}
+
 // check remembers an authenticator. The error is [APErrRepeat] or
 // [ErrReplayCacheFull]. A time may be used twice by different authenticators:
 // clients on several hosts may share a principal.
-func (c *ReplayCache) check(now time.Time, client Principal, s Stamp, encrypted []byte) error {
+func (c *ReplayCache) check(now time.Time, client Principal, s Stamp, hash [16]byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.forget(now)
-	sum := sha256.Sum256(encrypted)
-	e := replayEntry{stamp: s, hash: [16]byte(sum[:16])}
+	e := replayEntry{stamp: s, hash: hash}
 	p := c.clients[client]
 	if p == nil {
 		p = &replayClient{}
