@@ -12,7 +12,7 @@ import (
 func (k *Key) Unseal(ciphertext []byte) []byte {
 	n := len(ciphertext) - k.p.macLen
 	text := append([]byte(nil), ciphertext[:n]...)
-	if c := k.specific(usageKINKEncrypt).ke; k.p.cts {
+	if c := k.encryption(usageKINKEncrypt).ke; k.p.cts {
 		decryptCTS(c, text)
 	} else {
 		decryptCBC(c, text)

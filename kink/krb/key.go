@@ -51,7 +51,8 @@ type Key struct {
 	cache [6]atomic.Pointer[specific] // of the usages in slots
 }
 
-// specific holds what was derived for one key usage.
+// specific holds what was derived for one key usage, which is either for
+// encryption or for checksums.
 type specific struct {
 	ke cipher.Block
 	ki secret.Bytes
@@ -103,38 +104,56 @@ func (k *Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String())
 // LogValue implements [slog.LogValuer] with String.
 func (k *Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
-// slot tells where keys derived for a usage are kept, -1: nowhere.
+// checksumSlot is where Kc of KINK's checksums is kept; no encryption has it.
+const checksumSlot = 0
+
+// slot tells where Ke and Ki of a usage are kept, -1: nowhere.
 func slot(usage uint32) int {
 	switch usage {
 	case usageTicket:
-		return 0
+		return 4
 	case usageAPReq:
 		return 1
 	case usageAPRep:
 		return 2
 	case usageKINKEncrypt:
 		return 3
-	case usageKINKCksum:
-		return 4
 	case usageTGSRep:
 		return 5
 	}
 	return -1
 }
 
-func (k *Key) specific(usage uint32) *specific {
-	i := slot(usage)
+// encryption returns Ke and Ki of a usage.
+func (k *Key) encryption(usage uint32) *specific {
+	return k.specific(slot(usage), usage, func(label []byte) *specific {
+		ke := k.derive(append(label, 0xaa), k.p.keyLen)
+		defer clear(ke)
+		return &specific{ke: k.p.newBlock(ke), ki: k.derive(append(label, 0x55), k.p.macKey)}
+	})
+}
+
+// checksum returns Kc of a usage.
+func (k *Key) checksum(usage uint32) []byte {
+	i := -1
+	if usage == usageKINKCksum {
+		i = checksumSlot
+	}
+	return k.specific(i, usage, func(label []byte) *specific {
+		return &specific{kc: k.derive(append(label, 0x99), k.p.macKey)}
+	}).kc
+}
+
+// specific returns what is kept in slot i, or derives it.
+func (k *Key) specific(i int, usage uint32, derive func(label []byte) *specific) *specific {
 	if i >= 0 {
 		if s := k.cache[i].Load(); s != nil {
 			return s
 		}
 	}
-	label := func(b byte) []byte { return append(binary.BigEndian.AppendUint32(nil, usage), b) }
-	s := &specific{
-		ke: k.p.newBlock(k.derive(label(0xaa), k.p.keyLen)),
-		ki: k.derive(label(0x55), k.p.macKey),
-		kc: k.derive(label(0x99), k.p.macKey),
-	}
+	var label [5]byte
+	binary.BigEndian.PutUint32(label[:], usage)
+	s := derive(label[:4])
 	if i >= 0 {
 		k.cache[i].Store(s)
 	}
@@ -211,7 +230,7 @@ func (k *Key) Encrypt(dst []byte, usage uint32, plaintext []byte, random io.Read
 // seal encrypts b[off:], which begins with the confounder, in place and appends
 // the MAC.
 func (k *Key) seal(b []byte, off int, usage uint32) []byte {
-	s := k.specific(usage)
+	s := k.encryption(usage)
 	if !k.p.cts {
 		for (len(b)-off)%k.p.block != 0 {
 			b = append(b, 0)
@@ -238,7 +257,7 @@ func (k *Key) Decrypt(usage uint32, ciphertext []byte) ([]byte, error) {
 	if n < k.p.block || !k.p.cts && n%k.p.block != 0 {
 		return nil, ErrDecrypt
 	}
-	s := k.specific(usage)
+	s := k.encryption(usage)
 	text, sum := append([]byte(nil), ciphertext[:n]...), ciphertext[n:]
 	var want []byte
 	if k.p.sha2 {
@@ -262,7 +281,7 @@ func (k *Key) Decrypt(usage uint32, ciphertext []byte) ([]byte, error) {
 // appendMIC appends the checksum over the parts (RFC 3961's get_mic with the
 // required checksum mechanism of the encryption type).
 func (k *Key) appendMIC(dst []byte, usage uint32, parts ...[]byte) []byte {
-	return k.p.mac(dst, k.specific(usage).kc, parts...)
+	return k.p.mac(dst, k.checksum(usage), parts...)
 }
 
 // Seal encrypts a KINK_ENCRYPT payload (RFC 4430 4.2.7): b[off:], which begins

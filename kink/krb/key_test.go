@@ -239,7 +239,7 @@ func TestKeysAreNotPrinted(t *testing.T) {
 	require.ErrorIs(t, err, ErrKeyLength)
 	_, err = NewKey(23, make([]byte, 16))
 	require.ErrorIs(t, err, ErrEType)
-	k.specific(usageTicket)
+	k.encryption(usageTicket)
 	k.Wipe()
 	require.Equal(t, make([]byte, 16), []byte(k.raw))
 }
