@@ -127,6 +127,8 @@ const (
 	pemCertificate     = "CERTIFICATE"
 	pemX509Certificate = "X509 CERTIFICATE"
 	pemCRL             = "X509 CRL"
+
+	plainRSA = "plain RSA" // no PEM, but a file of keys in ipsec-tools' form
 )
 
 // readBlocks reads a file as PEM blocks, or as one block without a type if it
@@ -162,6 +164,9 @@ func readBlocks(file string) ([]*pem.Block, error) {
 			break
 		}
 		blocks = append(blocks, b)
+	}
+	if len(blocks) == 0 && isPlainRSA(data) {
+		return []*pem.Block{{Type: plainRSA, Bytes: data}}, nil
 	}
 	if len(blocks) == 0 {
 		return nil, errors.New("neither PEM nor DER")
@@ -203,8 +208,8 @@ func certificates(blocks []*pem.Block) ([]*x509.Certificate, error) {
 // LoadCredential reads an own credential: the certificate, followed by the
 // intermediates if there are any, from certFile, and the private key from
 // keyFile, which may be the same file. Keys are PKCS#8, PKCS#1 (RSA), SEC 1 (EC)
-// or OpenSSL's form of DSA keys (IKEv1 only), PEM or DER, not encrypted. With
-// certFile "" the credential is a raw key.
+// or OpenSSL's form of DSA keys (IKEv1 only), PEM or DER, not encrypted; or RSA in
+// the form of [PlainRSAKey]. With certFile "" the credential is a raw key.
 //
 // The result has been validated. Errors name the file.
 func LoadCredential(certFile, keyFile string) (*Credential, error) {
@@ -264,6 +269,8 @@ func privateKey(blocks []*pem.Block) (crypto.Signer, error) {
 			} else {
 				key, err = x509.ParseECPrivateKey(b.Bytes)
 			}
+		case plainRSA:
+			key, err = onePlainRSA(b.Bytes, true)
 		case "ENCRYPTED PRIVATE KEY":
 			return nil, errors.New("the private key is encrypted; decrypt it, or give a crypto.Signer")
 		case "OPENSSH PRIVATE KEY":
@@ -302,7 +309,7 @@ func privateKey(blocks []*pem.Block) (crypto.Signer, error) {
 }
 
 // LoadPublicKey reads a public key, for [RawKey]: a SubjectPublicKeyInfo in
-// PEM or DER, or the key of a certificate.
+// PEM or DER, the key of a certificate, or RSA in the form of [PlainRSAKey].
 func LoadPublicKey(file string) (crypto.PublicKey, error) {
 	blocks, err := readBlocks(file)
 	if err != nil {
@@ -318,6 +325,12 @@ func LoadPublicKey(file string) (crypto.PublicKey, error) {
 			}
 		case "RSA PUBLIC KEY":
 			key, err := x509.ParsePKCS1PublicKey(b.Bytes)
+			if err != nil {
+				return nil, fmt.Errorf("%s: public key: %w", file, err)
+			}
+			return key, nil
+		case plainRSA:
+			key, err := onePlainRSA(b.Bytes, false)
 			if err != nil {
 				return nil, fmt.Errorf("%s: public key: %w", file, err)
 			}

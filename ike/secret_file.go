@@ -18,13 +18,18 @@ var ErrFilePermissions = errors.New("the file is not safe")
 
 // A FileError says where in a file something is wrong. It shows no secret.
 type FileError struct {
-	File string
-	Line int // from 1; 0 is the file as a whole
+	File string // "" if it was not read from one
+	Line int    // from 1; 0 is the file as a whole
 	Err  error
 }
 
 func (e *FileError) Error() string {
-	if e.Line == 0 {
+	switch {
+	case e.File == "" && e.Line == 0:
+		return e.Err.Error()
+	case e.File == "":
+		return "line " + strconv.Itoa(e.Line) + ": " + e.Err.Error()
+	case e.Line == 0:
 		return e.File + ": " + e.Err.Error()
 	}
 	return e.File + ":" + strconv.Itoa(e.Line) + ": " + e.Err.Error()
