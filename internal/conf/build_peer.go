@@ -1,7 +1,6 @@
 package conf
 
 import (
-	"net/netip"
 	"slices"
 	"time"
 
@@ -124,13 +123,7 @@ func (b *builder) peer(p *Peer) racoon.Peer {
 		NoIDr: q.NoIDr, DNAsFQDN: q.DNAsFQDN, OnePairPerChild: q.OnePairPerChild, NoChildRekeyInitiation: q.NoChildRekeyInitiation, RekeyGroupFirst: groupNumber(q.RekeyGroupFirst),
 	}
 	if p.RequestAddress {
-		r := ike.ConfigRequest{IPv4: p.Request.IPv4, IPv6: p.Request.IPv6, DNS: p.Request.DNS, Domains: p.Request.Domains, Version: p.Request.Version}
-		for _, a := range p.Request.Want {
-			if ip, err := netip.ParseAddr(a); err == nil {
-				r.Want = append(r.Want, ip)
-			}
-		}
-		out.Request = b.secrets.request(r)
+		out.Request = b.request(p)
 	}
 	for _, c := range p.Children {
 		out.Children = append(out.Children, b.Child(c))
@@ -138,6 +131,17 @@ func (b *builder) peer(p *Peer) racoon.Peer {
 	b.authentication(p, &out)
 	b.clients(p, &out)
 	return out
+}
+
+// request is what a client asks for; nil is what a Manager asks for by itself.
+func (b *builder) request(p *Peer) *ike.ConfigRequest {
+	o := &p.Request
+	r := ike.ConfigRequest{IPv4: o.IPv4, IPv6: o.IPv6, Want: addresses(o.Want), DNS: o.DNS, Domains: o.Domains, Version: o.Version}
+	ipv4, ipv6 := families(p)
+	if r.IPv4 == ipv4 && r.IPv6 == ipv6 && r.DNS && r.Domains && len(r.Want) == 0 && r.Version == "" {
+		return nil
+	}
+	return b.secrets.request(r)
 }
 
 // groupNumber is the number of a key exchange word, 0 for none.

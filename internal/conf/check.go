@@ -15,7 +15,6 @@ import (
 type checker struct {
 	*Config
 	*report
-	host Host
 }
 
 func (k *checker) all() {

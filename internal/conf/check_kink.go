@@ -16,12 +16,23 @@ func (k *checker) kink() {
 	if strings.ContainsAny(o.Realm, "@/ ") {
 		k.bad(o, "realm", `write one such as "EXAMPLE.ORG"`, "is %q, which is not the name of a realm", clip(o.Realm))
 	}
+	for _, realm := range sortedKeys(o.KDCs) {
+		if realm == "" || strings.ContainsAny(realm, "@/ ") {
+			k.bad(o, "kdcs", `write one such as "EXAMPLE.ORG"`, "has %q, which is not the name of a realm", clip(realm))
+		}
+	}
 	if slices.Contains(o.EncTypes, "des3-sha1") {
 		k.warn(o, "enctypes", "use AES", "names the weak des3-sha1 (RFC 8429)")
 	}
 	if len(o.EncTypes) == 0 {
 		k.bad(o, "enctypes", "leave it out", "is empty: no ticket could be used")
 	}
+}
+
+// isName reports whether remote is the name of a host.
+func isName(remote string) bool {
+	host, _ := splitSocket(remote)
+	return validHost(host) && !isAddressLike(host)
 }
 
 func (k *checker) principal(at any, s string) {
@@ -48,7 +59,7 @@ func (k *checker) kinkPeer(p *Peer) {
 		k.bad(p, "remote", "write remote, or principal in [peer."+quoteKey(p.Name)+".kink]", "is missing, and so is the peer's principal: nothing says who the peer is")
 	case p.Kink.Principal != "":
 		k.principal(&p.Kink, p.Kink.Principal)
-	case !validHost(strings.Trim(p.Remote, "[]")) || isAddressLike(p.Remote):
+	case !isName(p.Remote):
 		k.bad(p, "remote", "write the host's name, or principal in [peer."+quoteKey(p.Name)+".kink]", "is an address, from which the peer's principal cannot be told")
 	}
 	for _, c := range p.Children {

@@ -55,7 +55,7 @@ func (k *checker) peer(p *Peer) {
 func (k *checker) peerAddresses(p *Peer) {
 	var remote netip.Addr
 	if p.Remote != "" {
-		host, port := p.Remote, ""
+		host := p.Remote
 		if a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")); err == nil {
 			remote = a.Unmap()
 		} else {
@@ -64,7 +64,7 @@ func (k *checker) peerAddresses(p *Peer) {
 				if n, e := strconv.ParseUint(ps, 10, 16); err == nil && (e != nil || n == 0) {
 					k.bad(p, "remote", "use 1 to 65535", "has %q, which is not a port", clip(ps))
 				}
-				host, port = h, ps
+				host = h
 			}
 			if a, err := netip.ParseAddr(host); err == nil {
 				remote = a.Unmap()
@@ -73,9 +73,6 @@ func (k *checker) peerAddresses(p *Peer) {
 			} else if !validHost(host) || isAddressLike(host) {
 				k.bad(p, "remote", `write a name or an address, such as "gw.example.org", "192.0.2.1" or "[2001:db8::1]:500"`, "is %q, which is neither a host name nor an address", clip(p.Remote))
 			}
-		}
-		if p.Protocol == "kink" && port != "" {
-			k.bad(p, "remote", "leave the port out", "has a port, but KINK is always at 910")
 		}
 	}
 	for i, s := range p.RemoteAddresses {

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/racoon3/racoon/spd"
 )
@@ -50,6 +49,9 @@ func (k *checker) policy(p *Policy) {
 	if len(p.Bundle) == 0 {
 		k.bad(p, "bundle", `write bundle = ["esp"]`, "is empty: nothing would protect the traffic")
 	}
+	if p.ReqID != 0 && p.Level == "require" {
+		k.bad(p, "reqid", `write level = "unique", or remove it`, "has no effect with level = \"require\", which takes any SA between the addresses")
+	}
 	var ends [2]netip.Addr
 	for i, a := range []struct{ key, text string }{{"local-address", p.LocalAddress}, {"remote-address", p.RemoteAddress}} {
 		switch {
@@ -82,10 +84,24 @@ func (k *checker) policyPeer(p *Policy) {
 	switch {
 	case p.Child == "" && len(peer.Children) > 1:
 		k.bad(p, "child", "write one of "+list(quoteAll(names(peer.Children))), "is missing, and peer %q has several", p.Peer)
-	case p.Child != "":
-		k.refers(p, "child", -1, joinKey("peer", p.Peer, "child"), p.Child, names(peer.Children))
+		return
+	case p.Child != "" && !k.refers(p, "child", -1, joinKey("peer", p.Peer, "child"), p.Child, names(peer.Children)):
+		return
+	}
+	if c := peer.childOf(p); c.Mode == "tunnel" && (!isAddress(peer.Remote) || !isAddress(peer.LocalAddress)) {
+		k.bad(p, "peer", "write addresses into remote and local-address of [peer."+quoteKey(p.Peer)+"]", "names a peer whose addresses are not known beforehand; a tunnel has two ends")
 	}
 }
+
+// childOf returns the Child SA that a policy names.
+func (p *Peer) childOf(o *Policy) *Child {
+	if o.Child == "" {
+		return p.Children[0]
+	}
+	return named(p.Children, o.Child)
+}
+
+func isAddress(s string) bool { _, err := netip.ParseAddr(s); return err == nil }
 
 // policySelectors checks one side; nil if it has an error, or names whose
 // addresses nobody knows.
@@ -110,35 +126,6 @@ func (k *checker) policySelectors(p *Policy, key string, all []string) (out []sp
 		return nil
 	}
 	return out
-}
-
-// ParseSelector reads a selector of a policy: a traffic selector, "any", or a
-// host name, either with protocol and ports in brackets. For a name it is
-// returned with the rest of the selector for addresses of IPv4 and IPv6, as
-// selectors of any address.
-func ParseSelector(s string) (sels []spd.TrafficSelector, name string, err error) {
-	host, rest, bracket := strings.Cut(s, "[")
-	if bracket {
-		rest = "[" + rest
-	}
-	if host != "any" && (!validHost(host) || isAddressLike(host)) {
-		ts, err := spd.ParseTrafficSelector(s)
-		if err != nil {
-			return nil, "", err
-		}
-		return []spd.TrafficSelector{ts}, "", nil
-	}
-	for _, any := range []string{"0.0.0.0/0", "::/0"} {
-		ts, err := spd.ParseTrafficSelector(any + rest)
-		if err != nil {
-			return nil, "", err
-		}
-		sels = append(sels, ts)
-	}
-	if host == "any" {
-		return sels, "", nil
-	}
-	return sels, strings.ToLower(strings.TrimSuffix(host, ".")), nil
 }
 
 func (k *checker) spmd() {

@@ -1,5 +1,10 @@
 package conf
 
+import (
+	"io/fs"
+	"strconv"
+)
+
 // Daemon is the process.
 type Daemon struct {
 	// UDP sockets for IKE: addresses with or without a port, which is 500 if there is none. No address means all of them, IPv4 and IPv6. Port 4500 has the non-ESP marker and shares its port with ESP in UDP, as all of listen-natt do.
@@ -21,7 +26,7 @@ type Daemon struct {
 	// A directory to confine the process to, once all files are open. Left out: none.
 	Chroot string `toml:"chroot" path:"file" example:"\"/var/empty\""`
 	// How many goroutines run the protocol. 0 is one for each processor.
-	Workers int `toml:"workers" default:"0" min:"0" max:"128"`
+	Workers int `toml:"workers" default:"0" min:"0" max:"64"`
 	// How many events may wait for one subscriber (racoonctl, hooks) before further ones are lost.
 	EventBuffer int `toml:"event-buffer" default:"1024" min:"1" max:"1048576"`
 	// Vendor IDs to send in the first message of each handshake: text, or 0x and hexadecimal digits.
@@ -182,6 +187,41 @@ type Hooks struct {
 	Parallel int `toml:"parallel" default:"8" min:"1" max:"1024"`
 	// How many may wait before further events are dropped.
 	Queue int `toml:"queue" default:"1024" min:"1" max:"1048576"`
+}
+
+// Of returns the script of an event by its name, such as "session-up"; "" if
+// there is none.
+func (s Scripts) Of(event string) string {
+	switch event {
+	case "session-up":
+		return s.SessionUp
+	case "session-down":
+		return s.SessionDown
+	case "session-dead":
+		return s.SessionDead
+	case "session-rekey":
+		return s.SessionRekey
+	case "child-up":
+		return s.ChildUp
+	case "child-down":
+		return s.ChildDown
+	case "child-rekey":
+		return s.ChildRekey
+	case "migration":
+		return s.Migration
+	}
+	return ""
+}
+
+// FileMode returns the permissions of the socket.
+func (c *Control) FileMode() fs.FileMode { return fileMode(c.Mode) }
+
+// FileMode returns the permissions of the socket.
+func (s *Spmd) FileMode() fs.FileMode { return fileMode(s.Mode) }
+
+func fileMode(octal string) fs.FileMode {
+	m, _ := strconv.ParseUint(octal, 8, 32) // checked
+	return fs.FileMode(m)
 }
 
 // over returns s with what is missing taken from general.

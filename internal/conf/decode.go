@@ -3,6 +3,7 @@ package conf
 import (
 	"fmt"
 	"math"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -24,6 +25,7 @@ type decoder struct {
 	sources sources
 	fields  map[reflect.Type][]field
 	bare    bool // without defaults
+	abs     bool // file names are made absolute
 }
 
 // field is a key of a section.
@@ -226,6 +228,9 @@ func (d *decoder) text(in *value, key string, f *field) string {
 		d.at(in.place, key, hint, "is %q, but can be %s only", clip(s), list(quoteAll(f.enum)))
 	case s != "" && f.tag.Get("path") != "":
 		s = relativeTo(in.file, s)
+		if a, err := filepath.Abs(s); err == nil && d.abs {
+			s = a
+		}
 	}
 	return s
 }

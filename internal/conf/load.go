@@ -19,6 +19,7 @@ type loader struct {
 	report
 	files Files
 	host  Host
+	abs   bool // file names are made absolute, whatever the name of the configuration is
 
 	read []string // names of the files, in order
 }
@@ -31,6 +32,7 @@ func Load(path string, opts ...Option) (*Config, error) {
 	if err != nil {
 		return nil, Errors{{File: path, Message: "cannot be read: " + reason(err), Err: err}}
 	}
+	l.abs = true
 	return l.load(path, data)
 }
 
@@ -57,12 +59,12 @@ func (l *loader) load(name string, data []byte) (*Config, error) {
 	l.inherit(root)
 
 	c := &Config{File: name, Files: l.read}
-	d := &decoder{report: &l.report, sources: make(sources)}
+	d := &decoder{report: &l.report, sources: make(sources), abs: l.abs}
 	d.decode(root, c)
 	c.sources = d.sources
 	if !syntax { // else much of what seems to be missing is only unreadable
 		c.computeDefaults()
-		k := &checker{Config: c, report: &l.report, host: l.host}
+		k := &checker{Config: c, report: &l.report}
 		k.all()
 	}
 	if err := l.err(l.read); err != nil {

@@ -90,6 +90,9 @@ func (x *expander) value(v *value, path []string) {
 // expand returns what a string stands for. What cannot be expanded is
 // reported, and stands for itself.
 func (x *expander) expand(p place, key, s string, stack []string) []string {
+	if x.octets > maxExpanded {
+		return nil // said already
+	}
 	out := []string{""}
 	for {
 		before, rest, ok := strings.Cut(s, "${")

@@ -40,7 +40,7 @@ type Policy struct {
 // Spmd is the policy daemon.
 type Spmd struct {
 	// Unix socket of the policy service (spmif). Empty: none.
-	Socket string `toml:"socket" default:"/var/run/racoon/spmif.sock" path:"file"`
+	Socket string `toml:"socket" default:"/var/run/racoon2/spmif" path:"file"`
 	// Account that owns it. Left out: whoever runs the daemon.
 	Owner string `toml:"owner" example:"\"root\""`
 	// Its group.
@@ -93,32 +93,40 @@ type Kink struct {
 	Listen []string `toml:"listen" default:":910"`
 	// The own principal. Left out: kink/ and the host's name.
 	Principal string `toml:"principal" computed:"kink/HOSTNAME" example:"\"kink/gw.example.org@EXAMPLE.ORG\""`
-	// Realm of principals without one. Left out: that of krb5.conf.
+	// Realm of principals without one. Left out: that of krb5-conf.
 	Realm string `toml:"realm" example:"\"EXAMPLE.ORG\""`
-	// File with the own keys.
+	// File with the own keys. It is read again when it has changed; it may come later.
 	Keytab string `toml:"keytab" default:"/etc/krb5.keytab" path:"secret"`
-	// File with tickets, for a host without keytab (user-to-user). Left out: tickets are got with the keytab.
+	// File with tickets, for a host without keytab that others keep logged in.
 	CCache string `toml:"ccache" path:"secret" example:"\"/var/run/racoon/krb5cc\""`
-	// Configuration of Kerberos.
+	// Configuration of Kerberos: realms and their KDCs. Empty: it is not looked at.
 	Krb5Conf string `toml:"krb5-conf" default:"/etc/krb5.conf" path:"file"`
-	// Encryption types of tickets. des3 is weak and has to be named.
+	// KDCs by realm, beside those of krb5-conf: host, host:port, or one of them after udp/ or tcp/.
+	KDCs map[string][]string `toml:"kdcs" name:"\"EXAMPLE.ORG\"" example:"[\"kdc.example.org\"]"`
+	// Ask the DNS for the KDCs of other realms.
+	DNS bool `toml:"dns" default:"false"`
+	// Encryption types of tickets, the preferred one first. des3-sha1 is weak and has to be named.
 	EncTypes []string `toml:"enctypes" default:"aes256-sha384,aes128-sha256,aes256-sha1,aes128-sha1" enum:"aes256-sha384|aes128-sha256|aes256-sha1|aes128-sha1|des3-sha1"`
+	// Lifetime of tickets to ask for. 0s: that of krb5-conf, else 10 hours.
+	Lifetime Duration `toml:"lifetime" default:"0s" min:"0s"`
+	// How long the KDCs of a realm may take to answer.
+	Timeout Duration `toml:"timeout" default:"10s" min:"100ms" max:"5m"`
 	// Difference of clocks that is tolerated.
 	ClockSkew Duration `toml:"clock-skew" default:"5m" min:"1s" max:"1h"`
-	// Authenticators that are remembered, so that nobody repeats one.
-	ReplayEntries int `toml:"replay-entries" default:"65536" min:"1024"`
 }
 
 // PeerKink is who a peer is for KINK.
 type PeerKink struct {
-	// Principal of the peer. Left out: kink/ and remote.
+	// Principal of the peer; for one that only calls, one * stands for a part of the name. Left out: kink/ and remote.
 	Principal string `toml:"principal" computed:"kink/REMOTE" example:"\"kink/branch.example.org@EXAMPLE.ORG\""`
-	// Pseudo-random function. rfc: as RFC 4430 and RFC 3961 have it; racoon2: 20 octets with AES, as kinkd had it.
-	PRF string `toml:"prf" default:"rfc" enum:"rfc|racoon2"`
-	// Ask for the peer's ticket first (GETTGT), where it has no keytab.
-	UserToUser bool `toml:"user-to-user" default:"false"`
-	// What ends with the ticket. sa: Child SAs live no longer than it; association: they live on, but nothing new is negotiated; ignore: nothing.
-	TicketLifetime string `toml:"ticket-lifetime" default:"sa" enum:"sa|association|ignore"`
-	// Send a nonce and a proposal that the peer may answer with its first choice only (two messages).
-	Optimistic bool `toml:"optimistic" default:"true"`
+	// What to make of an offered lifetime that is not ours: as in [peer.NAME.ikev1].
+	ProposalCheck string `toml:"proposal-check" default:"claim" enum:"claim|obey|strict|exact"`
+	// When called, add to the keying material. It costs a third message.
+	ContributeNonce bool `toml:"contribute-nonce" default:"false"`
+	// User-to-user authentication, for hosts without a keytab. never: both have one; accept: give the own ticket-granting ticket to a peer that asks; request: ask the peer for its one first.
+	UserToUser string `toml:"user-to-user" default:"never" enum:"never|accept|request"`
+	// What the end of a ticket means. bounds: Child SAs made with it end with it at the latest; ignored: nothing.
+	Tickets string `toml:"tickets" default:"bounds" enum:"bounds|ignored"`
+	// The peer is racoon2's kinkd, whose pseudo-random function with AES is not that of the RFC.
+	Racoon2 bool `toml:"racoon2" default:"false"`
 }
