@@ -11,9 +11,6 @@ import (
 	"io"
 	"math/big"
 
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
-
 	"github.com/racoon3/racoon/internal/trust"
 )
 
@@ -77,7 +74,7 @@ func signWith(signer crypto.Signer, rand io.Reader, m AuthMethod, hash []byte) (
 	if err != nil || order == nil {
 		return sig, err
 	}
-	return fixedSignature(sig, order)
+	return trust.FixedSignature(sig, order)
 }
 
 // verifyHash checks the data of a SIG payload over HASH_I or HASH_R, which was
@@ -110,22 +107,16 @@ func verifyWith(pub crypto.PublicKey, m AuthMethod, hash, sig []byte, opt Signat
 		}
 		return nil
 	}
-	n := orderSize(order)
-	if len(sig) != 2*n {
-		return fmt.Errorf("signature of %d octets, want %d", len(sig), 2*n)
+	r, s, err := trust.SplitSignature(sig, order)
+	if err != nil {
+		return err
 	}
-	r, s := new(big.Int).SetBytes(sig[:n]), new(big.Int).SetBytes(sig[n:])
 	ok := false
 	switch k := pub.(type) {
 	case *dsa.PublicKey:
 		ok = dsa.Verify(k, hash, r, s) // refuses 0, and what is not below q
 	case *ecdsa.PublicKey:
-		var b cryptobyte.Builder
-		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			b.AddASN1BigInt(r)
-			b.AddASN1BigInt(s)
-		})
-		der, err := b.Bytes()
+		der, err := trust.SignatureDER(sig, order)
 		ok = err == nil && ecdsa.VerifyASN1(k, hash, der) // likewise
 	}
 	if !ok {
@@ -179,8 +170,6 @@ func bitLen(x *big.Int) int {
 	return x.BitLen()
 }
 
-func orderSize(order *big.Int) int { return (order.BitLen() + 7) / 8 }
-
 func wrongKey(want string, got crypto.PublicKey) error {
 	name := fmt.Sprintf("a key of type %T", got)
 	switch k := got.(type) {
@@ -214,21 +203,4 @@ func MethodOfKey(pub crypto.PublicKey) AuthMethod {
 		}
 	}
 	return 0
-}
-
-// fixedSignature turns a DER signature into r and s, each as long as the order
-// (RFC 2409 5.1, RFC 4754 7).
-func fixedSignature(der []byte, order *big.Int) ([]byte, error) {
-	in := cryptobyte.String(der)
-	var seq cryptobyte.String
-	var r, s big.Int
-	if !in.ReadASN1(&seq, asn1.SEQUENCE) || !in.Empty() || !seq.ReadASN1Integer(&r) || !seq.ReadASN1Integer(&s) || !seq.Empty() ||
-		r.Sign() <= 0 || s.Sign() <= 0 || r.Cmp(order) >= 0 || s.Cmp(order) >= 0 {
-		return nil, errors.New("the signer returned something that is not a signature in DER")
-	}
-	n := orderSize(order)
-	out := make([]byte, 2*n)
-	r.FillBytes(out[:n])
-	s.FillBytes(out[n:])
-	return out, nil
 }

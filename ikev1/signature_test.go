@@ -14,6 +14,7 @@ import (
 
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/internal/testpki"
+	"github.com/racoon3/racoon/internal/trust"
 	"github.com/racoon3/racoon/spd"
 	"github.com/stretchr/testify/require"
 )
@@ -240,10 +241,10 @@ func TestSignerRefused(t *testing.T) {
 	n := elliptic.P256().Params().N
 	one := big.NewInt(1)
 	for name, sig := range map[string][]byte{"empty": nil, "zero": der(new(big.Int), one), "negative": der(one, big.NewInt(-1)), "order": der(n, one), "tail": append(der(one, one), 0)} {
-		_, err := fixedSignature(sig, n)
-		require.ErrorContains(t, err, "not a signature in DER", name)
+		_, err := trust.FixedSignature(sig, n)
+		require.ErrorContains(t, err, "not a DER encoded signature", name)
 	}
-	sig, err := fixedSignature(der(one, one), n)
+	sig, err := trust.FixedSignature(der(one, one), n)
 	require.NoError(t, err)
 	require.Equal(t, slices.Concat(make([]byte, 31), []byte{1}, make([]byte, 31), []byte{1}), sig, "fixed length")
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/racoon3/racoon/ikev2/message"
+	"github.com/racoon3/racoon/internal/trust"
 )
 
 // SignatureOptions is the policy for signatures in AUTH payloads. The zero
@@ -251,7 +252,7 @@ func signLegacy(signer crypto.Signer, rand io.Reader, opt SignatureOptions, octe
 			if err != nil {
 				return m.method, nil, err
 			}
-			raw, err := ecdsaFixed(der, m.curve)
+			raw, err := trust.FixedSignature(der, m.curve.Params().N)
 			return m.method, raw, err
 		}
 		return message.AuthDigitalSignature, nil, fmt.Errorf("no method of RFC 4754 has the curve %s", k.Params().Name)

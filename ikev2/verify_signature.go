@@ -5,15 +5,11 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rsa"
 	"errors"
 	"fmt"
 	"math/big"
 	"slices"
-
-	"golang.org/x/crypto/cryptobyte"
-	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/racoon3/racoon/ikev2/message"
 	"github.com/racoon3/racoon/internal/trust"
@@ -215,16 +211,7 @@ func pssHashWithoutSalt(k *rsa.PublicKey, f crypto.Hash, sum, sig []byte) bool {
 
 // verifyECDSAFixed verifies r and s in their fixed length (RFC 4754 7).
 func verifyECDSAFixed(k *ecdsa.PublicKey, h message.HashAlgorithm, sig, octets []byte) error {
-	n := (k.Params().N.BitLen() + 7) / 8
-	if len(sig) != 2*n {
-		return fmt.Errorf("signature of %d octets, want %d", len(sig), 2*n)
-	}
-	var b cryptobyte.Builder
-	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1BigInt(new(big.Int).SetBytes(sig[:n]))
-		b.AddASN1BigInt(new(big.Int).SetBytes(sig[n:]))
-	})
-	der, err := b.Bytes()
+	der, err := trust.SignatureDER(sig, k.Params().N)
 	if err != nil {
 		return err
 	}
@@ -234,21 +221,4 @@ func verifyECDSAFixed(k *ecdsa.PublicKey, h message.HashAlgorithm, sig, octets [
 		return errSignature
 	}
 	return nil
-}
-
-// ecdsaFixed turns a DER signature into r and s of fixed length.
-func ecdsaFixed(der []byte, curve elliptic.Curve) ([]byte, error) {
-	in := cryptobyte.String(der)
-	var seq cryptobyte.String
-	var r, s big.Int
-	order := curve.Params().N
-	if !in.ReadASN1(&seq, cbasn1.SEQUENCE) || !in.Empty() || !seq.ReadASN1Integer(&r) || !seq.ReadASN1Integer(&s) || !seq.Empty() ||
-		r.Sign() <= 0 || s.Sign() <= 0 || r.Cmp(order) >= 0 || s.Cmp(order) >= 0 {
-		return nil, errors.New("the signer returned something that is not a DER encoded ECDSA signature")
-	}
-	n := (order.BitLen() + 7) / 8
-	out := make([]byte, 2*n)
-	r.FillBytes(out[:n])
-	s.FillBytes(out[n:])
-	return out, nil
 }
