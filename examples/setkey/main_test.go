@@ -201,7 +201,7 @@ func TestNoAction(t *testing.T) {
 func TestOptions(t *testing.T) {
 	h := newHost(pfkey.Linux)
 	for args, want := range map[string]string{
-		"": "nothing to do", "-D -F": "only one of", "-f": "-f without a file", "-q": "no option -q", "-D x": `"x" is of no use`, "-Xx": "is PF_KEY's", "-DPl": "-l is for SAs",
+		"": "nothing to do", "-D -F": "only one of", "-f": "-f without its argument", "-q": "no option -q", "-D x": `"x" is of no use`, "-Xx": "is PF_KEY's", "-DPl": "-l is for SAs",
 		"-XDv": "-X has none", "-nD": "-n is for -c and -f",
 	} {
 		status, _, errs := h.setkey(t, "", strings.Fields(args)...)

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+
+	"github.com/racoon3/racoon/examples/internal/getopt"
 )
 
 const usage = `usage: setkey [-XvhrkN] file ...       print the PF_KEY messages in files
@@ -47,90 +49,69 @@ type options struct {
 	kernelSemantics, rawTime, overXFRM                            bool
 }
 
-// parseOptions reads options as getopt(3) does: letters may be joined, as in
-// -DP.
+// parseOptions reads the command line.
 func parseOptions(args []string) (o options, err error) {
-	var rest []string
-	set := func(m mode) error {
-		if o.mode != modeNone && o.mode != m {
-			return errors.New("only one of -c, -f, -D, -F and -x")
-		}
-		o.mode = m
-		return nil
-	}
-	for i := 0; i < len(args); i++ {
-		arg := args[i]
-		switch {
-		case arg == "--":
-			rest = append(rest, args[i+1:]...)
-			i = len(args)
-			continue
-		case arg == "--xfrm":
+	var words []string
+	for i, arg := range args {
+		switch arg {
+		case "--xfrm":
 			o.overXFRM = true
-			continue
-		case arg == "--help":
-			o.mode = modeHelp
-			return o, nil
-		case len(arg) < 2 || arg[0] != '-':
-			rest = append(rest, args[i:]...)
-			i = len(args)
-			continue
+		case "--help":
+			return options{mode: modeHelp}, nil
+		default:
+			words = append(words, args[i])
 		}
-		for j := 1; j < len(arg); j++ {
-			switch arg[j] {
-			case 'a':
-				o.all = true
-			case 'c':
-				err = set(modeStdin)
-			case 'D':
-				err = set(modeDump)
-			case 'F':
-				err = set(modeFlush)
-			case 'f':
-				err = set(modeScript)
-				if o.file = arg[j+1:]; o.file == "" && i+1 < len(args) {
-					i++
-					o.file = args[i]
-				}
-				if o.file == "" {
-					return o, errors.New("-f without a file")
-				}
-				j = len(arg)
-			case 'H', 'h':
-				o.hex = true
-			case 'k':
-				o.kernelSemantics = true
-			case 'l':
-				o.loop = true
-			case 'N':
-				o.noSockets = true
-			case 'n':
-				o.noAction = true
-			case 'P':
-				o.policies = true
-			case 'p':
-				o.ports = true
-			case 'r':
-				o.kernelSemantics = false
-			case 'V':
-				o.mode = modeVersion
-				return o, nil
-			case 'v':
-				o.verbose = true
-			case 'X':
-				o.overXFRM = true
-			case 'x':
-				o.rawTime = o.mode == modeMonitor
-				err = set(modeMonitor)
-			case '?':
-				o.mode = modeHelp
-				return o, nil
-			default:
-				return o, fmt.Errorf("no option -%c", arg[j])
-			}
-			if err != nil {
-				return o, err
-			}
+	}
+	given, rest, err := getopt.Parse(words, "acDFf:HhklNnPprVvXx?")
+	if err != nil {
+		return o, err
+	}
+	for _, x := range given {
+		m := modeNone
+		switch x.Letter {
+		case 'a':
+			o.all = true
+		case 'c':
+			m = modeStdin
+		case 'D':
+			m = modeDump
+		case 'F':
+			m = modeFlush
+		case 'f':
+			m, o.file = modeScript, x.Arg
+		case 'H', 'h':
+			o.hex = true
+		case 'k':
+			o.kernelSemantics = true
+		case 'l':
+			o.loop = true
+		case 'N':
+			o.noSockets = true
+		case 'n':
+			o.noAction = true
+		case 'P':
+			o.policies = true
+		case 'p':
+			o.ports = true
+		case 'r':
+			o.kernelSemantics = false
+		case 'V':
+			return options{mode: modeVersion}, nil
+		case 'v':
+			o.verbose = true
+		case 'X':
+			o.overXFRM = true
+		case 'x':
+			m, o.rawTime = modeMonitor, o.mode == modeMonitor
+		case '?':
+			return options{mode: modeHelp}, nil
+		}
+		switch {
+		case m == modeNone:
+		case o.mode != modeNone && o.mode != m:
+			return o, errors.New("only one of -c, -f, -D, -F and -x")
+		default:
+			o.mode = m
 		}
 	}
 	return o, o.check(rest)
