@@ -103,8 +103,11 @@ func (db *Database) lock(ctx context.Context) error {
 
 func (db *Database) unlock() { db.token <- struct{}{} }
 
-// Declare replaces the declared rules. Names must differ.
-func (db *Database) Declare(ctx context.Context, rules []Rule) error {
+// Declare replaces the declared rules. Names must differ. The policies of
+// declared rules that are named in keep stay as they are installed, for rules
+// that cannot be said at the moment: such as those after a restart whose
+// selectors are domain names which are not resolved yet.
+func (db *Database) Declare(ctx context.Context, rules []Rule, keep ...string) error {
 	if err := db.lock(ctx); err != nil {
 		return err
 	}
@@ -116,17 +119,29 @@ func (db *Database) Declare(ctx context.Context, rules []Rule) error {
 		}
 		seen[rules[i].Name] = true
 	}
-	return db.declare(ctx, rules)
+	return db.declare(ctx, rules, keep)
 }
 
-func (db *Database) declare(ctx context.Context, rules []Rule) error {
-	compiled, err := db.apply(ctx, db.cfg.Owner+declaredOwner, rules, false)
+func (db *Database) declare(ctx context.Context, rules []Rule, keep []string) error {
+	var kept []StoredPolicy
+	if len(keep) > 0 {
+		for _, p := range db.set.Get(db.cfg.Owner + declaredOwner) {
+			if s := db.about[p]; slices.Contains(keep, s.Name) {
+				kept = append(kept, s)
+			}
+		}
+	}
+	compiled, err := db.apply(ctx, db.cfg.Owner+declaredOwner, rules, false, kept...)
 	if err != nil {
 		return err
 	}
 	db.reqIDs.giveAll(db.declared)
 	db.reqIDs.giveAll(db.restored)
 	db.declared, db.restored = compiled, nil
+	for _, s := range kept {
+		db.reqIDs.take(s.Name, s.ReqID)
+		db.restored = append(db.restored, Rule{Name: s.Name, ReqID: s.ReqID})
+	}
 	return nil
 }
 
@@ -147,14 +162,14 @@ func cloneRules(rules []Rule) []Rule {
 
 // apply makes an owner's policies those of rules, and returns the rules with
 // their ReqIDs, which they have taken.
-func (db *Database) apply(ctx context.Context, owner Owner, rules []Rule, generated bool) ([]Rule, error) {
+func (db *Database) apply(ctx context.Context, owner Owner, rules []Rule, generated bool, more ...StoredPolicy) ([]Rule, error) {
 	compiled := cloneRules(rules)
 	for i := range compiled {
 		db.reqIDs.take(compiled[i].Name, compiled[i].ReqID)
 	}
 	list, err := db.compile(compiled, generated)
 	if err == nil {
-		err = db.change(ctx, owner, list)
+		err = db.change(ctx, owner, append(list, more...))
 	}
 	if err != nil {
 		db.reqIDs.giveAll(compiled)
@@ -440,7 +455,7 @@ func (db *Database) Move(ctx context.Context, name string, from, to AddrPair) (m
 		undo = append(undo, func() { _ = db.setGenerated(context.WithoutCancel(ctx), g, before) })
 	}
 	if rules, n := move(db.declared); err == nil && n > 0 {
-		err = db.declare(ctx, rules)
+		err = db.declare(ctx, rules, nil)
 		moved += n
 	}
 	if err != nil {

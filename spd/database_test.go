@@ -240,6 +240,24 @@ func TestDatabaseSurvivesRestart(t *testing.T) {
 	require.Empty(t, s.has)
 }
 
+// A rule that cannot be said yet keeps what it had.
+func TestDeclareKeeps(t *testing.T) {
+	m, s := NewMemory(MemoryConfig{}), &memoryStore{}
+	db := restart(t, m, s)
+	require.NoError(t, db.Declare(ctx, []Rule{site("a"), discard("b", "10.9.0.0/16")}))
+	db = restart(t, m, s)
+	require.NoError(t, db.Declare(ctx, []Rule{discard("b", "10.9.0.0/16")}, "a", "unknown"))
+	require.Len(t, m.Policies(), 4)
+	require.NoError(t, db.Declare(ctx, []Rule{discard("b", "10.9.0.0/16")}, "a"))
+	require.Len(t, m.Policies(), 4, "again")
+	require.NoError(t, db.Declare(ctx, []Rule{site("a")}, "a"))
+	require.Len(t, m.Policies(), 2, "now it can")
+	require.EqualValues(t, 1, db.Rules()[0].ReqID)
+	require.NoError(t, db.Declare(ctx, nil))
+	require.Empty(t, m.Leaks())
+	require.Empty(t, db.reqIDs.uses)
+}
+
 // A crash comes between any two steps of a change. The next life knows all that
 // is ours.
 func TestDatabaseCrashAtEachStep(t *testing.T) {
