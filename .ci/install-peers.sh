@@ -1,8 +1,9 @@
 #!/bin/sh
 # Installs on Debian 12 what the tests with real peers and kernels need (see
 # internal/lab). Run as root. What the system already has is left as it is, and
-# no daemon is started. libreswan cannot be installed beside strongSwan, so it is
-# unpacked into ${RACOON_LAB_CACHE:-~/.cache/racoon-lab}/libreswan.
+# no daemon is started. libreswan cannot be installed beside strongSwan, nor
+# Heimdal beside MIT's Kerberos, so they are unpacked into
+# ${RACOON_LAB_CACHE:-~/.cache/racoon-lab}.
 set -eu
 
 export DEBIAN_FRONTEND=noninteractive
@@ -17,6 +18,12 @@ libreswan="libnss3-tools libldns3 libunbound8 libcurl3-nss libevent-core-2.1-7
 	libevent-pthreads-2.1-7 libcap-ng0 libldap-2.5-0 libaudit1 dns-root-data openssl"
 # MIT Kerberos: KDC, its tools and a client.
 kerberos="krb5-kdc krb5-admin-server krb5-user"
+heimdal="heimdal-kdc heimdal-clients libasn1-8-heimdal libgssapi3-heimdal libhcrypto5-heimdal
+	libhdb9-heimdal libheimbase1-heimdal libheimntlm0-heimdal libhx509-5-heimdal libkadm5clnt7-heimdal
+	libkadm5srv8-heimdal libkafs0-heimdal libkdc2-heimdal libkrb5-26-heimdal libotp0-heimdal
+	libroken19-heimdal libsl0-heimdal libwind0-heimdal"
+# What Heimdal's programs are linked with besides.
+heimdal_needs="libcap-ng0 libcrypt1 libcom-err2 libdb5.3 libedit2 libsqlite3-0"
 tools="iproute2 iputils-ping procps kmod gcc libc6-dev iperf3"
 
 $apt update
@@ -28,7 +35,7 @@ if [ ! -e "$policy" ]; then
 	trap 'rm -f "$policy"' EXIT
 fi
 # shellcheck disable=SC2086 # lists
-$apt install -y --no-install-recommends $tools $strongswan $kerberos openiked vpnc ike-scan user-mode-linux $libreswan
+$apt install -y --no-install-recommends $tools $strongswan $kerberos $heimdal_needs openiked vpnc ike-scan user-mode-linux $libreswan
 
 if [ ! -e "$cache/libreswan/usr/libexec/ipsec/pluto" ]; then
 	new=$cache/libreswan.new
@@ -37,4 +44,14 @@ if [ ! -e "$cache/libreswan/usr/libexec/ipsec/pluto" ]; then
 	(cd "$new" && apt-get -q -o APT::Sandbox::User=root download libreswan && dpkg-deb -x libreswan_*.deb . && rm libreswan_*.deb)
 	rm -rf "$cache/libreswan"
 	mv "$new" "$cache/libreswan"
+fi
+
+if [ ! -e "$cache/heimdal/usr/lib/heimdal-servers/kdc" ]; then
+	new=$cache/heimdal.new
+	rm -rf "$new"
+	mkdir -p "$new"
+	# shellcheck disable=SC2086 # a list
+	(cd "$new" && apt-get -q -o APT::Sandbox::User=root download $heimdal && for p in *.deb; do dpkg-deb -x "$p" .; done && rm ./*.deb)
+	rm -rf "$cache/heimdal"
+	mv "$new" "$cache/heimdal"
 fi

@@ -51,6 +51,9 @@
 // of its own, and [Namespace.IKEScan] asks as a scanner does. [StartWireGuardGo] is
 // a yardstick for throughput.
 //
+// [StartKDC] makes a Kerberos realm with the KDC of MIT or of Heimdal, on a
+// loopback port or in a namespace.
+//
 // What is worth knowing about them:
 //
 //   - strongSwan keeps a rekeyed Child SA for 5 seconds (Charon:
@@ -71,6 +74,9 @@
 //   - vpnc offers XAuth with a pre-shared key whatever it is asked for, sets up its
 //     interface before Quick Mode, wants 14 octets for each network of a
 //     split-include, and in hybrid authentication the certificate unasked.
+//   - MIT's KDC answers KRB_ERR_GENERIC when a TGT is under a key that it does not
+//     know, and refers only requests whose name type is that of a host. Heimdal's
+//     names no server in errors about servers that it does not know.
 //   - ike-scan's key exchange values are random octets: half of them are not in the
 //     subgroup.
 //   - libreswan's route script is off: with Kernel, call [Site.RouteTo].

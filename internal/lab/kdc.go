@@ -27,13 +27,14 @@ type KDCConfig struct {
 	Namespace *Namespace // where it runs; nil: here, which needs no root's rights
 	Addr      netip.Addr // 127.0.0.1 if not valid
 
-	MaxLife time.Duration // of tickets; 10 hours if 0
-	Extra   string        // lines for its realm in kdc.conf
+	MaxLife time.Duration // of tickets; 10 hours if 0; MIT only
+	Extra   string        // lines for its realm in kdc.conf; MIT only
 	Conf    string        // lines for the end of krb5.conf, such as [capaths]
+
+	Heimdal bool // Heimdal's KDC; else MIT's
 }
 
-// A KDC is a running krb5kdc of MIT with a database of its own. It ends with the
-// test.
+// A KDC is a running KDC with a database of its own. It ends with the test.
 type KDC struct {
 	t     testing.TB
 	conf  KDCConfig
@@ -46,8 +47,8 @@ type KDC struct {
 	done chan struct{}
 }
 
-// StartKDC makes a realm and starts its KDC. [Require] with [MITKDC] says
-// whether that is possible.
+// StartKDC makes a realm and starts its KDC. [Require] with [MITKDC] or
+// [HeimdalKDC] says whether that is possible.
 func StartKDC(t testing.TB, c KDCConfig) *KDC {
 	t.Helper()
 	c.Realm = or(c.Realm, "EXAMPLE.COM")
@@ -64,6 +65,26 @@ func StartKDC(t testing.TB, c KDCConfig) *KDC {
 	}
 	k.Addr = netip.AddrPortFrom(c.Addr, port)
 
+	if c.Heimdal {
+		k.initHeimdal()
+	} else {
+		k.initMIT()
+	}
+	k.Start()
+	t.Cleanup(func() {
+		k.Stop()
+		if t.Failed() {
+			log, _ := os.ReadFile(k.file("log"))
+			t.Logf("the log of the KDC of %s ends:\n%s", k.Realm, tail(string(log), 40))
+		}
+	})
+	return k
+}
+
+// initMIT writes the configuration and makes the database.
+func (k *KDC) initMIT() {
+	k.t.Helper()
+	c := k.conf
 	enctypes, keys := "", ""
 	if len(c.ETypes) > 0 {
 		var salted []string
@@ -73,7 +94,7 @@ func StartKDC(t testing.TB, c KDCConfig) *KDC {
 		enctypes = "permitted_enctypes = " + strings.Join(c.ETypes, " ") + "\n"
 		keys = "supported_enctypes = " + strings.Join(salted, " ") + "\nmaster_key_type = " + c.ETypes[0] + "\n"
 	}
-	writeFile(t, k.file("krb5.conf"), fmt.Sprintf(`[libdefaults]
+	writeFile(k.t, k.file("krb5.conf"), fmt.Sprintf(`[libdefaults]
 default_realm = %[1]s
 dns_lookup_kdc = false
 dns_lookup_realm = false
@@ -85,7 +106,7 @@ rdns = false
 }
 %[4]s
 `, c.Realm, enctypes, k.Addr, c.Conf), 0o644)
-	writeFile(t, k.file("kdc.conf"), fmt.Sprintf(`[kdcdefaults]
+	writeFile(k.t, k.file("kdc.conf"), fmt.Sprintf(`[kdcdefaults]
 kdc_listen = %[2]s
 kdc_tcp_listen = %[2]s
 [realms]
@@ -101,15 +122,6 @@ kdc_tcp_listen = %[2]s
 kdc = FILE:%[3]s/log
 `, c.Realm, k.Addr, k.dir, int(c.MaxLife.Seconds()), keys, c.Extra), 0o644)
 	k.must("kdb5_util", "create", "-s", "-P", "master")
-	k.Start()
-	t.Cleanup(func() {
-		k.Stop()
-		if t.Failed() {
-			log, _ := os.ReadFile(k.file("log"))
-			t.Logf("the log of the KDC of %s ends:\n%s", k.Realm, tail(string(log), 40))
-		}
-	})
-	return k
 }
 
 func (k *KDC) file(name string) string { return filepath.Join(k.dir, name) }
@@ -134,8 +146,11 @@ func freePort(t testing.TB, a netip.Addr) uint16 {
 	return 0
 }
 
-// Env is the environment in which MIT's programs use this realm.
+// Env is the environment in which the programs use this realm.
 func (k *KDC) Env() []string {
+	if k.conf.Heimdal {
+		return k.heimdalEnv()
+	}
 	return append(os.Environ(), "LC_ALL=C", "KRB5_CONFIG="+k.Krb5Conf(), "KRB5_KDC_PROFILE="+k.file("kdc.conf"), "KRB5CCNAME=FILE:"+k.file("ccache"))
 }
 
@@ -144,6 +159,9 @@ func (k *KDC) Krb5Conf() string { return k.file("krb5.conf") }
 
 func (k *KDC) command(name string, args ...string) *exec.Cmd {
 	p, err := program(name)
+	if k.conf.Heimdal {
+		p, err = program(filepath.Join(heimdalRoot(), name))
+	}
 	if err != nil {
 		k.t.Fatalf("lab: %v", err)
 	}
@@ -153,7 +171,8 @@ func (k *KDC) command(name string, args ...string) *exec.Cmd {
 	return c
 }
 
-// Run runs one of MIT's programs with its standard input in this realm.
+// Run runs one of MIT's programs, or one of Heimdal's by its path, such as
+// usr/bin/kinit.heimdal, with its standard input in this realm.
 func (k *KDC) Run(stdin string, name string, args ...string) (string, error) {
 	k.t.Helper()
 	c := k.command(name, args...)
@@ -174,8 +193,8 @@ func (k *KDC) must(name string, args ...string) string {
 	return out
 }
 
-// Kadmin runs a query of kadmin.local, such as "getprinc kink/a". It does not
-// fail where kadmin.local only writes that something went wrong.
+// Kadmin runs a query of MIT's kadmin.local, such as "getprinc kink/a". It does
+// not fail where kadmin.local only writes that something went wrong.
 func (k *KDC) Kadmin(query string) string {
 	k.t.Helper()
 	return k.must("kadmin.local", "-q", query)
@@ -184,6 +203,10 @@ func (k *KDC) Kadmin(query string) string {
 // AddPrincipal adds principals with random keys.
 func (k *KDC) AddPrincipal(names ...string) {
 	k.t.Helper()
+	if k.conf.Heimdal {
+		k.kadminHeimdal(append([]string{"add", "-r", "--use-defaults"}, names...)...)
+		return
+	}
 	for _, n := range names {
 		if out := k.Kadmin("addprinc -randkey +requires_preauth " + n); !strings.Contains(out, "created") {
 			k.t.Fatalf("lab: %s", out)
@@ -202,6 +225,10 @@ func (k *KDC) Keytab(names ...string) string {
 	path := f.Name()
 	_ = f.Close()
 	_ = os.Remove(path)
+	if k.conf.Heimdal {
+		k.kadminHeimdal(append([]string{"ext_keytab", "-k", "FILE:" + path}, names...)...)
+		return path
+	}
 	if out := k.Kadmin("ktadd -norandkey -k " + path + " " + strings.Join(names, " ")); !strings.Contains(out, "added to keytab") {
 		k.t.Fatalf("lab: %s", out)
 	}
@@ -213,7 +240,11 @@ func (k *KDC) Start() {
 	k.t.Helper()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	c := k.command("krb5kdc", "-n")
+	name, args := "krb5kdc", []string{"-n"}
+	if k.conf.Heimdal {
+		name, args = heimdalKDC, k.heimdalArgs()
+	}
+	c := k.command(name, args...)
 	var out bytes.Buffer
 	c.Stdout, c.Stderr = &out, &out
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
@@ -222,7 +253,7 @@ func (k *KDC) Start() {
 		start = func() error { return k.conf.Namespace.do(c.Start) }
 	}
 	if err := start(); err != nil {
-		k.t.Fatalf("lab: starting krb5kdc: %v", err)
+		k.t.Fatalf("lab: starting the KDC: %v", err)
 	}
 	k.cmd, k.done = c, make(chan struct{})
 	go func(done chan struct{}) {
@@ -248,11 +279,11 @@ func (k *KDC) Start() {
 		}
 		select {
 		case <-k.done:
-			k.t.Fatalf("lab: krb5kdc ended at once:\n%s", out.String())
+			k.t.Fatalf("lab: the KDC ended at once:\n%s", out.String())
 		case <-time.After(10 * time.Millisecond):
 		}
 		if time.Now().After(end) {
-			k.t.Fatalf("lab: krb5kdc does not listen: %v", err)
+			k.t.Fatalf("lab: the KDC does not listen: %v", err)
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 // A Need is something that a test needs of the machine; see [Require].
 type Need string
 
-// What a test can need. Each but UML and MITKDC includes root's rights.
+// What a test can need. Each but UML and the KDCs includes root's rights.
 const (
 	Root        Need = "root"       // namespaces and TUN devices; the programs ip and ping
 	StrongSwan  Need = "strongSwan" // charon with its userspace ESP, and swanctl
@@ -27,6 +27,7 @@ const (
 	Iperf3      Need = "iperf3"
 	UML         Need = "User Mode Linux" // for InKernel; on some processors also a C compiler
 	MITKDC      Need = "MIT krb5"        // KDC and its tools; without root's rights
+	HeimdalKDC  Need = "Heimdal"         // KDC and its tools, unpacked by .ci/install-peers.sh; without root's rights
 )
 
 // programs are the programs and files of each need.
@@ -54,7 +55,7 @@ func Require(t testing.TB, needs ...Need) {
 	var missing []string
 	for _, n := range needs {
 		missing = append(missing, lacks(n)...)
-		if n != Root && n != UML && n != MITKDC {
+		if n != Root && n != UML && n != MITKDC && n != HeimdalKDC {
 			missing = append(missing, lacks(Root)...)
 		}
 	}
@@ -94,6 +95,13 @@ func lacks(n Need) (missing []string) {
 	if n == Libreswan {
 		if _, err := os.Stat(filepath.Join(libreswanRoot(), "usr/libexec/ipsec/pluto")); err != nil {
 			missing = append(missing, "libreswan in "+libreswanRoot())
+		}
+	}
+	if n == HeimdalKDC {
+		for _, p := range []string{heimdalKDC, heimdalKadmin} {
+			if _, err := os.Stat(filepath.Join(heimdalRoot(), p)); err != nil {
+				missing = append(missing, "Heimdal in "+heimdalRoot())
+			}
 		}
 	}
 	for _, p := range programs[n] {

@@ -337,6 +337,12 @@ func TestKRBError(t *testing.T) {
 	require.Equal(t, "krb: the peer says Kerberos error 12345", got.Error())
 	_, ok = got.Skew()
 	require.False(t, ok)
+	// Heimdal's KDC, of a server that it does not know.
+	got, err = krb.ParseKRBError(unhex(`7e693067a003020105a10302011ea211180f32303236313132323130333933395aa30502030c82f3a411180f32303236
+		313132323130333933395aa50502030c8b95a603020107a9151b133c756e737065636966696564207265616c6d3eaa0b3009a003020100a1023000`))
+	require.NoError(t, err)
+	require.ErrorIs(t, got, krb.KDCErrSPrincipalUnknown)
+	require.True(t, got.Server.IsZero())
 	_, err = (&krb.KRBError{}).AppendBinary(nil)
 	require.ErrorIs(t, err, krb.ErrPrincipal)
 }

@@ -154,6 +154,13 @@ func (r *reader) flags(n uint8) Flags {
 
 // name reads a PrincipalName.
 func (r *reader) name(n uint8) []string {
+	parts := r.names(n)
+	r.check(len(parts) > 1 || len(parts) == 1 && parts[0] != "")
+	return parts
+}
+
+// names is name for where it may have no components.
+func (r *reader) names(n uint8) []string {
 	in := plain(r.field(n))
 	in.int(0)
 	list := in.field(1)
@@ -168,7 +175,7 @@ func (r *reader) name(n uint8) []string {
 		in.check(len(parts) < maxComponents && size <= maxNameLen && printableName(string(s)))
 		parts = append(parts, string(s))
 	}
-	r.check(!in.bad && len(parts) > 0 && (len(parts) > 1 || parts[0] != ""))
+	r.check(!in.bad)
 	if r.bad {
 		return nil
 	}

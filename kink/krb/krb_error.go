@@ -15,9 +15,9 @@ type KRBError struct {
 	ServerTime Stamp
 	ClientTime Stamp     // of the authenticator; 0: not said
 	Client     Principal // zero: not said
-	Server     Principal
-	Text       string // for people; whatever the sender likes
-	Data       []byte // depends on Code; KINK does not use it
+	Server     Principal // zero: not said, as by some KDCs; AppendBinary wants it
+	Text       string    // for people; whatever the sender likes
+	Data       []byte    // depends on Code; KINK does not use it
 }
 
 // Error implements error.
@@ -111,12 +111,10 @@ func ParseKRBError(b []byte) (*KRBError, error) {
 		realm = r.string(7)
 	}
 	if r.has(8) {
-		if name := r.name(8); realm != "" {
-			e.Client = NewPrincipal(realm, name...)
-		}
+		e.Client = principal(realm, r.names(8))
 	}
 	realm = r.string(9)
-	e.Server = NewPrincipal(realm, r.name(10)...)
+	e.Server = principal(realm, r.names(10))
 	if r.has(11) {
 		var text cryptobyte.String
 		f := r.field(11)
@@ -126,8 +124,18 @@ func ParseKRBError(b []byte) (*KRBError, error) {
 	if r.has(12) {
 		e.Data = r.octets(12)
 	}
-	if r.bad || realm == "" {
+	if r.bad {
 		return nil, syntax("KRB-ERROR")
 	}
 	return e, nil
+}
+
+// principal is zero if a name is not there, which an error may well have: in
+// the place of a server that it does not know, Heimdal's KDC has a name without
+// components in the realm "<unspecified realm>".
+func principal(realm string, name []string) Principal {
+	if realm == "" || len(name) == 0 || len(name) == 1 && name[0] == "" {
+		return Principal{}
+	}
+	return NewPrincipal(realm, name...)
 }
