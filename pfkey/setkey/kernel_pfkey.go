@@ -17,10 +17,9 @@ import (
 
 // Flags of an SA on systems of KAME's descent.
 const (
-	flagIV4      = 0x10 // old DES with an IV of 32 bits
-	flagRandom   = 0x100
-	flagZero     = 0x200
-	flagsPadding = 0x300
+	flagIV4    = 0x10 // old DES with an IV of 32 bits
+	flagRandom = 0x100
+	flagZero   = 0x200
 )
 
 type pfkeyKernel struct {
