@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/racoon3/racoon/internal/localsocket"
 )
 
 // limited is the listener of the HTTP server: it turns away whoever is not
@@ -38,8 +40,8 @@ const busyResponse = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: applicat
 // Accept implements net.Listener.
 func (l *limited) Accept() (net.Conn, error) {
 	for {
-		c, caller, err := l.accept()
-		if r := (*refusedError)(nil); errors.As(err, &r) {
+		c, caller, err := l.Listener.Accept()
+		if r := (*localsocket.RefusedError)(nil); errors.As(err, &r) {
 			l.refused(r)
 			continue
 		}
@@ -78,15 +80,15 @@ func (l *limited) turnAway(c *net.UnixConn) {
 const leaveTime = 200 * time.Millisecond
 
 // refused logs who was turned away, at most once a second.
-func (l *limited) refused(r *refusedError) {
+func (l *limited) refused(r *localsocket.RefusedError) {
 	now := time.Now()
 	if now.Before(l.quiet) {
 		l.hushed++
 		return
 	}
-	args := []any{"err", r.err, "others", l.hushed}
-	if r.caller != nil {
-		args = append(args, "uid", r.caller.UID, "pid", r.caller.PID)
+	args := []any{"err", r.Err, "others", l.hushed}
+	if r.Caller != nil {
+		args = append(args, "uid", r.Caller.UID, "pid", r.Caller.PID)
 	}
 	l.log.Warn("control socket: turned away", args...)
 	l.quiet, l.hushed = now.Add(time.Second), 0

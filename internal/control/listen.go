@@ -1,77 +1,31 @@
 package control
 
 import (
-	"errors"
-	"io/fs"
-	"net"
+	"github.com/racoon3/racoon/internal/localsocket"
 )
 
 // DefaultPath is where the control socket is unless configured otherwise.
-const DefaultPath = "/run/racoon/racoon.sock"
+const DefaultPath = "/var/run/racoon/control.sock"
 
 // ErrInUse: another daemon serves the socket.
-var ErrInUse = errors.New("control: another daemon serves the socket")
-
-// ErrUnsupported: this system has no control socket, because it cannot tell who
-// is at the other end.
-var ErrUnsupported = errors.New("control: no control socket on this system")
+var ErrInUse = localsocket.ErrInUse
 
 // ListenConfig says where the socket is and who may use it.
-type ListenConfig struct {
-	Path string // "" is DefaultPath
+type ListenConfig = localsocket.ListenConfig
 
-	// Owner and Group are names or numbers; "" leaves those of the process.
-	Owner, Group string
-	// Mode is the permissions of the socket; 0 is 0600. Only write permission
-	// counts: for the owner, the group, everybody.
-	Mode fs.FileMode
-}
-
-// A Listener is a control socket. Accept admits only processes whose
-// credentials fit the socket's owner, group and mode, beside root and the
-// user of the daemon itself; others are turned away.
-type Listener struct {
-	net   *net.UnixListener
-	path  string
-	admit admission
-	lock  closer
-	inode fileID
-}
-
-// closer is a file that stays open.
-type closer interface{ Close() error }
-
-// admission is whom a socket admits.
-type admission struct {
-	owner, group       uint32
-	groupOK, everybody bool
-	self               uint32
-}
+// A Listener is a control socket. It admits only processes whose credentials
+// fit the socket's owner, group and mode, beside root and the user of the daemon
+// itself.
+type Listener = localsocket.Listener
 
 // A Caller is the process at the other end of a connection.
-type Caller struct {
-	UID, GID uint32
-	PID      int32 // 0 where the system does not tell
-	groups   []uint32
-}
+type Caller = localsocket.Caller
 
-func (a admission) allows(c *Caller) bool {
-	if a.everybody || c.UID == 0 || c.UID == a.self || c.UID == a.owner {
-		return true
+// Listen makes the control socket; see [localsocket.Listen]. An empty path is
+// DefaultPath.
+func Listen(cfg ListenConfig) (*Listener, error) {
+	if cfg.Path == "" {
+		cfg.Path = DefaultPath
 	}
-	if !a.groupOK {
-		return false
-	}
-	if c.GID == a.group {
-		return true
-	}
-	for _, g := range c.groups {
-		if g == a.group {
-			return true
-		}
-	}
-	return false
+	return localsocket.Listen(cfg)
 }
-
-// Addr returns the address of the socket.
-func (l *Listener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }

@@ -68,7 +68,7 @@ func (d *Daemon) Serve(ctx context.Context, l *Listener) error {
 			h.Close()
 		}
 	}()
-	s.log.Info("control socket", "path", l.path)
+	s.log.Info("control socket", "path", l.Addr().String())
 	err := h.Serve(newLimited(l, s.limits, s.log))
 	ended := ctx.Err() != nil
 	cancel()

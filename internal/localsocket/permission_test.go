@@ -1,6 +1,6 @@
 //go:build linux || darwin || freebsd || netbsd || openbsd
 
-package control
+package localsocket
 
 import (
 	"errors"
@@ -178,7 +178,7 @@ func TestCredentialsOfTheCaller(t *testing.T) {
 	c, err := net.DialTimeout("unix", path, time.Second)
 	require.NoError(t, err)
 	defer c.Close()
-	got, caller, err := l.accept()
+	got, caller, err := l.Accept()
 	require.NoError(t, err)
 	got.Close()
 	require.EqualValues(t, os.Geteuid(), caller.UID)
