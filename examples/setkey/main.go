@@ -267,6 +267,9 @@ func (p *program) stdin(ctx context.Context, x *setkey.Executor) error {
 }
 
 func (p *program) execute(ctx context.Context, x *setkey.Executor, s setkey.Statement) error {
+	if sa, ok := s.(*setkey.SAStatement); ok {
+		defer sa.Wipe()
+	}
 	if p.noAction {
 		if p.verbose {
 			fmt.Fprintln(p.out, setkey.Format(s))

@@ -130,6 +130,12 @@ func (s *SAStatement) Pos() Position { return s.Position }
 // What implements [Statement].
 func (s *SAStatement) What() Verb { return s.Verb }
 
+// Wipe overwrites the keys. The statement is of no use afterwards.
+func (s *SAStatement) Wipe() {
+	s.Encrypt.Key.Wipe()
+	s.Auth.Key.Wipe()
+}
+
 // A Range is the source or destination of a policy.
 type Range struct {
 	Host
