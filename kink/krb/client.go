@@ -123,8 +123,13 @@ const margin = time.Minute
 // TGT returns the client's own TGT: the kept one while it is good, or a new
 // one.
 func (c *Client) TGT(ctx context.Context, now time.Time) (*Ticket, error) {
+	return c.ownTGT(ctx, now, margin)
+}
+
+// ownTGT is TGT with one that is good for longer than rest.
+func (c *Client) ownTGT(ctx context.Context, now time.Time, rest time.Duration) (*Ticket, error) {
 	realm := c.c.Principal.Realm
-	if t := c.tgt(realm, now); t != nil {
+	if t := c.tgt(realm, now, rest); t != nil {
 		return t, nil
 	}
 	select { // one at a time
@@ -133,7 +138,7 @@ func (c *Client) TGT(ctx context.Context, now time.Time) (*Ticket, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if t := c.tgt(realm, now); t != nil {
+	if t := c.tgt(realm, now, rest); t != nil {
 		return t, nil
 	}
 	t, err := c.initial(ctx, now)
@@ -147,10 +152,11 @@ func (c *Client) TGT(ctx context.Context, now time.Time) (*Ticket, error) {
 	return t, nil
 }
 
-func (c *Client) tgt(realm string, now time.Time) *Ticket {
+// tgt returns a kept TGT; one that cannot be replaced is good to its end.
+func (c *Client) tgt(realm string, now time.Time, rest time.Duration) *Ticket {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if t := c.tgts[realm]; t.Valid(now.Add(margin)) || t.Valid(now) && c.keytab == nil && c.password == "" {
+	if t := c.tgts[realm]; t.Valid(now) && t.EndTime.Sub(now) > rest || t.Valid(now) && c.keytab == nil && c.password == "" {
 		return t
 	}
 	return nil
@@ -379,7 +385,8 @@ func (c *Client) loginKeys(i etypeInfo, kvno uint32) ([]*Key, error) {
 // service does the TGS exchange (RFC 4120 3.3), from realm to realm until the
 // ticket is one for server.
 func (c *Client) service(ctx context.Context, now time.Time, server Principal, o TicketOptions) (*Ticket, error) {
-	tgt, err := c.TGT(ctx, now)
+	rest := max(margin, o.AtLeast) // no ticket outlives its TGT
+	tgt, err := c.ownTGT(ctx, now, rest)
 	if err != nil {
 		return nil, err
 	}
@@ -387,7 +394,7 @@ func (c *Client) service(ctx context.Context, now time.Time, server Principal, o
 	refer := server.Realm == ""
 	var way []string
 	if !refer && server.Realm != here {
-		if t := c.tgt(server.Realm, now); t != nil {
+		if t := c.tgt(server.Realm, now, rest); t != nil {
 			tgt, here = t, server.Realm
 		} else if c.c.CAPath != nil {
 			way = c.c.CAPath(here, server.Realm)

@@ -260,3 +260,23 @@ func TestMITCrossRealm(t *testing.T) {
 		})
 	}
 }
+
+// A ticket that has to last longer than the TGT does is got with a new TGT.
+func TestMITOldTGT(t *testing.T) {
+	lab.Require(t, lab.MITKDC)
+	k := lab.StartKDC(t, lab.KDCConfig{})
+	k.AddPrincipal("kink/a.example.com", "kink/b.example.com", "kink/c.example.com")
+	a := host(t, k, "kink/a.example.com", func(c *kdc.Config) { c.Lifetime = 10 * time.Minute })
+	ctx, now := context.Background(), time.Now()
+	tgt, err := a.TGT(ctx, now)
+	require.NoError(t, err)
+	later := now.Add(4 * time.Minute) // within the KDC's limit for clocks
+	_, err = a.ServiceTicket(ctx, later, krb.ServicePrincipal("kink", "b.example.com", k.Realm), krb.TicketOptions{AtLeast: time.Minute})
+	require.NoError(t, err)
+	same, err := a.TGT(ctx, later)
+	require.NoError(t, err)
+	require.Same(t, tgt, same)
+	tkt, err := a.ServiceTicket(ctx, later, krb.ServicePrincipal("kink", "c.example.com", k.Realm), krb.TicketOptions{AtLeast: 7 * time.Minute})
+	require.NoError(t, err)
+	require.Greater(t, tkt.EndTime.Sub(later), 7*time.Minute)
+}
