@@ -12,6 +12,9 @@
 //     behind which key management keeps userspace ESP, PF_KEY and XFRM apart.
 //     [PolicySet] does the bookkeeping of its SetPolicies, and [Memory] is a
 //     data plane for tests.
+//   - [Rule] declares what is to be done with some traffic, and [Database]
+//     installs rules on a data plane, changes them without a gap, and goes on
+//     after a restart where it was.
 //
 // Algorithms have their IKEv2 transform numbers here; IKEv1, KINK, PF_KEY and
 // XFRM translate.

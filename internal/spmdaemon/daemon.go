@@ -66,10 +66,12 @@ type Options struct {
 	Names    names.CacheConfig // Changed is the daemon's own
 	Resolver names.Resolver    // nil: names are learnt from the forwarder alone
 
-	Forwarder *names.Forwarder // nil: none. Its cache is to be Cache.
+	Forwarder *names.ForwarderConfig // nil: none. Its Cache is the daemon's.
 	Packets   []net.PacketConn
 	Streams   []net.Listener
-	Cache     *names.Cache // made with Names if nil
+	// AskForwarder asks the forwarder's name servers for what Resolver does not
+	// know.
+	AskForwarder bool
 
 	Ready  func() // called once everything is served
 	Logger *slog.Logger
@@ -82,7 +84,8 @@ type Daemon struct {
 	db    *spd.Database
 	cache *names.Cache
 	dir   names.Directory
-	again chan struct{} // has room for one: declare anew
+	dns   *names.Forwarder // nil: none
+	again chan struct{}    // has room for one: declare anew
 
 	mu         sync.Mutex
 	policies   Policies
@@ -101,12 +104,20 @@ func New(opt Options) *Daemon {
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}
-	if d.cache = opt.Cache; d.cache == nil {
-		cfg := opt.Names
-		cfg.Changed = d.Changed
-		d.cache = names.NewCache(cfg)
+	cfg := opt.Names
+	cfg.Changed = func(string) { d.changed() }
+	d.cache = names.NewCache(cfg)
+	if opt.Forwarder != nil {
+		f := *opt.Forwarder
+		f.Cache = d.cache
+		d.dns = names.NewForwarder(f)
+		if opt.AskForwarder && opt.Resolver != nil {
+			d.opt.Resolver = names.First{opt.Resolver, d.dns}
+		} else if opt.AskForwarder {
+			d.opt.Resolver = d.dns
+		}
 	}
-	d.dir = names.Directory{Cache: d.cache, Resolver: opt.Resolver}
+	d.dir = names.Directory{Cache: d.cache, Resolver: d.opt.Resolver}
 	d.db = spd.NewDatabase(spd.DatabaseConfig{DataPlane: opt.DataPlane, Store: opt.Store, Logger: d.log})
 	d.clients.init(d)
 	return d
@@ -115,9 +126,8 @@ func New(opt Options) *Daemon {
 // Database returns the daemon's database.
 func (d *Daemon) Database() *spd.Database { return d.db }
 
-// Changed is to be called when the addresses of a name have changed, by a cache
-// that the daemon has not made.
-func (d *Daemon) Changed(string) {
+// changed says that the addresses of a name have changed.
+func (d *Daemon) changed() {
 	select {
 	case d.again <- struct{}{}:
 	default:
@@ -154,7 +164,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return errors.Join(fmt.Errorf("installing policies: %w", err), d.db.Close(context.WithoutCancel(ctx), true))
 	}
 	part("policies", func() error { return d.follow(ctx) })
-	if f := d.opt.Forwarder; f != nil {
+	if f := d.dns; f != nil {
 		for _, c := range d.opt.Packets {
 			part("DNS", func() error { return f.ServePacket(ctx, c) })
 		}

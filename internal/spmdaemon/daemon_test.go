@@ -390,7 +390,7 @@ func TestStartFails(t *testing.T) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	require.NoError(t, err)
 	l.Close()
-	err = New(Options{DataPlane: m, Policies: declared(rule("site")), Forwarder: names.NewForwarder(names.ForwarderConfig{}), Streams: []net.Listener{l}}).Run(t.Context())
+	err = New(Options{DataPlane: m, Policies: declared(rule("site")), Forwarder: &names.ForwarderConfig{}, Streams: []net.Listener{l}}).Run(t.Context())
 	require.ErrorContains(t, err, "DNS: ")
 	require.Empty(t, m.Leaks())
 }

@@ -13,8 +13,8 @@ import (
 
 func (d *Daemon) serverConfig() spmif.ServerConfig {
 	cfg := spmif.ServerConfig{Policies: &d.clients, Names: (*nameService)(d), Stats: d.stats, Password: d.opt.Password, MaxClients: d.opt.MaxClients, Logger: d.log}
-	if d.opt.Forwarder != nil {
-		cfg.NameServers = nameServers{d.opt.Forwarder}
+	if d.dns != nil {
+		cfg.NameServers = nameServers{d.dns}
 	}
 	return cfg
 }
@@ -22,7 +22,7 @@ func (d *Daemon) serverConfig() spmif.ServerConfig {
 func (d *Daemon) stats() spmif.Stats {
 	c := d.cache.Stats()
 	s := spmif.Stats{Addresses: uint64(c.Addrs), Names: uint64(c.Registered), Mappings: uint64(c.Mappings)}
-	if f := d.opt.Forwarder; f != nil {
+	if f := d.dns; f != nil {
 		st := f.Stats()
 		s.Queries, s.Responses, s.ProxyQueries, s.ProxyResponses = st.Queries, st.Responses, st.Asked, st.Answered
 		s.Expired, s.Duplicates = st.Expired, st.Duplicates
