@@ -93,7 +93,8 @@ func (e *Endpoint) serve(now time.Time, r *request) {
 	case message.Delete:
 		v.delete(now, s)
 	default:
-		v.answer(now, false) // STATUS: that there is an answer says it all
+		v.status(now, s)
+		v.forget() // it may as well be asked again
 	}
 }
 

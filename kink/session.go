@@ -262,18 +262,3 @@ func (s *session) command(now time.Time, command message.Type, content []message
 		}
 	})
 }
-
-// Probe implements core.Protocol: STATUS has the peer say that it is there, and
-// since when (RFC 4430 3.7).
-func (s *session) Probe(now time.Time) {
-	if s.Dead || s.probing || len(s.running) > 0 {
-		return
-	}
-	s.probing = true
-	s.command(now, message.Status, nil, func(now time.Time, _ message.Payloads, err error) {
-		s.probing = false
-		if _, noTicket := err.(*TicketError); noTicket && !s.Dead {
-			s.Warn(now, err) // it says nothing about the peer
-		}
-	})
-}

@@ -63,6 +63,10 @@ func (s *session) nextStamp(now time.Time) krb.Stamp { return s.stamper.Next(now
 // userToUser asks the peer for its ticket-granting ticket, and the KDC for a
 // ticket that is encrypted with it (RFC 4430 3.1).
 func (s *session) userToUser(now time.Time, do func(now time.Time, ticket *krb.Ticket, err error)) {
+	if s.Dead {
+		do(now, nil, errGone)
+		return
+	}
 	s.begin(now, &transaction{command: message.GetTGT, content: []message.Payload{&message.TGTReq{Principal: []byte(s.principal.String())}},
 		done: func(now time.Time, ps message.Payloads, err error) {
 			if err != nil {
