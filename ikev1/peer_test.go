@@ -20,7 +20,7 @@ func TestPeerCheck(t *testing.T) {
 		"GeneratePolicy needs": func(p *Peer) { p.GeneratePolicy, p.Children = GenerateOn, nil },
 		"asks for no user":     func(p *Peer) { p.Users = users },
 		"has no form in IKEv1": func(p *Peer) { p.Children[0].Local[0] = spd.MustParseTrafficSelector("10.1.0.0/16[tcp/80-90]") },
-		"IKEv1 has no numbers": func(p *Peer) {
+		"Quick Mode has no numbers": func(p *Peer) {
 			p.Children[0].Proposals = []spd.Proposal{spd.MustParseProposal(spd.ProtoESP, "chacha20poly1305")}
 		},
 		"encapsulates a key": func(p *Peer) {
