@@ -9,6 +9,7 @@ import (
 	"github.com/racoon3/racoon/ikev1"
 	"github.com/racoon3/racoon/ikev2"
 	"github.com/racoon3/racoon/ikev2/message"
+	"github.com/racoon3/racoon/kink/krb"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -32,6 +33,7 @@ type secrets interface {
 	users(u *Users) (ike.UserAuthenticator, error)
 	pool(p *Pool) (ike.AddressAssigner, error)
 	request(r ike.ConfigRequest) *ike.ConfigRequest
+	kerberos(c *Config) (k krb.Kerberos, key string, err error)
 }
 
 // Words of the language and what they mean. The first is also what an unset
@@ -94,6 +96,9 @@ func (s sources) find(v any, key string) (place, string) {
 
 // peer makes the root package's peer. What cannot be read is reported.
 func (b *builder) peer(p *Peer) racoon.Peer {
+	if p.Protocol == "kink" {
+		return b.kinkPeer(p)
+	}
 	out := racoon.Peer{
 		Name: p.Name, Remote: p.Remote, RemoteNATT: uint16(p.RemoteNATTPort), RemoteAddrs: p.RemoteAddresses, LocalAddr: p.LocalAddress,
 		LocalID: p.LocalID, RemoteID: p.RemoteID, LocalAuth: authMethods[p.LocalAuth], RemoteAuth: each(p.RemoteAuth, authMethods),

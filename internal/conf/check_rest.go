@@ -22,9 +22,12 @@ import (
 func (k *checker) rest() {
 	b := &builder{Config: k.Config, report: k.report, secrets: &standIns{}}
 	var all []racoon.Peer
+	var kerberos racoon.KINKConfig
 	for _, p := range k.Peers {
-		if p.Protocol != "ike" {
-			continue
+		if p.Protocol == "kink" && kerberos.Kerberos == nil {
+			if kerberos = b.kink(); kerberos.Kerberos == nil {
+				return // said
+			}
 		}
 		q := b.peer(p)
 		if q.LocalID == "" && q.Credential != nil {
@@ -32,25 +35,25 @@ func (k *checker) rest() {
 		}
 		all = append(all, q)
 	}
-	if tryPeers(all) == nil {
+	if tryPeers(kerberos, all) == nil {
 		return
 	}
 	found := false
 	for i := range all {
-		if err := tryPeers(all[i : i+1]); err != nil {
+		if err := tryPeers(kerberos, all[i:i+1]); err != nil {
 			found = true
 			k.translate(k.Peer(all[i].Name), err)
 		}
 	}
 	if !found {
-		k.report.at(place{file: k.File}, "peer", "", "%v", tryPeers(all))
+		k.report.at(place{file: k.File}, "peer", "", "%v", tryPeers(kerberos, all))
 	}
 }
 
-func tryPeers(peers []racoon.Peer) error {
+func tryPeers(kerberos racoon.KINKConfig, peers []racoon.Peer) error {
 	plane := spd.NewMemory(spd.MemoryConfig{})
 	defer plane.Close()
-	m, err := racoon.NewManager(racoon.Config{DataPlane: plane, Peers: peers, Workers: 1})
+	m, err := racoon.NewManager(racoon.Config{DataPlane: plane, Peers: peers, Workers: 1, KINK: kerberos})
 	if err != nil {
 		return err
 	}
@@ -77,6 +80,9 @@ func (k *checker) translate(p *Peer, err error) {
 		}
 		for part := range strings.SplitSeq(word, ".") {
 			switch part {
+			case "KINK":
+				at, key = &p.Kink, "principal"
+				continue
 			case "IKEv1":
 				at, key = &p.IKEv1, "modes"
 				continue

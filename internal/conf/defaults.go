@@ -14,7 +14,7 @@ import (
 func (s sources) isSet(v any, key string) bool { return s[v].table.get(key) != nil }
 
 // computeDefaults fills in what depends on other keys.
-func (c *Config) computeDefaults() {
+func (c *Config) computeDefaults(host Host) {
 	d := &c.Daemon
 	if !c.sources.isSet(d, "listen-natt") {
 		for _, l := range d.Listen {
@@ -41,6 +41,11 @@ func (c *Config) computeDefaults() {
 	}
 	for _, p := range c.Peers {
 		c.peerDefaults(p)
+		if p.Protocol == "kink" && c.Kink.Principal == "" {
+			if name, err := host.Hostname(); err == nil {
+				c.Kink.Principal = "kink/" + name
+			}
+		}
 	}
 }
 

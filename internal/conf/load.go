@@ -63,7 +63,7 @@ func (l *loader) load(name string, data []byte) (*Config, error) {
 	d.decode(root, c)
 	c.sources = d.sources
 	if !syntax { // else much of what seems to be missing is only unreadable
-		c.computeDefaults()
+		c.computeDefaults(l.host)
 		k := &checker{Config: c, report: &l.report}
 		k.all()
 	}

@@ -16,11 +16,6 @@ func parse(t testing.TB, text string, opts ...Option) *Config {
 	return c
 }
 
-const somePeer = `
-[peer.office]
-remote = "192.0.2.2"
-psk-file = "office.psk"
-`
 
 func TestMacros(t *testing.T) {
 	c := parse(t, `

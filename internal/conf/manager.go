@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/racoon3/racoon"
@@ -11,47 +12,67 @@ import (
 )
 
 // Manager returns the configuration of a [racoon.Manager], but for DataPlane,
-// PacketHandler, Logger and what else a program decides itself. Peers with
-// protocol = "kink" are not in it. It reads keys and secrets; the error is of
-// type [Errors].
+// PacketHandler, Logger and what else a program decides itself. It reads keys
+// and secrets; the error is of type [Errors].
+//
+// The peers and sockets are those of the protocols, "ike" or "kink"; of both, if
+// none is named.
 //
 // A program that reloads uses a [Store] instead, which keeps what has not
 // changed.
-func (c *Config) Manager() (racoon.Config, error) { return new(Store).Manager(c) }
+func (c *Config) Manager(protocols ...string) (racoon.Config, error) {
+	return new(Store).Manager(c, protocols...)
+}
 
 // A Store makes configurations for one Manager, one after the other: what has
 // not changed from one to the next (pools with their leases, credentials,
-// users) is the same object again, so that a reload does not take it for a
-// change. The zero Store is ready. It is for one goroutine.
+// users, tickets) is the same object again, so that a reload does not take it
+// for a change. The zero Store is ready. It is for one goroutine.
 type Store struct {
 	kept objects // of the last configuration
 }
 
 // Manager is as [Config.Manager]. A configuration with an error leaves the
 // store as it was.
-func (s *Store) Manager(c *Config) (racoon.Config, error) {
-	b := &builder{Config: c, report: new(report), secrets: &files{old: s.kept, kept: make(objects), any: c.Secrets.InsecurePermissions}}
+func (s *Store) Manager(c *Config, protocols ...string) (racoon.Config, error) {
+	f := &files{old: s.kept, kept: make(objects), any: c.Secrets.InsecurePermissions}
+	b := &builder{Config: c, report: new(report), secrets: f}
 	out := racoon.Config{Workers: c.Daemon.Workers, EventBuffer: c.Daemon.EventBuffer, Limits: c.Daemon.Limits.ike()}
-	out.Listen = c.Listeners()
 	for _, v := range c.Daemon.VendorIDs {
 		id, _ := vendorID(v) // checked
 		out.VendorIDs = append(out.VendorIDs, id)
 	}
+	wanted := func(protocol string) bool { return len(protocols) == 0 || slices.Contains(protocols, protocol) }
+	kink := false
 	for _, p := range c.Peers {
-		if p.Protocol == "ike" {
+		if wanted(p.Protocol) {
 			out.Peers = append(out.Peers, b.peer(p))
+			kink = kink || p.Protocol == "kink"
 		}
+	}
+	if kink || wanted("kink") && !wanted("ike") {
+		out.KINK = b.kink()
+		out.Listen = c.Listeners("kink")
+	}
+	if wanted("ike") {
+		out.Listen = append(c.Listeners("ike"), out.Listen...)
 	}
 	if err := b.err(c.Files); err != nil {
 		return racoon.Config{}, err
 	}
-	s.kept = b.secrets.(*files).kept
+	s.kept = f.kept
 	return out, nil
 }
 
-// Listeners returns the sockets for IKE.
-func (c *Config) Listeners() []racoon.Listen {
+// Listeners returns the sockets of a protocol.
+func (c *Config) Listeners(protocol string) []racoon.Listen {
 	all := []racoon.Listen{}
+	if protocol == "kink" {
+		for _, a := range c.Kink.Listen {
+			all = append(all, racoon.Listen{Address: a, KINK: true})
+		}
+		return all
+	}
 	for _, a := range c.Daemon.Listen {
 		_, port, _ := net.SplitHostPort(a)
 		all = append(all, racoon.Listen{Address: a, NATT: port == "4500"})

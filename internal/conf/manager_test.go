@@ -18,6 +18,8 @@ import (
 	"github.com/racoon3/racoon/ikev2"
 	"github.com/racoon3/racoon/ikev2/message"
 	"github.com/racoon3/racoon/internal/testpki"
+	"github.com/racoon3/racoon/kink"
+	"github.com/racoon3/racoon/kink/krb"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -368,4 +370,70 @@ addresses = "10.99.0.0/24"
 	require.NotSame(t, after.Peers[0].Credential, rotated.Peers[0].Credential)
 	require.Same(t, after.Peers[0].Trust, rotated.Peers[0].Trust)
 	require.Same(t, rotated.Peers[0].Credential, rotated.Peers[1].Credential)
+}
+
+// TestKINKFields: everything of a KINK peer arrives, and what KINK needs is kept
+// through reloads.
+func TestKINKFields(t *testing.T) {
+	const text = `
+[kink]
+principal = "kink/alpha.example.org"
+realm = "EXAMPLE.ORG"
+keytab = "alpha.keytab"
+krb5-conf = ""
+enctypes = ["aes256-sha1"]
+clock-skew = "1m"
+listen = ["192.0.2.1"]
+[kink.kdcs]
+"EXAMPLE.ORG" = ["kdc.example.org:88"]
+[peer.beta]
+protocol = "kink"
+remote = "192.0.2.2:911"
+local-address = "192.0.2.1"
+start = "always"
+[peer.beta.kink]
+principal = "kink/beta.example.org"
+proposal-check = "strict"
+contribute-nonce = true
+user-to-user = "request"
+tickets = "ignored"
+racoon2 = true
+[peer.beta.child.hosts]
+mode = "transport"
+`
+	c, _ := inDir(t, map[string]string{"racoon.toml": text})
+	var s Store
+	cfg, err := s.Manager(c, "kink")
+	require.NoError(t, err, "the keytab may come later")
+	require.Equal(t, []racoon.Listen{{Address: "192.0.2.1:910", KINK: true}}, cfg.Listen)
+	require.Equal(t, "kink/alpha.example.org@EXAMPLE.ORG", cfg.KINK.Kerberos.Principal().String())
+	require.Equal(t, []krb.EType{krb.AES256SHA1}, cfg.KINK.ETypes)
+	require.Equal(t, time.Minute, cfg.KINK.Skew)
+	require.Len(t, cfg.Peers, 1)
+	require.Equal(t, racoon.KINKOptions{
+		Principal: "kink/beta.example.org@EXAMPLE.ORG", Check: ike.CheckStrict, ContributeNonce: true, UserToUser: kink.UserToUserRequest, Tickets: kink.TicketIgnored, Racoon2: true,
+	}, cfg.Peers[0].KINK)
+	require.Equal(t, []racoon.Version{racoon.KINK}, cfg.Peers[0].Versions)
+	require.Equal(t, "192.0.2.2:911", cfg.Peers[0].Remote)
+
+	again, err := s.Manager(c, "kink")
+	require.NoError(t, err)
+	require.Same(t, cfg.KINK.Kerberos, again.KINK.Kerberos)
+
+	all, err := c.Manager()
+	require.NoError(t, err)
+	require.Equal(t, []racoon.Listen{{Address: ":500"}, {Address: ":4500", NATT: true}, {Address: "192.0.2.1:910", KINK: true}}, all.Listen)
+	plane := spd.NewMemory(spd.MemoryConfig{})
+	defer plane.Close()
+	all.DataPlane = plane
+	m, err := racoon.NewManager(all)
+	require.NoError(t, err)
+	require.NoError(t, m.Shutdown(t.Context()))
+
+	if runtime.GOOS != "windows" {
+		require.NoError(t, os.WriteFile(c.Kink.Keytab, []byte("x"), 0o644))
+		_, err = c.Manager()
+		require.ErrorIs(t, err, ike.ErrFilePermissions)
+		require.ErrorContains(t, err, "kink.keytab")
+	}
 }

@@ -71,7 +71,19 @@ func TestSamples(t *testing.T) {
 			m, err := racoon.NewManager(cfg)
 			require.NoError(t, err)
 			require.NoError(t, m.Shutdown(t.Context()))
-			require.Len(t, cfg.Peers, len(c.Peers)-kinkPeers(c))
+			require.Len(t, cfg.Peers, len(c.Peers))
+
+			ike, err := c.Manager("ike") // as iked has it
+			require.NoError(t, err)
+			require.Len(t, ike.Peers, len(c.Peers)-kinkPeers(c))
+			require.Nil(t, ike.KINK.Kerberos)
+			kink, err := c.Manager("kink") // as kinkd has it
+			if kinkPeers(c) > 0 {
+				require.NoError(t, err)
+				require.Len(t, kink.Peers, kinkPeers(c))
+				require.Equal(t, []racoon.Listen{{Address: ":910", KINK: true}}, kink.Listen)
+				require.Equal(t, strings.TrimSuffix(filepath.Base(f), ".toml"), strings.TrimSuffix("kink-"+strings.TrimPrefix(kink.KINK.Kerberos.Principal().Name, "kink/"), ".example.org"))
+			}
 		})
 	}
 }
