@@ -16,7 +16,6 @@ func parse(t testing.TB, text string, opts ...Option) *Config {
 	return c
 }
 
-
 func TestMacros(t *testing.T) {
 	c := parse(t, `
 [macros]
