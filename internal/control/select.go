@@ -81,6 +81,12 @@ func hostOf(ts *spd.TrafficSelector) netip.Addr {
 	return netip.Addr{}
 }
 
+// Check reports what of a Select cannot be read, or nil.
+func (q *Select) Check() error {
+	_, err := q.parse()
+	return err
+}
+
 func (q *Select) parse() (*selection, error) {
 	out := &selection{Select: *q}
 	var err error

@@ -195,3 +195,8 @@ func (l *Log) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+// Network is a network configuration with one address.
+func Network(address string) *ike.NetworkConfig {
+	return &ike.NetworkConfig{Addresses: []netip.Prefix{netip.MustParsePrefix(address)}}
+}
