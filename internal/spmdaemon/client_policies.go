@@ -155,8 +155,7 @@ func (p *clientPolicies) give(c *clientPolicy, to spmif.ClientID) {
 // after removes a policy later, if it is still there and still is so. p.mu is
 // held.
 func (p *clientPolicies) after(t time.Duration, c *clientPolicy, still func() bool) (timer *time.Timer) {
-	var tries func()
-	tries = func() {
+	timer = time.AfterFunc(t, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if p.stopped || p.byKey[c.key] != c || c.ends != timer && c.lost != timer || !still() {
@@ -166,8 +165,7 @@ func (p *clientPolicies) after(t time.Duration, c *clientPolicy, still func() bo
 			p.d.log.Error("a client's policy could not be removed", "policy", c.key.name, "err", err)
 			timer.Reset(time.Minute)
 		}
-	}
-	timer = time.AfterFunc(t, tries)
+	})
 	return timer
 }
 

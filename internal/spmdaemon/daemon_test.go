@@ -68,7 +68,6 @@ func named(name string) Policies {
 }
 
 type store struct {
-	mu  sync.Mutex
 	has map[spd.Policy]spd.StoredPolicy
 }
 
