@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev1"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -327,6 +328,16 @@ func (k *checker) ikev1(p *Peer) {
 			k.badItem(o, "methods", i, "write users (gateway) or user-name (client)", "is %q, but nobody logs in", m)
 		case !xauth && (p.Users != ""):
 			k.badItem(o, "methods", i, "write \"xauth-"+m+"\"", "is %q, so users would not be asked for", m)
+		}
+		psk := p.PSKFile != "" || k.Secrets.PSKFile != "" || k.Secrets.KeyDirectory != ""
+		hybrid := strings.HasPrefix(m, "hybrid-")
+		switch base := methods[m].Base(); {
+		case base == ikev1.AuthPSK && !psk:
+			k.badItem(o, "methods", i, "write psk-file = \"...\"", "is %q, but there is no pre-shared key", m)
+		case base != ikev1.AuthPSK && !p.signs() && !(hybrid && p.UserName != ""):
+			k.badItem(o, "methods", i, "write certificate and key", "is %q, but there is no key to sign with", m)
+		case base != ikev1.AuthPSK && !p.trusts() && !(hybrid && p.Users != ""):
+			k.badItem(o, "methods", i, `write ca = ["ca.pem"]`, "is %q, but there is no ca", m)
 		}
 		if strings.Contains(m, "dss") {
 			k.warn(o, "methods", "use RSA or ECDSA", "names DSS, which is weak: 160 bits of SHA-1")

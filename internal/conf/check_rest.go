@@ -97,6 +97,12 @@ func (k *checker) translate(p *Peer, err error) {
 			}
 		}
 	}
+	switch { // errors of IKEv1 say more than the field
+	case strings.HasPrefix(message, "proposal "):
+		at, key = p, "proposals"
+	case strings.HasPrefix(message, "Methods: "):
+		at, key, message = &p.IKEv1, "methods", strings.TrimPrefix(message, "Methods: ")
+	}
 	message, hint, _ := strings.Cut(message, "; ")
 	k.bad(at, key, inKeys(hint), "%s", inKeys(message))
 }

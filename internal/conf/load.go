@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"runtime"
 )
 
 // An Option changes where a configuration gets what is not in its file.
@@ -33,7 +34,22 @@ func Load(path string, opts ...Option) (*Config, error) {
 		return nil, Errors{{File: path, Message: "cannot be read: " + reason(err), Err: err}}
 	}
 	l.abs = true
-	return l.load(path, data)
+	c, err := l.load(path, data)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range c.Files {
+		if writableByOthers(f) {
+			c.Warnings = append(c.Warnings, &Error{File: f, Message: "can be changed by other users of this host, who can so command the daemon", Suggestion: "chmod go-w"})
+		}
+	}
+	return c, nil
+}
+
+// writableByOthers reports whether others than its owner may change a file.
+func writableByOthers(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0
 }
 
 // Parse is Load for the content of a file; name is its name, for errors and

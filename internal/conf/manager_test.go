@@ -298,8 +298,15 @@ psk-file = "psk.txt"
 	}
 	files["racoon.toml"] = text
 	c, dir := inDir(t, files)
+	require.Empty(t, c.Warnings)
+	require.NoError(t, os.Chmod(c.File, 0o664))
+	writable, err := Load(c.File)
+	require.NoError(t, err)
+	require.Len(t, writable.Warnings, 1)
+	require.ErrorContains(t, writable.Warnings, "chmod go-w")
+
 	require.NoError(t, os.Chmod(filepath.Join(dir, "gw.key"), 0o640))
-	_, err := c.Manager()
+	_, err = c.Manager()
 	require.ErrorIs(t, err, ike.ErrFilePermissions)
 }
 

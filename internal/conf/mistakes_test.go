@@ -152,6 +152,10 @@ var mistakes = []mistake{
 	{"backoff", "#peer", `backoff = "10m"`, 0, "peer.office.backoff", []string{"less than backoff-max"}},
 	{"forced fragments", "#peer", `fragmentation = "force"`, 0, "peer.office.fragmentation", []string{"IKEv1 alone", `"on"`}},
 
+	{"cipher that IKEv1 lacks", "#peer", "versions = [\"ikev1\"]\nproposals = [\"aes256gcm16-prfsha256-modp2048\"]", 1, "peer.office.proposals", []string{"no cipher that IKEv1 has", "AES-CBC"}},
+	{"method without key", "#peer", "versions = [\"ikev1\"]\nikev1.methods = [\"rsa\"]", 1, "peer.office.ikev1.methods[0]", []string{"no key to sign with", "certificate and key"}},
+	{"method of nobody", "#peer", "versions = [\"ikev1\"]\nikev1.methods = [\"xauth-psk\"]", 1, "peer.office.ikev1.methods[0]", []string{"nobody logs in", "user-name"}},
+
 	// Child SAs
 	{"mixed families", `remote = "10.2.0.0/16"`, `remote = "2001:db8:2::/48"`, 0, "peer.office.child.net.remote", []string{"address family", "same address family"}},
 	{"mixed protocols", "#child", "[peer.office.child.two]\nlocal = \"10.1.0.0/16[udp]\"\nremote = \"10.2.0.0/16[tcp]\"", 2, "peer.office.child.two.remote", []string{"protocol"}},
