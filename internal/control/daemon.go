@@ -127,13 +127,8 @@ type proof struct {
 	at    time.Time
 }
 
-const (
-	// proofs is how many are kept before those are looked for whose sessions
-	// have never come up.
-	proofs = 1024
-	// proofTime is how long a handshake may take after its authorization.
-	proofTime = time.Minute
-)
+// proofTime is how long a handshake may take after its authorization.
+const proofTime = time.Minute
 
 func (c *certificates) put(id ike.SessionID, chain [][]byte, now time.Time) {
 	if len(chain) == 0 {
