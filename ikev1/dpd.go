@@ -34,6 +34,12 @@ func (s *session) Probe(now time.Time) {
 		s.probeAnew(now)
 		return
 	}
+	sa.probe(now)
+}
+
+// probe asks on one ISAKMP SA.
+func (sa *isakmpSA) probe(now time.Time) {
+	s := sa.s
 	if !sa.peerVIDs.Has(vendorid.DPD) || sa.dpd.waiting && !s.Seen.Remote.IsValid() {
 		return
 	}
@@ -97,7 +103,8 @@ func (sa *isakmpSA) dpdDue(now time.Time) {
 }
 
 // unresponsive: no question was answered. The peer is dead, unless its traffic
-// shows that only its IKE is silent.
+// comes in: then it has no longer this ISAKMP SA, and its Delete was lost. So that
+// one goes, and the next exchange makes another.
 func (sa *isakmpSA) unresponsive(now time.Time) {
 	s, d := sa.s, &sa.dpd
 	s.Children.LastUsed(func(now, last, _ time.Time) {
@@ -107,6 +114,11 @@ func (sa *isakmpSA) unresponsive(now time.Time) {
 		d.waiting = false
 		if last.After(d.since) {
 			s.Warn(now, fmt.Errorf("peer does not answer R-U-THERE, but its traffic comes in"))
+			if s.canInitiate() {
+				sa.sendDelete(now)
+				sa.kill(now, errGone)
+				s.sweep(now, ike.DownDead, nil)
+			}
 			return
 		}
 		s.end(now, ike.DownDead, &TimeoutError{Exchange: isakmp.ExchangeInformational, Tries: d.tries + 1, Path: s.Path})

@@ -199,10 +199,10 @@ func (sa *isakmpSA) join(now time.Time) {
 	if o == nil {
 		for _, x := range s.ep.sessionsWith(s.peer, s.RemoteID) {
 			// What has come up since the peer said that there is no other is none
-			// that it has forgotten.
+			// that it has forgotten. Of several it means the youngest: it has ended
+			// the others, without our hearing of it.
 			if x != s && x.sameAs(s) && (!sa.firstContact || x.Established.After(sa.begun)) {
 				o = x
-				break
 			}
 		}
 	}

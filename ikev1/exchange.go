@@ -181,6 +181,10 @@ func (x *exchange) arm(now time.Time) {
 	e.SetTimer(&x.timer, now.Add(e.RetransmitAfter(x.sa.s.Timing, x.tries)))
 }
 
+// doubtful is after how many retransmissions the peer is asked whether it is
+// there.
+const doubtful = 3
+
 // timerDue retransmits, gives up, or forgets.
 func (x *exchange) timerDue(now time.Time) {
 	sa := x.sa
@@ -201,6 +205,9 @@ func (x *exchange) timerDue(now time.Time) {
 		return
 	}
 	x.tries++
+	if x.tries == doubtful && sa.state == stateEstablished {
+		sa.probe(now) // traffic may show that the peer lives, but not that it has this ISAKMP SA
+	}
 	x.sent = sa.smaller(x.sent, x.tries)
 	sa.ep.Count.Retransmitted++
 	if sa.p1Unconfirmed() {
