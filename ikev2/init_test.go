@@ -117,7 +117,7 @@ func TestCookieWithInvalidKE(t *testing.T) {
 }
 
 // A peer that is never satisfied does not make us begin for ever.
-func TestInitLoopsAreBounded(t *testing.T) {
+func TestA14_InitLoopsAreBounded(t *testing.T) {
 	for name, answer := range map[string]func(n int) message.Payload{
 		"COOKIE": func(n int) message.Payload {
 			return &message.Notify{Type: message.NotifyCookie, Data: []byte{byte(n)}}

@@ -148,6 +148,10 @@ func TestA18_Amplification(t *testing.T) {
 	out := s.datagram(b)
 	require.Len(t, out, 1)
 	require.LessOrEqual(t, len(out[0].Packet), len(b)+64, "about as long as the request")
+	// An answered request is answered again, but nothing else under its SPI.
+	require.Equal(t, out[0].Packet, s.datagram(b)[0].Packet)
+	m.Nonce().Data[0] ^= 1
+	require.Empty(t, s.datagram(encode(t, m)))
 	s.B.out = nil
 	s.tick(5 * time.Minute)
 	require.Empty(t, s.B.out, "no unsolicited retransmission")

@@ -73,6 +73,18 @@ func TestA21_UnprotectedMessages(t *testing.T) {
 	beside[16] = byte(message.PayloadNotify)
 	binary.BigEndian.PutUint32(beside[24:], uint32(len(beside)))
 	require.Nil(t, s.A.injects(ike.Transmit{Path: good.Path, Packet: beside}))
+	// So they do if the peer itself has sealed them: they are in the AAD.
+	sa := s.A.anySA()
+	c, err := sa.keys.sealer()
+	require.NoError(t, err)
+	sealed, err := sa.sealOne(c, sa.header(message.ExchangeInformational, false, sa.sendID), 200, func(b *message.Builder) {
+		b.Add(&message.Notify{Type: 0x4000})
+		b.BeginSK(c.IVSize())
+	})
+	require.NoError(t, err)
+	unprotected := s.B.Stats().Unprotected
+	require.Nil(t, s.A.injects(ike.Transmit{Path: good.Path, Packet: sealed}))
+	require.Equal(t, unprotected+1, s.B.Stats().Unprotected)
 	// An IKEv1 packet with our SPIs.
 	v1 := slices.Clone(good.Packet)
 	v1[17] = 0x10

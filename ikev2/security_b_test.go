@@ -300,8 +300,14 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // B22: keys are wiped when an SA ends, and do not show in any text.
 func TestB22_Secrets(t *testing.T) {
-	s := newScene(t).establish()
+	s := newScene(t).initiate()
+	s.A.sends("init")
+	s.B.sends("init:ok")
 	k := s.A.anySA().keys
+	skP := k.skPi
+	require.NotZero(t, bytes.Compare(skP, make([]byte, len(skP))))
+	s.flush()
+	require.Equal(t, make([]byte, len(skP)), []byte(skP), "not needed after the authentication")
 	skD, encr := k.skD, k.out.encr
 	require.NotZero(t, bytes.Compare(skD, make([]byte, len(skD))))
 	for _, text := range []string{
@@ -334,4 +340,15 @@ func TestAuthorize(t *testing.T) {
 	require.NotContains(t, find[ike.SessionFailed](s.A.happened)[0].Err.Error(), "hour", "the peer is not told why")
 	s.pass(3 * time.Minute)
 	s.gone()
+}
+
+// B05: a peer that has to know the pre-shared key does not get in with a
+// certificate, even one that would be trusted.
+func TestB05_SignatureForPSK(t *testing.T) {
+	s := newScene(t, certificates(t, testpki.P256, testpki.P256), func(_, b *Peer, _, _ *Config) {
+		b.Remote.Methods, b.Remote.Credential = []AuthMethod{AuthPSK}, ike.SharedKeys(ike.SharedKey{Key: []byte("a shared secret")})
+	}).atPKITime().initiate()
+	s.flush()
+	require.ErrorContains(t, find[ike.SessionFailed](s.B.happened)[0].Err, "allowed is [PSK]")
+	require.Empty(t, find[ike.SessionUp](s.A.happened))
 }
