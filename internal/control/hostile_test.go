@@ -159,7 +159,8 @@ func TestC23_TenThousandCalls(t *testing.T) {
 	if testing.Short() {
 		total = 1000
 	}
-	ctx := testContext(t)
+	ctx, end := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer end()
 
 	// One follows the events and never reads.
 	blocked := dial(t, p.Client.Path)
