@@ -179,7 +179,7 @@ func (db *Database) apply(ctx context.Context, owner Owner, rules []Rule, genera
 }
 
 func (db *Database) compile(rules []Rule, generated bool) ([]StoredPolicy, error) {
-	var list []StoredPolicy
+	list := make([]StoredPolicy, 0, 2*len(rules))
 	for i := range rules {
 		r := &rules[i]
 		if r.needsReqID() && r.ReqID == 0 {
@@ -204,20 +204,23 @@ func (db *Database) compile(rules []Rule, generated bool) ([]StoredPolicy, error
 // change replaces an owner's policies in the store and on the data plane.
 func (db *Database) change(ctx context.Context, owner Owner, list []StoredPolicy) error {
 	policies := make([]Policy, len(list))
-	about := make(map[Policy]StoredPolicy, len(list))
 	for i := range list {
 		policies[i] = list[i].Policy
-		if _, twice := about[list[i].Policy]; !twice {
-			about[list[i].Policy] = list[i]
-		}
 	}
 	c, err := db.set.Set(owner, policies)
 	if err != nil {
 		return err
 	}
-	added := make([]StoredPolicy, len(c.Add))
-	for i, p := range c.Add {
-		added[i] = about[p]
+	isNew := make(map[Policy]bool, len(c.Add))
+	for _, p := range c.Add {
+		isNew[p] = true
+	}
+	added := make([]StoredPolicy, 0, len(c.Add))
+	for i := range list {
+		if isNew[list[i].Policy] {
+			isNew[list[i].Policy] = false // of two rules with the same one it is the first's
+			added = append(added, list[i])
+		}
 	}
 	if db.cfg.Store != nil && len(added) > 0 {
 		if err := db.cfg.Store.Add(added); err != nil {

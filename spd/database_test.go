@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -388,4 +389,36 @@ func TestRuleReqIDsRunOut(t *testing.T) {
 	require.NoError(t, db.Declare(ctx, []Rule{rule("b")}))
 	require.NoError(t, db.Declare(ctx, []Rule{rule("b"), rule("c")}))
 	require.EqualValues(t, 5, db.Rules()[1].ReqID)
+}
+
+// A change of one among many generated rules, and a declaration of many of
+// which one differs.
+func BenchmarkDatabase(b *testing.B) {
+	const n = 50_000
+	db := NewDatabase(DatabaseConfig{DataPlane: NewMemory(MemoryConfig{}), Store: &memoryStore{}})
+	host := func(name string, i int) Rule {
+		r := discard(name, "10.9.0.0/16")
+		r.Remote = []TrafficSelector{FromAddr(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}))}
+		return r
+	}
+	rules := make([]Rule, n)
+	for i := range rules {
+		rules[i] = host(strconv.Itoa(i), i)
+	}
+	require.NoError(b, db.Declare(ctx, rules))
+	b.Run("generate", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			g, err := db.Generate(ctx, host("g", 1<<20))
+			require.NoError(b, err)
+			require.NoError(b, g.Remove(ctx))
+		}
+	})
+	b.Run("declare", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			rules[7] = host("7", 1<<20+i&1)
+			require.NoError(b, db.Declare(ctx, rules))
+		}
+	})
 }

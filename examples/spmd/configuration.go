@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/internal/conf"
@@ -62,6 +63,13 @@ func daemonOptions(cfg *conf.Config, o options, log *slog.Logger) (opt spmdaemon
 	opt = spmdaemon.Options{Policies: policiesOf(cfg), Keep: o.keep, MaxClients: s.MaxClients, MaxPolicies: s.MaxPolicies, Grace: o.grace, Logger: log}
 	if s.LostClient == "remove" {
 		opt.Lost = spmdaemon.LostRemove
+	}
+	for _, file := range []string{o.state, s.Socket} {
+		if file != "" { // such as below /run, which is empty after a boot
+			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+				return opt, release, err
+			}
+		}
 	}
 	if o.state != "" && cfg.DataPlane.AtStart == "adopt" {
 		f, err := statefile.Open(o.state)

@@ -117,3 +117,26 @@ func TestC26_StateFile(t *testing.T) {
 	_, err = statefile.Open(link)
 	require.ErrorContains(t, err, "not a regular file")
 }
+
+func FuzzOpen(f *testing.F) {
+	path := filepath.Join(f.TempDir(), "seed")
+	s, err := statefile.Open(path)
+	require.NoError(f, err)
+	require.NoError(f, s.Add([]spd.StoredPolicy{stored(f, "a", "10.2.0.0/16[udp]", 1)}))
+	require.NoError(f, s.Close())
+	seed, err := os.ReadFile(path)
+	require.NoError(f, err)
+	f.Add(seed)
+	f.Fuzz(func(t *testing.T, content []byte) {
+		path := filepath.Join(t.TempDir(), "policies")
+		require.NoError(t, os.WriteFile(path, content, 0o600))
+		s, err := statefile.Open(path)
+		if err != nil {
+			return
+		}
+		defer s.Close()
+		list, err := s.Load()
+		require.NoError(t, err)
+		require.ElementsMatch(t, list, load(t, path), "what is written anew is the same")
+	})
+}
