@@ -1,10 +1,6 @@
 package ikev2
 
-import (
-	"testing"
-
-	"github.com/stretchr/testify/require"
-)
+import "testing"
 
 // TestC09_Collisions: simultaneous rekeys of Child SAs and IKE SAs by both
 // sides, reordered, delayed, and lost: both sides end with the same SAs, and
@@ -12,11 +8,7 @@ import (
 // are in collision_child_test.go and collision_ike_test.go; these are their
 // mixtures.
 func TestC09_Collisions(t *testing.T) {
-	for _, p := range profiles[:2] {
-		for seed := uint64(1_000_000); seed < 1_000_040; seed++ {
-			o := simulateProfile(seed, p, nil)
-			require.NoError(t, o.err, "profile %q, seed %d", p.name, seed)
-			require.Positive(t, o.fired.Total(), "no fault fired")
-		}
+	for _, profile := range []string{"rekey", "rekey with loss"} {
+		simulation().TestProfile(t, profile, 1_000_000, 40)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev2/message"
+	"github.com/racoon3/racoon/internal/coretest"
 	"github.com/racoon3/racoon/internal/simnet"
 	"github.com/racoon3/racoon/spd"
 )
@@ -22,71 +23,71 @@ type malicious struct {
 
 // runMalicious lets a malicious peer loose on an honest one, which must keep
 // its bounds, and in the end hold nothing.
-func (s *sim) runMalicious() {
-	s.limits = ike.Limits{Children: 8, Queue: 16}
-	s.a.Limits = s.limits.WithDefaults()
-	s.b.Limits = s.a.Limits
-	evil := &malicious{simNode: s.b, rate: 0.2 + 0.6*s.w.Rand().Float64()}
-	s.activeFor = s.w.Between(20*time.Second, 90*time.Second)
-	s.begin()
+func runMalicious(s *sim) {
+	s.Limits = ike.Limits{Children: 8, Queue: 16}
+	s.A.Core.Limits = s.Limits.WithDefaults()
+	s.B.Core.Limits = s.A.Core.Limits
+	evil := &malicious{simNode: s.B, rate: 0.2 + 0.6*s.W.Rand().Float64()}
+	s.ActiveFor = s.W.Between(20*time.Second, 90*time.Second)
+	s.Begin()
 	// What goes to the honest side meets the evil one's additions.
-	s.b.mutant = &mutant{name: "malicious peer", transmit: evil.transmit}
-	for range 20 + s.w.Rand().IntN(60) {
-		s.w.After(s.w.Between(0, s.activeFor), evil.attack)
+	s.B.Mutant = &mutant{Name: "malicious peer", Transmit: evil.transmit}
+	for range 20 + s.W.Rand().IntN(60) {
+		s.W.After(s.W.Between(0, s.ActiveFor), evil.attack)
 	}
 	commands := []string{"initiate", "initiate", "rekey child", "rekey IKE", "create child", "delete child", "liveness"}
 	for range 8 {
-		what := commands[s.w.Rand().IntN(len(commands))]
-		s.w.After(s.w.Between(time.Second, s.activeFor), func() {
+		what := commands[s.W.Rand().IntN(len(commands))]
+		s.W.After(s.W.Between(time.Second, s.ActiveFor), func() {
 			// Whatever the core of the evil side thinks of it, the honest one
 			// must take commands.
-			if s.err == nil {
-				s.command(what)
+			if !s.Failed() {
+				s.Command(what)
 			}
 		})
 	}
-	s.advance(s.activeFor)
-	s.b.mutant = nil
-	clear(s.b.sessions)
-	s.w.Partition(s.a.node, s.b.node, 24*time.Hour)
-	s.advance(settleTime)
+	s.Advance(s.ActiveFor)
+	s.B.Mutant = nil
+	clear(s.B.Core.sessions)
+	s.W.Partition(s.A.Net, s.B.Net, 24*time.Hour)
+	s.Advance(settleTime)
 	// The peer is gone: nothing is left of what it has been up to.
-	for _, x := range s.a.up() {
-		s.do(s.a, x, "delete", func(now time.Time) error { return s.a.Endpoint.Delete(now, x.ID, ike.DownLocal) })
+	for _, x := range s.A.Up() {
+		s.Delete(s.A, x.ID)
 	}
-	s.w.Run(10 * time.Minute)
-	s.checkEmpty(s.a)
-	if s.err == nil && evil.sent == 0 && s.w.Fired.Total() == 0 {
-		s.failf("nothing has happened")
+	s.W.Run(10 * time.Minute)
+	s.CheckEmpty(s.A)
+	if !s.Failed() && evil.sent == 0 && s.W.Fired.Total() == 0 {
+		s.Failf("nothing has happened")
 	}
 }
 
 // transmit adds nonsense to what the evil side's own core sends.
 func (e *malicious) transmit(_ *simNode, tx ike.Transmit) bool {
 	h, err := message.ParseHeader(tx.Packet)
-	if err != nil || h.Exchange == message.ExchangeIKESAInit || !e.s.w.Chance(e.rate) {
+	if err != nil || h.Exchange == message.ExchangeIKESAInit || !e.Sim.W.Chance(e.rate) {
 		return true
 	}
 	local := h.SPIi
 	if !h.FromInitiator() {
 		local = h.SPIr
 	}
-	sa := e.sas[local]
+	sa := e.Core.sas[local]
 	if sa == nil || sa.keys == nil {
 		return true
 	}
 	// The same message ID, another content; sometimes beside the honest one.
 	e.send(sa, h.Exchange, h.IsResponse(), h.MessageID, tx.Path)
-	return e.s.w.Chance(0.5)
+	return e.Sim.W.Chance(0.5)
 }
 
 // attack sends a request that the core knows nothing of.
 func (e *malicious) attack() {
-	if e.s.err != nil {
+	if e.Sim.Failed() {
 		return
 	}
 	var keyed []*ikeSA
-	for _, sa := range e.sas {
+	for _, sa := range e.Core.sas {
 		if sa.keys != nil && sa.state != stateDead {
 			keyed = append(keyed, sa)
 		}
@@ -95,7 +96,7 @@ func (e *malicious) attack() {
 		return
 	}
 	slices.SortFunc(keyed, func(x, y *ikeSA) int { return int(x.local>>32) - int(y.local>>32) })
-	w := e.s.w
+	w := e.Sim.W
 	sa := keyed[w.Rand().IntN(len(keyed))]
 	exchanges := []message.ExchangeType{message.ExchangeCreateChildSA, message.ExchangeCreateChildSA, message.ExchangeCreateChildSA,
 		message.ExchangeInformational, message.ExchangeInformational}
@@ -110,7 +111,7 @@ func (e *malicious) attack() {
 		w.After(time.Duration(i)*w.Faults.Latency, func() {
 			// It knows well which message ID the honest side expects.
 			id := sa.sendID
-			if victim := e.s.a.sas[sa.remote]; victim != nil {
+			if victim := e.Sim.A.Core.sas[sa.remote]; victim != nil {
 				id = victim.recvID
 			}
 			if w.Chance(0.05) {
@@ -125,7 +126,7 @@ func (e *malicious) attack() {
 
 // send seals a random message and puts it on the wire.
 func (e *malicious) send(sa *ikeSA, x message.ExchangeType, response bool, id uint32, path ike.Path) {
-	w := e.s.w
+	w := e.Sim.W
 	h := sa.header(x, response, id)
 	size := 0
 	if w.Chance(0.1) {
@@ -136,15 +137,15 @@ func (e *malicious) send(sa *ikeSA, x message.ExchangeType, response bool, id ui
 		return
 	}
 	e.sent++
-	w.Tracef("%s: evil %v response %v #%d", e.name, x, response, id)
+	w.Tracef("%s: evil %v response %v #%d", e.Name, x, response, id)
 	for _, p := range packets {
-		e.node.Send(ike.Transmit{Path: path, Packet: p})
+		e.Net.Send(ike.Transmit{Path: path, Packet: p})
 	}
 }
 
 // payloads makes a message out of what could hurt.
 func (e *malicious) payloads(sa *ikeSA) message.Payloads {
-	r := e.s.w.Rand()
+	r := e.Sim.W.Rand()
 	noise := func(n int) []byte {
 		b := make([]byte, n)
 		for i := range b {
@@ -155,8 +156,8 @@ func (e *malicious) payloads(sa *ikeSA) message.Payloads {
 	// SPIs: of Child SAs that exist on either side, and that do not.
 	spi := func() spd.SPI {
 		var known []spd.SPI
-		for _, n := range []*simNode{e.s.a, e.s.b} {
-			for _, id := range n.plane.SAs() {
+		for _, n := range e.Sim.Nodes() {
+			for _, id := range n.Plane.SAs() {
 				known = append(known, id.SPI)
 			}
 		}
@@ -195,7 +196,7 @@ func (e *malicious) payloads(sa *ikeSA) message.Payloads {
 			out = append(out, &message.Notify{Type: message.NotifyRekeySA, Protocol: spd.ProtoESP, SPI: spiBytes(spi())})
 			child()
 		case 3, 4: // rekey of the IKE SA
-			out = append(out, wireProposals(e.peer.Proposals, noise(8)), &message.Nonce{Data: noise(32)}, &message.KE{Group: 31, Data: noise(32)})
+			out = append(out, wireProposals(e.Peer.Proposals, noise(8)), &message.Nonce{Data: noise(32)}, &message.KE{Group: 31, Data: noise(32)})
 		case 5: // Deletes of anybody's SPIs
 			var b []byte
 			for range r.IntN(8) {
@@ -238,14 +239,14 @@ type relay struct {
 func (m *relay) HandleDatagram(now time.Time, path ike.Path, b []byte) {
 	h, err := message.ParseHeader(b)
 	if err != nil || h.Exchange == message.ExchangeIKESAInit {
-		m.Endpoint.HandleDatagram(now, path, b)
+		m.Core.HandleDatagram(now, path, b)
 		return
 	}
 	local := h.SPIr
 	if !h.FromInitiator() {
 		local = h.SPIi
 	}
-	sa := m.sas[local]
+	sa := m.Core.sas[local]
 	other := m.half.only()
 	if sa == nil || sa.keys == nil || other == nil || other.keys == nil {
 		return
@@ -266,14 +267,14 @@ func (m *relay) HandleDatagram(now time.Time, path ike.Path, b []byte) {
 	if err != nil {
 		return
 	}
-	m.s.visit("man in the middle", "relayed "+h.Exchange.String())
+	m.Sim.Visit("man in the middle", "relayed "+h.Exchange.String())
 	for _, p := range packets {
-		m.half.node.Send(ike.Transmit{Path: m.half.path, Packet: p})
+		m.half.Net.Send(ike.Transmit{Path: m.half.Path, Packet: p})
 	}
 }
 
 func (m *relay) only() *ikeSA {
-	for _, sa := range m.sas {
+	for _, sa := range m.Core.sas {
 		if sa.keys != nil {
 			return sa
 		}
@@ -284,7 +285,7 @@ func (m *relay) only() *ikeSA {
 // PollTransmit keeps the relay's own cores from speaking after IKE_SA_INIT.
 func (m *relay) PollTransmit() (ike.Transmit, bool) {
 	for {
-		tx, ok := m.Endpoint.PollTransmit()
+		tx, ok := m.Core.PollTransmit()
 		if !ok {
 			return tx, ok
 		}
@@ -296,32 +297,31 @@ func (m *relay) PollTransmit() (ike.Transmit, bool) {
 
 // runImpostor: a wants to speak to b, and a man in the middle sits on the way.
 // Neither may believe that a session is up.
-func (s *sim) runImpostor() {
+func runImpostor(s *sim) {
 	toA, toB := netip.MustParseAddrPort("203.0.113.1:500"), netip.MustParseAddrPort("203.0.113.2:500")
 	wrong := (&ike.Credential{PSK: ike.Secret("a guess")}).Source()
 	half := func(name string, peer *Peer, path ike.Path) *relay {
 		fake := *peer
 		fake.Local.Credential, fake.Remote.Credential = wrong, wrong
-		m := &relay{simNode: &simNode{s: s, name: name, peer: &fake, path: path}}
-		m.boot()
-		m.node = s.w.AddNode(simnet.NodeConfig{Name: name, Core: m, Addr: path.Local.Addr(), DataPlane: func() []spd.Event { return m.plane.PollEvents() }})
+		m := &relay{simNode: s.NewNode(name, &fake, path)}
+		m.Net = s.W.AddNode(simnet.NodeConfig{Name: name, Core: m, Addr: path.Local.Addr(), DataPlane: func() []spd.Event { return m.Plane.PollEvents() }})
 		return m
 	}
-	front := half("front", s.b.peer, ike.Path{Local: toA, Remote: simAddrA}) // plays b for a
-	back := half("back", s.a.peer, ike.Path{Local: toB, Remote: simAddrB})   // plays a for b
+	front := half("front", s.B.Peer, ike.Path{Local: toA, Remote: coretest.AddrA}) // plays b for a
+	back := half("back", s.A.Peer, ike.Path{Local: toB, Remote: coretest.AddrB})   // plays a for b
 	front.half, back.half = back, front
-	s.a.path.Remote = toA
-	s.initiate(s.a)
-	s.initiate(back.simNode)
-	s.w.After(s.w.Between(0, time.Second), func() { s.w.Force(simnet.Lost) })
-	s.advance(5 * time.Minute)
-	for _, n := range []*simNode{s.a, s.b} {
-		if st := n.Endpoint.Stats(); st.Established > 0 || len(n.ups) > 0 {
-			s.failf("%s: a session is up with a man in the middle", n.name)
+	s.A.Path.Remote = toA
+	s.Initiate(s.A)
+	s.Initiate(back.simNode)
+	s.W.After(s.W.Between(0, time.Second), func() { s.W.Force(simnet.Lost) })
+	s.Advance(5 * time.Minute)
+	for _, n := range s.Nodes() {
+		if st := n.Core.Stats(); st.Established > 0 || n.ToldUp() > 0 {
+			s.Failf("%s: a session is up with a man in the middle", n.Name)
 		}
-		s.checkEmpty(n)
+		s.CheckEmpty(n)
 	}
-	if s.visited[visit{"man in the middle", "relayed IKE_AUTH"}] == 0 && s.w.Fired[simnet.Lost] < 4 {
-		s.failf("the man in the middle has relayed no IKE_AUTH")
+	if s.Visited[coretest.Visit{State: "man in the middle", Event: "relayed IKE_AUTH"}] == 0 && s.W.Fired[simnet.Lost] < 4 {
+		s.Failf("the man in the middle has relayed no IKE_AUTH")
 	}
 }

@@ -5,97 +5,85 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev2/message"
 	"github.com/racoon3/racoon/internal/child"
 )
 
+// of returns the header of a datagram and the IKE SA that it belongs to.
+func of(n *simNode, b []byte) (message.Header, *ikeSA) {
+	h, err := message.ParseHeader(b)
+	if err != nil {
+		return h, nil
+	}
+	return h, n.Core.sas[localSPI(h)]
+}
+
 // mutants are broken cores. They are broken from outside: what a wrapper
 // changes in the core's state or in its jobs is what a mistake in it would.
-var mutants = []struct {
-	profile string
-	*mutant
-}{
-	{"rekey with loss", &mutant{name: "serves a repeated request again", datagram: func(n *simNode, h message.Header, sa *ikeSA) {
+var mutants = []*mutant{
+	{Name: "serves a repeated request again", Profile: "rekey with loss", Datagram: func(n *simNode, _ ike.Path, b []byte) {
+		h, sa := of(n, b)
 		if sa != nil && sa.repeats(h) {
 			sa.recvID, sa.reply = h.MessageID, nil
 		}
-	}}},
-	{"rekey", &mutant{name: "never gives in when both rekey a Child SA", datagram: func(n *simNode, h message.Header, sa *ikeSA) {
+	}},
+	{Name: "never gives in when both rekey a Child SA", Profile: "rekey", Datagram: func(n *simNode, _ ike.Path, b []byte) {
+		_, sa := of(n, b)
 		if sa == nil {
 			return
 		}
 		if t, ok := sa.active.(*createChild); ok && t.rival != nil {
 			t.rivalNonce = nil
 		}
-	}}},
-	{"rekey", &mutant{name: "never gives in when both rekey the IKE SA", datagram: func(n *simNode, h message.Header, sa *ikeSA) {
+	}},
+	{Name: "never gives in when both rekey the IKE SA", Profile: "rekey", Datagram: func(n *simNode, _ ike.Path, b []byte) {
+		_, sa := of(n, b)
 		if sa == nil {
 			return
 		}
 		if t, ok := sa.active.(*rekeyIKE); ok && t.rival != nil {
 			t.rivalNonce = nil
 		}
-	}}},
-	{"rekey", &mutant{name: "leaves replaced SAs in the data plane", job: func(n *simNode, j ike.Job) ike.Job {
+	}},
+	{Name: "leaves replaced SAs in the data plane", Profile: "rekey", Job: func(n *simNode, j ike.Job) ike.Job {
 		if j.Kind == ike.JobRemove {
 			j.Run = func(context.Context) (any, error) { return nil, nil }
 		}
 		return j
-	}}},
-	{"rekey", &mutant{name: "answers before the inbound SA is installed", job: func(n *simNode, j ike.Job) ike.Job {
+	}},
+	{Name: "answers before the inbound SA is installed", Profile: "rekey", Job: func(n *simNode, j ike.Job) ike.Job {
 		if j.Kind == ike.JobInstall {
 			run := j.Run
 			j.Run = func(ctx context.Context) (any, error) {
-				n.s.w.After(300*time.Millisecond, func() { _, _ = run(ctx) })
+				n.Sim.W.After(300*time.Millisecond, func() { _, _ = run(ctx) })
 				return nil, nil
 			}
 		}
 		return j
-	}}},
-	{"rekey", &mutant{name: "sends on the new SA before the peer is ready", result: func(n *simNode, r ike.Result) bool {
-		n.s.w.After(0, func() {
-			for _, s := range n.sessions {
+	}},
+	{Name: "sends on the new SA before the peer is ready", Profile: "rekey", Result: func(n *simNode, r ike.Result) bool {
+		n.Sim.W.After(0, func() {
+			for _, s := range n.Core.sessions {
 				for _, c := range s.Children.All() {
 					if c.State == child.InboundOnly {
-						s.Children.Activate(n.node.Now(), c)
+						s.Children.Activate(n.Net.Now(), c)
 					}
 				}
 			}
 		})
 		return true
-	}}},
-	{"rekey with loss", &mutant{name: "loses results of jobs now and then", result: func(n *simNode, r ike.Result) bool {
+	}},
+	{Name: "loses results of jobs now and then", Profile: "rekey with loss", Result: func(n *simNode, r ike.Result) bool {
 		return r.ID%7 != 0
-	}}},
-	{"loss", &mutant{name: "keeps the timers of dead SAs", datagram: func(n *simNode, h message.Header, sa *ikeSA) {
+	}},
+	{Name: "keeps the timers of dead SAs", Profile: "loss", Datagram: func(n *simNode, _ ike.Path, b []byte) {
+		_, sa := of(n, b)
 		if sa != nil && sa.state == stateDeleting {
-			n.SetTimer(&child.Timer{Owner: func(time.Time) {}}, n.node.Now().Add(time.Hour))
+			n.Core.SetTimer(&child.Timer{Owner: func(time.Time) {}}, n.Net.Now().Add(time.Hour))
 		}
-	}}},
+	}},
 }
 
 // TestSimulationCatchesMutants: the simulation notices when something is wrong.
-func TestSimulationCatchesMutants(t *testing.T) {
-	for _, m := range mutants {
-		t.Run(m.name, func(t *testing.T) {
-			var p profile
-			for _, q := range profiles {
-				if q.name == m.profile {
-					p = q
-				}
-			}
-			for seed := uint64(1); seed <= 200; seed++ {
-				o := simulateProfile(seed, p, nil, m.mutant)
-				if o.err != nil {
-					t.Logf("caught by seed %d: %.150v", seed, o.err)
-					require.NoError(t, simulateProfile(seed, p, nil).err, "the same schedule without the mutant")
-					return
-				}
-			}
-			t.Error("not caught in 200 schedules")
-		})
-	}
-}
+func TestSimulationCatchesMutants(t *testing.T) { simulation().Catches(t, mutants) }

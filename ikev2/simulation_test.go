@@ -1,579 +1,181 @@
 package ikev2
 
 import (
-	"fmt"
-	"maps"
 	"net/netip"
-	"os"
-	"runtime"
-	"runtime/debug"
-	"slices"
-	"strconv"
-	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/racoon3/racoon/ike"
-	"github.com/racoon3/racoon/internal/simnet"
+	"github.com/racoon3/racoon/internal/core"
+	"github.com/racoon3/racoon/internal/coretest"
 	"github.com/racoon3/racoon/spd"
 )
 
-// The simulation lets two endpoints live through random schedules: who
-// initiates, rekeys, creates and deletes when, and what the network, the
-// clocks, the jobs and an attacker do to that. When the faults are over, both
-// must hold the same, and nothing may be left behind.
-//
-//	RACOON_SIMULATIONS=10000     how many schedules; the default is 800
-//	RACOON_SIMULATION_SEED=4711  run this one alone, with a trace
-
-// A profile is a kind of schedule.
-type profile struct {
-	name   string
-	faults func(s *sim) simnet.Faults
-	// commands that may be given, each as often as it is likely.
-	commands []string
-	// traffic: packets flow both ways all the time, and every one arrives.
-	traffic bool
-	// steady: nothing but rekeys happens, so nothing may go down.
-	steady bool
-	nat    bool
-	// planeFail: operations of the data plane fail.
-	planeFail bool
-	// run replaces the usual course.
-	run func(s *sim)
-}
-
-var profiles = []profile{
-	{name: "rekey", faults: reordering, traffic: true, steady: true, commands: []string{"rekey child", "rekey child", "rekey child both", "rekey IKE", "rekey IKE both", "rekey child and IKE", "liveness"}},
-	{name: "rekey with loss", faults: lossy, traffic: true, steady: true, commands: []string{"rekey child", "rekey child both", "rekey IKE", "rekey IKE both", "rekey child and IKE", "liveness"}},
-	{name: "loss", faults: lossy, commands: allCommands},
-	{name: "chaos", faults: chaotic, commands: append([]string{"partition", "clock", "restart"}, allCommands...)},
-	{name: "NAT", faults: lossy, nat: true, commands: append([]string{"rebind", "rebind", "rebind"}, allCommands...)},
-	{name: "failing jobs", faults: jobFailures, planeFail: true, commands: allCommands},
-	{name: "man in the middle", faults: hostile, commands: append([]string{"partition"}, allCommands...)},
-	{name: "malicious peer", faults: reordering, run: (*sim).runMalicious},
-	{name: "impostor", faults: lossy, run: (*sim).runImpostor},
-}
-
-var allCommands = []string{"initiate", "rekey child", "rekey child", "rekey child both", "rekey IKE", "rekey IKE both", "rekey child and IKE",
-	"create child", "delete child", "delete child both", "rekey and delete child", "delete", "delete both", "rekey IKE and delete", "liveness"}
-
-func reordering(s *sim) simnet.Faults {
-	return simnet.Faults{Latency: s.w.Between(time.Millisecond, 40*time.Millisecond), Jitter: s.w.Between(0, 100*time.Millisecond),
-		JobDelay: s.w.Between(0, 20*time.Millisecond), JobSlow: 0.02, JobSlowBy: time.Second}
-}
-
-func lossy(s *sim) simnet.Faults {
-	f := reordering(s)
-	f.Loss, f.Duplicate = s.w.Rand().Float64()*0.25, s.w.Rand().Float64()*0.2
-	f.Late, f.LateBy = s.w.Rand().Float64()*0.1, s.w.Between(time.Second, 8*time.Second)
-	return f
-}
-
-func chaotic(s *sim) simnet.Faults {
-	f := lossy(s)
-	f.Flip, f.Truncate, f.Replay = 0.03, 0.02, 0.05
-	return f
-}
-
-func hostile(s *sim) simnet.Faults {
-	f := lossy(s)
-	f.Flip, f.Truncate, f.Replay, f.Inject = 0.1, 0.03, 0.3, 0.3
-	return f
-}
-
-func jobFailures(s *sim) simnet.Faults {
-	f := reordering(s)
-	f.JobFail = func(k ike.JobKind) float64 {
-		switch k {
-		case ike.JobKeyExchange, ike.JobQuery:
-			return 0.05
-		case ike.JobSign, ike.JobVerify, ike.JobAuthorize:
-			return 0.02
-		}
-		return 0 // the others hold or give back something: the plane's own failures cover them
-	}
-	return f
-}
-
-// sim is one schedule.
-type sim struct {
-	profile
-	seed uint64
-	w    *simnet.World
-	a, b *simNode
-	err  error
-
-	limits    ike.Limits
-	planeFail map[spd.Operation]float64
-	activeFor time.Duration
-	visited   map[visit]int
-	probed    int
-	flowing   bool
-	lastSeen  uint64
-	hook      func() // after each step
-}
-
-// visit is a state of an IKE SA and what it met there.
-type visit struct{ state, event string }
-
-func (s *sim) visit(state, event string) { s.visited[visit{state, event}]++ }
-
-func (s *sim) failf(format string, args ...any) {
-	if s.err == nil {
-		s.err = fmt.Errorf("at %v: %s", s.w.Elapsed(), fmt.Sprintf(format, args...))
-		s.w.Tracef("FAILURE %v", s.err)
-	}
-}
-
-var (
-	simAddrA   = netip.MustParseAddrPort("192.0.2.1:500")
-	simAddrB   = netip.MustParseAddrPort("192.0.2.2:500")
-	simNATAddr = netip.MustParseAddr("198.51.100.1")
+type (
+	sim     = coretest.Sim[*Endpoint, *Peer]
+	simNode = coretest.Node[*Endpoint, *Peer]
+	profile = coretest.Profile[*Endpoint, *Peer]
+	mutant  = coretest.Mutant[*Endpoint, *Peer]
 )
 
-// newSim sets a schedule up: the two peers, with random times.
-func newSim(seed uint64, p profile, trace func(string), mutants ...*mutant) *sim {
-	s := &sim{profile: p, seed: seed, visited: map[visit]int{}, planeFail: map[spd.Operation]float64{}}
-	s.w = simnet.New(simnet.Config{Seed: seed, Trace: trace})
-	s.w.Faults = p.faults(s)
-	if p.planeFail {
-		for _, op := range []spd.Operation{spd.OpAllocSPI, spd.OpInstallInbound, spd.OpInstallOutbound, spd.OpSetPolicies, spd.OpQuery} {
-			s.planeFail[op] = s.w.Rand().Float64() * 0.1
-		}
+// simulation is that of package coretest, with peers that do not keep to the
+// protocol.
+func simulation() *coretest.Suite[*Endpoint, *Peer] {
+	return &coretest.Suite[*Endpoint, *Peer]{
+		New: func(s *sim) coretest.Protocol[*Endpoint, *Peer] { return &simProtocol{sim: s} },
+		Profiles: append(coretest.StandardProfiles[*Endpoint, *Peer](),
+			profile{Name: "malicious peer", Faults: coretest.Reordering, Both: 0.3, Run: runMalicious},
+			profile{Name: "impostor", Faults: coretest.Lossy, Run: runImpostor}),
+		Schedules: 800, MustVisit: mustVisit,
 	}
-	pa, pb := simPeers(s)
-	pathA := ike.Path{Local: simAddrA, Remote: simAddrB}
-	var nat netip.Addr
-	if p.nat {
-		nat = simNATAddr
-	}
-	s.a = s.newNode("a", pa, pathA, nat)
-	s.b = s.newNode("b", pb, reverse(pathA), netip.Addr{})
-	for i, m := range mutants {
-		[]*simNode{s.a, s.b}[i].mutant = m
-	}
-	return s
 }
 
-// simPeers are two peers that fit, with lifetimes of a minute or of hours.
-func simPeers(s *sim) (a, b *Peer) {
+func TestSimulation(t *testing.T) { simulation().Test(t) }
+
+// TestSimulationReplays: the same seed is the same run, to the last octet.
+func TestSimulationReplays(t *testing.T) { simulation().Replays(t) }
+
+// simProtocol is what only IKEv2 knows of a schedule.
+type simProtocol struct {
+	coretest.Basics[*Endpoint, *Peer]
+	sim *sim
+}
+
+// Boot implements coretest.Protocol.
+func (p *simProtocol) Boot(n *simNode, c core.Config) (*Endpoint, error) {
+	e, err := NewEndpoint(Config{Rand: c.Rand, DataPlane: c.DataPlane, Tag: c.Tag, Limits: c.Limits, Trace: func(t ike.TraceRecord) { p.trace(n, t) }})
+	if err != nil {
+		return nil, err
+	}
+	ps, err := NewPeerSet([]*Peer{n.Peer})
+	if err != nil {
+		return nil, err
+	}
+	e.SetPeers(ps)
+	return e, nil
+}
+
+// Initiate implements coretest.Protocol.
+func (p *simProtocol) Initiate(n *simNode, now time.Time) error {
+	in := Initiation{Peer: n.Peer, Path: n.Path, Children: []string{"net"}}
+	if p.sim.NAT {
+		in.NATTPath = ike.Path{Local: netip.AddrPortFrom(n.Path.Local.Addr(), 4500), Remote: netip.AddrPortFrom(n.Path.Remote.Addr(), 4500)}
+	}
+	_, err := n.Core.Initiate(now, in)
+	return err
+}
+
+// MayInitiate implements coretest.Protocol: two sessions are no contradiction.
+func (p *simProtocol) MayInitiate(n *simNode) bool { return len(n.Up()) < 2 }
+
+// Engine implements coretest.Protocol.
+func (p *simProtocol) Engine(e *Endpoint) *core.Core { return &e.engine }
+
+// Sessions implements coretest.Protocol.
+func (p *simProtocol) Sessions(e *Endpoint) []*core.Session {
+	out := make([]*core.Session, 0, len(e.sessions))
+	for s := range e.Sessions() {
+		out = append(out, &e.sessions[s.ID].Session)
+	}
+	return out
+}
+
+// Usable implements coretest.Protocol.
+func (p *simProtocol) Usable(e *Endpoint, id ike.SessionID) bool {
+	s := e.sessions[id]
+	return s != nil && s.current != nil && !s.Ending
+}
+
+// Peers implements coretest.Protocol: with lifetimes of a minute or of hours.
+func (p *simProtocol) Peers() (a, b *Peer) {
+	s := p.sim
 	a, b = pskPeer("b", "a.example", "b.example"), pskPeer("a", "b.example", "a.example")
 	esp := "aes128gcm16-noesn"
-	if s.w.Chance(0.2) {
+	if s.W.Chance(0.2) {
 		esp = "aes128gcm16-x25519-noesn"
 	}
-	short := s.w.Chance(0.5)
-	for _, p := range []*Peer{a, b} {
-		p.Children = append(p.Children, &ike.ChildConfig{Name: "net2",
+	short := s.W.Chance(0.5)
+	for _, x := range []*Peer{a, b} {
+		x.Children = append(x.Children, &ike.ChildConfig{Name: "net2",
 			Local:  []spd.TrafficSelector{spd.MustParseTrafficSelector("10.3.0.0/16")},
 			Remote: []spd.TrafficSelector{spd.MustParseTrafficSelector("10.4.0.0/16")},
 		})
-		for _, c := range p.Children {
+		for _, c := range x.Children {
 			c.Proposals = []spd.Proposal{spd.MustParseProposal(spd.ProtoESP, esp)}
-			if p == b {
+			if x == b {
 				c.Local, c.Remote = c.Remote, c.Local
 			}
 			if short {
-				c.Rekey, c.Jitter = s.w.Between(20*time.Second, time.Minute), 0.5
+				c.Rekey, c.Jitter = s.W.Between(20*time.Second, time.Minute), 0.5
 				c.Lifetime = c.Rekey + 10*time.Minute
 			}
 		}
 		if short {
-			p.Timing.Rekey, p.Timing.Jitter = s.w.Between(20*time.Second, 2*time.Minute), 0.5
-			p.Timing.Lifetime = p.Timing.Rekey + 10*time.Minute
+			x.Timing.Rekey, x.Timing.Jitter = s.W.Between(20*time.Second, 2*time.Minute), 0.5
+			x.Timing.Lifetime = x.Timing.Rekey + 10*time.Minute
 		}
-		if s.steady {
-			p.Timing.RetransmitTries = 15 // bad luck must not look like a dead peer
+		if s.Steady {
+			x.Timing.RetransmitTries = 15 // bad luck must not look like a dead peer
 		}
-		if s.w.Chance(0.3) {
-			p.FragmentSize = 576
+		if s.W.Chance(0.3) {
+			x.FragmentSize = 576
 		}
 	}
 	return a, b
 }
 
-func (s *sim) initiate(n *simNode) {
-	n.node.Do(func(now time.Time) {
-		in := Initiation{Peer: n.peer, Path: n.path, Children: []string{"net"}}
-		if s.nat {
-			in.NATTPath = ike.Path{Local: netip.AddrPortFrom(n.path.Local.Addr(), 4500), Remote: netip.AddrPortFrom(n.path.Remote.Addr(), 4500)}
-		}
-		if _, err := n.Initiate(now, in); err != nil {
-			s.failf("%s: Initiate: %v", n.name, err)
-		}
-	})
-}
-
-// command gives one of the profile's commands.
-func (s *sim) command(what string) {
-	n := s.a
-	if s.w.Chance(0.5) {
-		n = s.b
-	}
-	s.w.Tracef("%s: command %s", n.name, what)
-	// both gives a command to one side and, before its messages can have
-	// arrived, the other.
-	both := func(f func(n *simNode)) {
-		f(n)
-		s.w.After(s.w.Between(0, s.w.Faults.Latency), func() { f(n.other()) })
-	}
-	switch what {
-	case "initiate":
-		if s.nat {
-			n = s.a
-		}
-		if len(n.up()) < 2 {
-			s.initiate(n)
-		}
-	case "rekey child":
-		s.rekeyChild(n)
-	case "rekey child both":
-		both(s.rekeyChild)
-	case "rekey IKE":
-		s.rekeyIKE(n)
-	case "rekey IKE both":
-		both(s.rekeyIKE)
-	case "rekey child and IKE":
-		s.rekeyChild(n)
-		s.w.After(s.w.Between(0, s.w.Faults.Latency), func() { s.rekeyIKE(n.other()) })
-	case "rekey and delete child":
-		s.rekeyChild(n)
-		s.w.After(s.w.Between(0, s.w.Faults.Latency), func() { s.deleteChild(n.other()) })
-	case "rekey IKE and delete":
-		s.rekeyIKE(n)
-		s.w.After(s.w.Between(0, s.w.Faults.Latency), func() { s.deleteSession(n.other()) })
-	case "create child":
-		if x := s.pick(n); x != nil {
-			s.do(n, x, "create Child", func(now time.Time) error { return n.CreateChild(now, x.ID, "net2", 0, nil) })
-		}
-	case "delete child":
-		s.deleteChild(n)
-	case "delete child both":
-		both(s.deleteChild)
-	case "delete":
-		s.deleteSession(n)
-	case "delete both":
-		both(s.deleteSession)
-	case "liveness":
-		if x := s.pick(n); x != nil {
-			s.do(n, x, "liveness", func(now time.Time) error { return n.CheckLiveness(now, x.ID) })
-		}
-	case "partition":
-		s.w.Partition(s.a.node, s.b.node, s.w.Between(time.Second, 150*time.Second))
-	case "clock":
-		n.node.JumpClock(s.w.Between(-5*time.Second, 30*time.Second))
-	case "restart":
-		n.restart()
-	case "rebind":
-		s.a.node.Rebind()
-	default:
-		panic("no command " + what)
-	}
-}
-
-// pick returns one of the established sessions.
-func (s *sim) pick(n *simNode) *session {
-	up := n.up()
-	if len(up) == 0 {
-		return nil
-	}
-	return up[s.w.Rand().IntN(len(up))]
-}
-
-func (s *sim) do(n *simNode, x *session, what string, f func(now time.Time) error) {
-	s.visit(stateOf(x.current), "command: "+what)
-	n.node.Do(func(now time.Time) {
-		if err := f(now); err != nil {
-			s.failf("%s: %s: %v", n.name, what, err)
-		}
-	})
-}
-
-func (s *sim) pickChild(n *simNode) (*session, ike.ChildID) {
-	if x := s.pick(n); x != nil && x.Children.Len() > 0 {
-		return x, x.Children.All()[s.w.Rand().IntN(x.Children.Len())].Info.ID
-	}
-	return nil, 0
-}
-
-func (s *sim) rekeyChild(n *simNode) {
-	if x, c := s.pickChild(n); x != nil {
-		s.do(n, x, "rekey Child", func(now time.Time) error { return n.RekeyChild(now, x.ID, c) })
-	}
-}
-
-func (s *sim) deleteChild(n *simNode) {
-	if x, c := s.pickChild(n); x != nil {
-		s.do(n, x, "delete Child", func(now time.Time) error { return n.DeleteChild(now, x.ID, c) })
-	}
-}
-
-func (s *sim) rekeyIKE(n *simNode) {
-	if x := s.pick(n); x != nil {
-		s.do(n, x, "rekey IKE", func(now time.Time) error { return n.RekeyIKE(now, x.ID) })
-	}
-}
-
-func (s *sim) deleteSession(n *simNode) {
-	if x := s.pick(n); x != nil {
-		s.do(n, x, "delete", func(now time.Time) error { return n.Endpoint.Delete(now, x.ID, ike.DownLocal) })
-	}
-}
-
-// run lets the schedule happen and checks what must hold.
-func (s *sim) run() {
-	if s.profile.run != nil {
-		s.profile.run(s)
-		return
-	}
-	s.activeFor = s.w.Between(10*time.Second, 90*time.Second)
-	s.begin()
-	for range 3 + s.w.Rand().IntN(10) {
-		what := s.commands[s.w.Rand().IntN(len(s.commands))]
-		s.w.After(s.w.Between(time.Second, s.activeFor), func() { s.command(what) })
-	}
-	s.advance(s.activeFor)
-	if !s.settle() {
-		return
-	}
-	s.restoreSession()
-	s.checkAgreement()
-	s.flowing = false
-	s.tearDown()
-	if s.err == nil && s.w.Fired.Total() == 0 {
-		s.failf("no fault has fired")
-	}
-}
-
-// begin makes the first session, and one fault certain to happen.
-func (s *sim) begin() {
-	certain := []simnet.Fault{simnet.Lost, simnet.Duplicated, simnet.Delayed}
-	s.w.After(s.w.Between(0, 2*time.Second), func() { s.w.Force(certain[s.w.Rand().IntN(len(certain))]) })
-	first := s.a
-	if !s.nat && s.w.Chance(0.5) {
-		first = s.b
-	}
-	s.initiate(first)
-	if !s.traffic && !s.nat && s.w.Chance(0.3) {
-		s.w.After(s.w.Between(0, 200*time.Millisecond), func() { s.initiate(first.other()) })
-	}
-}
-
-// advance lets time pass, and traffic flow.
-func (s *sim) advance(d time.Duration) {
-	end := s.w.Now().Add(d)
-	for s.err == nil && s.w.Step(end) {
-		if s.traffic {
-			s.probe()
-		}
-		if s.hook != nil {
-			s.hook()
-		}
-	}
-	s.w.Run(end.Sub(s.w.Now()))
-}
-
-// settleTime is long enough for any retransmission, retry, liveness check and
-// wait of a dying SA to come to its end.
-const settleTime = 9 * time.Minute
-
-// settle ends the faults and waits until nothing moves.
-func (s *sim) settle() bool {
-	f := s.w.Faults
-	s.w.Faults = simnet.Faults{Latency: f.Latency, Jitter: min(f.Jitter, f.Latency/2), JobDelay: f.JobDelay}
-	clear(s.planeFail)
-	s.advance(settleTime)
-	return s.waitQuiet("after the faults were over")
-}
-
-func (s *sim) waitQuiet(when string) bool {
-	if s.err != nil {
-		return false
-	}
-	end := s.w.Now().Add(10 * time.Minute)
-	for s.err == nil {
-		if s.quiet(s.a) == "" && s.quiet(s.b) == "" && s.w.Flying() == 0 {
-			return true
-		}
-		if !s.w.Step(end) {
-			s.failf("%s the endpoints do not come to rest: a: %s; b: %s; %d datagrams on their way", when, s.quiet(s.a), s.quiet(s.b), s.w.Flying())
-			return false
-		}
-		if s.traffic {
-			s.probe()
-		}
-	}
-	return false
-}
-
-// restoreSession: whatever has happened, a new session comes up if there is
-// none.
-func (s *sim) restoreSession() {
-	if s.err != nil || len(s.a.up()) > 0 {
-		return
-	}
-	s.initiate(s.a)
-	s.advance(30 * time.Second)
-	if s.waitQuiet("after a new session") && len(s.a.up()) == 0 {
-		s.failf("no session comes up any more")
-	}
-}
-
-// tearDown deletes everything, and checks that nothing is left.
-func (s *sim) tearDown() {
-	if s.err != nil {
-		return
-	}
-	n := s.a
-	if s.w.Chance(0.5) {
-		n = s.b
-	}
-	for _, x := range n.up() {
-		s.do(n, x, "delete", func(now time.Time) error { return n.Endpoint.Delete(now, x.ID, ike.DownLocal) })
-		s.w.Run(s.w.Between(0, time.Second))
-	}
-	s.w.Run(5 * time.Minute)
-	s.checkEmpty(s.a)
-	s.checkEmpty(s.b)
-}
-
-// outcome is what a schedule has come to.
-type outcome struct {
-	seed    uint64
-	profile string
-	err     error
-	fired   simnet.Counts
-	visited map[visit]int
-	steps   int
-	probed  int
-	virtual time.Duration
-	digest  uint64
-}
-
-// simulate runs the schedule of a seed; the seed decides about its profile.
-func simulate(seed uint64, trace func(string), mutants ...*mutant) outcome {
-	return simulateProfile(seed, profiles[seed%uint64(len(profiles))], trace, mutants...)
-}
-
-func simulateProfile(seed uint64, p profile, trace func(string), mutants ...*mutant) (o outcome) {
-	s := newSim(seed, p, trace, mutants...)
-	defer func() {
-		if r := recover(); r != nil {
-			s.err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
-		}
-		o = outcome{seed, p.name, s.err, s.w.Fired, s.visited, s.w.Steps(), s.probed, s.w.Elapsed(), s.w.Digest()}
-	}()
-	s.run()
-	return o
-}
-
-func simulations(t testing.TB) int {
-	v := os.Getenv("RACOON_SIMULATIONS")
-	if v == "" {
-		if testing.Short() {
-			return 200
-		}
-		return 800
-	}
-	n, err := strconv.Atoi(v)
-	require.NoError(t, err, "RACOON_SIMULATIONS")
-	return n
-}
-
-func TestSimulation(t *testing.T) {
-	if v := os.Getenv("RACOON_SIMULATION_SEED"); v != "" {
-		seed, err := strconv.ParseUint(v, 10, 64)
-		require.NoError(t, err, "RACOON_SIMULATION_SEED")
-		o := simulate(seed, func(line string) { fmt.Println(line) })
-		t.Logf("seed %d, profile %q: %d steps in %v; %v", seed, o.profile, o.steps, o.virtual, o.fired)
-		require.NoError(t, o.err)
-		return
-	}
-	total := simulations(t)
-	began := time.Now()
-	sum := outcome{visited: map[visit]int{}}
-	var failures []outcome
-	perProfile := map[string]int{}
-	forEachSeed(total, func(seed uint64) outcome { return simulate(seed, nil) }, func(o outcome) {
-		if o.err != nil {
-			failures = append(failures, o)
-		}
-		perProfile[o.profile]++
-		sum.fired.Add(o.fired)
-		sum.steps += o.steps
-		sum.probed += o.probed
-		sum.virtual += o.virtual
-		for v, c := range o.visited {
-			sum.visited[v] += c
-		}
-	})
-	t.Logf("%d schedules, %d steps, %v of virtual time in %v; %d packets sent during rekeys", total, sum.steps, sum.virtual, time.Since(began).Round(time.Millisecond), sum.probed)
-	t.Logf("profiles: %v", perProfile)
-	t.Logf("faults: %v", sum.fired)
-	t.Logf("%d pairs of state and event were visited:\n%s", len(sum.visited), table(sum.visited))
-	slices.SortFunc(failures, func(x, y outcome) int { return int(x.seed) - int(y.seed) })
-	for i, o := range failures {
-		if i == 20 {
-			t.Errorf("and %d more", len(failures)-i)
-			break
-		}
-		t.Errorf("profile %q: RACOON_SIMULATION_SEED=%d: %v", o.profile, o.seed, o.err)
-	}
-	if total >= 500 {
-		checkVisited(t, sum.visited)
-	}
-}
-
-// forEachSeed runs schedules on all processors.
-func forEachSeed(total int, run func(seed uint64) outcome, take func(o outcome)) {
-	var next atomic.Uint64
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		wg.Go(func() {
-			for {
-				seed := next.Add(1)
-				if seed > uint64(total) {
-					return
-				}
-				o := run(seed)
-				mu.Lock()
-				take(o)
-				mu.Unlock()
-			}
-		})
-	}
-	wg.Wait()
-}
-
-// table shows what was visited, state by state.
-func table(v map[visit]int) string {
-	keys := slices.SortedFunc(maps.Keys(v), func(x, y visit) int {
-		return strings.Compare(x.state+"\x00"+x.event, y.state+"\x00"+y.event)
-	})
-	var b strings.Builder
-	last := ""
-	for _, k := range keys {
-		if k.state != last {
-			fmt.Fprintf(&b, "%s\n", k.state)
-			last = k.state
-		}
-		fmt.Fprintf(&b, "%12d  %s\n", v[k], k.event)
-	}
-	return b.String()
-}
-
-// TestSimulationReplays: the same seed is the same run, to the last octet.
-func TestSimulationReplays(t *testing.T) {
-	for seed := uint64(1); seed <= uint64(2*len(profiles)); seed++ {
-		first, again := simulate(seed, nil), simulate(seed, nil)
-		require.Equal(t, first.digest, again.digest, "seed %d, profile %q", seed, first.profile)
-		require.Equal(t, first.steps, again.steps)
-		require.Equal(t, first.visited, again.visited)
-	}
+// mustVisit are the pairs without which a run would prove little.
+var mustVisit = []coretest.Visit{
+	{State: "INIT initiator", Event: "IKE_SA_INIT response"},
+	{State: "INIT initiator", Event: "timer: retransmission"},
+	{State: "AUTH initiator", Event: "IKE_AUTH response"},
+	{State: "AUTH initiator", Event: "IKE_AUTH response: AUTHENTICATION_FAILED"},
+	{State: "AUTH initiator", Event: "timer: retransmission"},
+	{State: "AUTH initiator", Event: "IKE_SA_INIT response"},
+	{State: "AUTH responder", Event: "IKE_AUTH request"},
+	{State: "AUTH responder", Event: "timer: lifetime"},
+	{State: "ESTABLISHED", Event: "IKE_AUTH request repeated"},
+	{State: "ESTABLISHED", Event: "CREATE_CHILD_SA request: new Child"},
+	{State: "ESTABLISHED", Event: "CREATE_CHILD_SA request: rekey Child"},
+	{State: "ESTABLISHED", Event: "CREATE_CHILD_SA request: rekey IKE"},
+	{State: "ESTABLISHED", Event: "CREATE_CHILD_SA request repeated"},
+	{State: "ESTABLISHED", Event: "INFORMATIONAL request: delete Child"},
+	{State: "ESTABLISHED", Event: "INFORMATIONAL request: delete IKE"},
+	{State: "ESTABLISHED", Event: "first packet of a Child SA"},
+	{State: "ESTABLISHED", Event: "timer: liveness"},
+	{State: "ESTABLISHED", Event: "timer: rekey"},
+	{State: "ESTABLISHED, creates Child", Event: "CREATE_CHILD_SA response"},
+	{State: "ESTABLISHED, creates Child", Event: "timer: retransmission"},
+	{State: "ESTABLISHED, deletes Child", Event: "CREATE_CHILD_SA request: rekey Child"},
+	{State: "ESTABLISHED, deletes Child", Event: "CREATE_CHILD_SA request: rekey IKE"},
+	{State: "ESTABLISHED, deletes Child", Event: "INFORMATIONAL request: delete Child"},
+	{State: "ESTABLISHED, deletes Child", Event: "INFORMATIONAL response: delete Child"},
+	{State: "ESTABLISHED, deletes Child", Event: "timer: retransmission"},
+	{State: "ESTABLISHED, rekeys Child", Event: "CREATE_CHILD_SA request: rekey Child"},
+	{State: "ESTABLISHED, rekeys Child", Event: "CREATE_CHILD_SA request: rekey IKE"},
+	{State: "ESTABLISHED, rekeys Child", Event: "CREATE_CHILD_SA response"},
+	{State: "ESTABLISHED, rekeys Child", Event: "CREATE_CHILD_SA response: TEMPORARY_FAILURE"},
+	{State: "ESTABLISHED, rekeys Child", Event: "INFORMATIONAL request: delete Child"},
+	{State: "ESTABLISHED, rekeys Child", Event: "timer: retransmission"},
+	{State: "ESTABLISHED, rekeys Child, collision", Event: "CREATE_CHILD_SA response"},
+	{State: "ESTABLISHED, rekeys Child, collision", Event: "CREATE_CHILD_SA response: TEMPORARY_FAILURE"},
+	{State: "ESTABLISHED, rekeys Child, collision", Event: "INFORMATIONAL request: delete Child"},
+	{State: "ESTABLISHED, rekeys Child, collision", Event: "first packet of a Child SA"},
+	{State: "ESTABLISHED, rekeys Child, collision", Event: "timer: retransmission"},
+	{State: "ESTABLISHED, rekeys IKE", Event: "CREATE_CHILD_SA request: rekey Child"},
+	{State: "ESTABLISHED, rekeys IKE", Event: "CREATE_CHILD_SA request: rekey IKE"},
+	{State: "ESTABLISHED, rekeys IKE", Event: "CREATE_CHILD_SA response: rekey IKE"},
+	{State: "ESTABLISHED, rekeys IKE", Event: "CREATE_CHILD_SA response: TEMPORARY_FAILURE"},
+	{State: "ESTABLISHED, rekeys IKE", Event: "INFORMATIONAL request: delete IKE"},
+	{State: "ESTABLISHED, rekeys IKE", Event: "timer: retransmission"},
+	{State: "ESTABLISHED, rekeys IKE, collision", Event: "CREATE_CHILD_SA response: rekey IKE"},
+	{State: "ESTABLISHED, rekeys IKE, collision", Event: "INFORMATIONAL request: delete IKE"},
+	{State: "ESTABLISHED, rekeys IKE, collision", Event: "timer: retransmission"},
+	{State: "REKEYED", Event: "CREATE_CHILD_SA request repeated"},
+	{State: "REKEYED", Event: "INFORMATIONAL request: delete IKE"},
+	{State: "DELETING", Event: "INFORMATIONAL request: delete IKE"},
+	{State: "DELETING", Event: "timer: retransmission"},
+	{State: "DELETING", Event: "timer: lifetime"},
+	{State: "none", Event: "INFORMATIONAL for an unknown SA"},
+	{State: "man in the middle", Event: "relayed IKE_AUTH"},
 }

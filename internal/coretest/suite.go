@@ -179,18 +179,35 @@ func (u *Suite[E, P]) Replays(t *testing.T) {
 	}
 }
 
+// profile finds a profile by name.
+func (u *Suite[E, P]) profile(t *testing.T, name string) Profile[E, P] {
+	i := slices.IndexFunc(u.Profiles, func(p Profile[E, P]) bool { return p.Name == name })
+	require.GreaterOrEqual(t, i, 0, "no profile %q", name)
+	return u.Profiles[i]
+}
+
+// TestProfile runs schedules of one profile, from a first seed on.
+func (u *Suite[E, P]) TestProfile(t *testing.T, name string, seed uint64, n int) {
+	p := u.profile(t, name)
+	for ; n > 0; n-- {
+		o := u.simulateProfile(seed, p, nil, nil)
+		require.NoError(t, o.err, "profile %q, seed %d", name, seed)
+		require.Positive(t, o.fired.Total(), "no fault fired")
+		seed++
+	}
+}
+
 // Catches checks that the simulation notices when something is wrong: each
 // mutant within 200 schedules, which go well without it.
 func (u *Suite[E, P]) Catches(t *testing.T, mutants []*Mutant[E, P]) {
 	for _, m := range mutants {
 		t.Run(m.Name, func(t *testing.T) {
-			i := slices.IndexFunc(u.Profiles, func(p Profile[E, P]) bool { return p.Name == m.Profile })
-			require.GreaterOrEqual(t, i, 0, "no profile %q", m.Profile)
+			p := u.profile(t, m.Profile)
 			for seed := uint64(1); seed <= 200; seed++ {
-				o := u.simulateProfile(seed, u.Profiles[i], nil, m)
+				o := u.simulateProfile(seed, p, nil, m)
 				if o.err != nil {
 					t.Logf("caught by seed %d: %.150v", seed, o.err)
-					require.NoError(t, u.simulateProfile(seed, u.Profiles[i], nil, nil).err, "the same schedule without the mutant")
+					require.NoError(t, u.simulateProfile(seed, p, nil, nil).err, "the same schedule without the mutant")
 					return
 				}
 			}
