@@ -109,6 +109,27 @@ func TestReload(t *testing.T) {
 }
 
 // A peer that is no longer to be up stays down, one that is to be up now comes.
+// A pointer of the configuration that the Manager has a copy of is compared by
+// what is there.
+func TestReloadRequest(t *testing.T) {
+	bubble(t, func(t *testing.T, b *scene) {
+		conns, plane := b.net.listen(clientAddr), newPlane()
+		cfg := func(r ike.ConfigRequest) Config {
+			return Config{DataPlane: plane, Listen: conns, Workers: 3, Peers: with(clientPeer(), func(p *Peer) { p.Request = &r })}
+		}
+		client := b.start(clientAddr, cfg(ike.ConfigRequest{IPv4: true}))
+		reload := func(r ike.ConfigRequest) []Change {
+			c := cfg(r)
+			c.Logger = client.asked.Logger
+			changes, err := client.Reload(t.Context(), c)
+			require.NoError(t, err)
+			return changes
+		}
+		require.Empty(t, reload(ike.ConfigRequest{IPv4: true}))
+		require.Len(t, reload(ike.ConfigRequest{IPv6: true}), 1)
+	})
+}
+
 func TestReloadStart(t *testing.T) {
 	bubble(t, func(t *testing.T, b *scene) {
 		gateway := b.start(gatewayAddr, Config{Peers: []Peer{gatewayPeer()}})
