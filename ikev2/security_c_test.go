@@ -380,6 +380,25 @@ func TestC15_ConfigurationPayloads(t *testing.T) {
 	require.Empty(t, s.B.sessions)
 }
 
+// Deletes of one Child SA that cross are answered without the SA: each side is
+// deleting it already (RFC 7296 1.4.1).
+func TestC08_CrossingDeletes(t *testing.T) {
+	s := newScene(t).establish()
+	a, b := spiBytes(s.A.child().In), spiBytes(s.B.child().In)
+	s.A.deleteChild()
+	s.B.deleteChild()
+	ofA, ofB := s.A.out, s.B.out
+	require.Len(t, ofA, 1)
+	require.Len(t, ofB, 1)
+	for x, spi := range map[*actor][]byte{s.A: a, s.B: b} {
+		m := x.injects(x.protect(message.ExchangeInformational, x.nextID(), false, &message.Delete{Protocol: spd.ProtoESP, SPISize: 4, SPIs: spi}))
+		require.NotNil(t, m)
+		require.Empty(t, m.Payloads)
+	}
+	s.pass(time.Minute) // the answers are repeated
+	s.converged(0)
+}
+
 // Lifetimes of any size, and a clock that jumps, make no busy loop and end
 // nothing without need.
 func TestC16_LifetimesAndClock(t *testing.T) {
