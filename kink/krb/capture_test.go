@@ -100,7 +100,7 @@ func TestRecordings(t *testing.T) {
 					ke, err := krb.ParseKRBError(e.Data)
 					require.NoError(t, err)
 					require.ErrorIs(t, ke, krb.APErrSkew)
-					require.Equal(t, `krb: the peer says KRB_AP_ERR_SKEW ("Clock skew too great")`, ke.Error())
+					require.Equal(t, `krb: KRB_AP_ERR_SKEW ("Clock skew too great")`, ke.Error())
 					skew, ok := ke.Skew()
 					require.True(t, ok)
 					require.InDelta(t, 1200, skew.Seconds(), 1)

@@ -261,12 +261,13 @@ func (c *Client) initial(ctx context.Context, now time.Time) (*Ticket, error) {
 		p, err := parseKDCReply(reply, msgASReq)
 		if ke, ok := errors.AsType[*KRBError](err); ok && ke.Code == KDCErrPreauthRequired && pa == nil {
 			hints, _ := parsePAData(ke.Data)
-			if pa, err = c.preauthenticate(now, etypes, parseETypeInfo(hints)); err == nil {
-				continue
+			if pa, err = c.preauthenticate(now, etypes, parseETypeInfo(hints)); err != nil {
+				return nil, err
 			}
+			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("the KDC of %s answers %w", me.Realm, err)
 		}
 		if !slices.Contains(etypes, p.enc.etype) {
 			return nil, fmt.Errorf("%w: reply of the KDC with %v", ErrEType, p.enc.etype)
@@ -468,7 +469,7 @@ func (c *Client) grant(ctx context.Context, now time.Time, tgt *Ticket, server P
 	}
 	p, err := parseKDCReply(reply, msgTGSReq)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the KDC of %s, asked for %v, answers %w", realm, server, err)
 	}
 	t, err := p.open(tgt.Key, usageTGSRep, q)
 	if err != nil {

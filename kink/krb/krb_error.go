@@ -20,9 +20,9 @@ type KRBError struct {
 	Data       []byte    // depends on Code; KINK does not use it
 }
 
-// Error implements error.
+// Error implements error. It does not say whose error it is.
 func (e *KRBError) Error() string {
-	s := "krb: the peer says " + e.Code.String()
+	s := "krb: " + e.Code.String()
 	if e.Text != "" {
 		s += " (" + quoted(e.Text) + ")"
 	}
