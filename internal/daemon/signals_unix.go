@@ -1,0 +1,14 @@
+//go:build unix
+
+package daemon
+
+import (
+	"os"
+	"syscall"
+)
+
+var (
+	reloadSignals = []os.Signal{syscall.SIGHUP}
+	endSignals    = []os.Signal{os.Interrupt, syscall.SIGTERM}
+	brokenPipe    = []os.Signal{syscall.SIGPIPE}
+)
