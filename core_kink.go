@@ -18,7 +18,7 @@ func (m *Manager) newKINK(tag uint8, ps *peerSet) (core, error) {
 		return nil, nil
 	}
 	e, err := kink.NewEndpoint(kink.Config{
-		Rand: m.cfg.Rand, DataPlane: m.cfg.DataPlane, Kerberos: k.Kerberos, Replays: m.replays, ETypes: k.ETypes, Skew: k.Skew, Started: m.created,
+		Rand: m.cfg.Rand, DataPlane: m.cfg.DataPlane, Kerberos: k.Kerberos, Replays: m.replays, ETypes: k.ETypes, Skew: k.Skew, Started: m.created, Epochs: m.epochs,
 		Tag: tag | tagKINK, Authorize: m.authorize, Narrow: m.narrow, Limits: shareOf(m.cfg.Limits, m.cfg.Workers), Load: &m.load, Trace: m.cfg.Trace,
 	})
 	if err != nil {

@@ -40,6 +40,7 @@ type Manager struct {
 	load    ike.Load
 	router  *ikev1.Router
 	replays *krb.ReplayCache // of KINK
+	epochs  *kink.Epochs
 	created time.Time        // the epoch that peers of KINK are told
 	seed    maphash.Seed
 	random  lockedRand
@@ -110,6 +111,7 @@ func newManager(cfg Config, make newCore) (*Manager, error) {
 	m.events.init(f.EventBuffer)
 	m.runner = newJobRunner(m.ctx, f.Workers)
 	m.replays, m.created = krb.NewReplayCache(max(f.KINK.Skew, krb.DefaultSkew), 0, 0), clock()
+	m.epochs = kink.NewEpochs(m.created)
 	if m.router, err = ikev1.NewRouter(f.Rand); err != nil {
 		return nil, configError("Rand", "%w", err)
 	}

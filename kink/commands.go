@@ -60,7 +60,7 @@ func (e *Endpoint) Initiate(now time.Time, in Initiation) (ike.SessionID, error)
 		if limit := e.Limits.Sessions; limit > 0 && len(e.sessions) >= limit {
 			return 0, fmt.Errorf("kink: limit of %d sessions is reached", limit)
 		}
-		s = e.newSession(in.Peer, principal, in.Path, true)
+		s = e.newSession(now, in.Peer, principal, in.Path, true)
 	}
 	s.making++ // it stays until all have begun
 	for i, name := range in.Children {
@@ -73,12 +73,17 @@ func (e *Endpoint) Initiate(now time.Time, in Initiation) (ike.SessionID, error)
 	s.making--
 	if len(in.Children) == 0 {
 		s.command(now, message.Status, nil, func(now time.Time, _ message.Payloads, err error) {
-			switch {
-			case err == nil:
-				s.up(now)
-			case !s.Up:
-				s.end(now, ike.DownFailed, err)
+			if err != nil {
+				s.sweep(now, ike.DownFailed, err)
+				return
 			}
+			s.authorize(now, true, func(now time.Time, err error) {
+				if err != nil {
+					s.sweep(now, ike.DownFailed, err)
+					return
+				}
+				s.up(now)
+			})
 		})
 	}
 	return s.ID, nil
@@ -138,7 +143,7 @@ func (e *Endpoint) RekeyChild(now time.Time, id ike.SessionID, c ike.ChildID) er
 	if err != nil {
 		return err
 	}
-	if !a.Rekeying && a.State < child.Replaced {
+	if !a.Rekeying && (a.State == child.Mature || a.State == child.InboundOnly) { // else its successor is being made
 		s.StartRekey(now, a)
 	}
 	return nil
@@ -150,7 +155,11 @@ func (e *Endpoint) DeleteChild(now time.Time, id ike.SessionID, c ike.ChildID) e
 	if err != nil {
 		return err
 	}
-	s.StartDelete(now, a, ike.DownLocal)
+	for _, b := range slices.Clone(s.Children.All()) {
+		if b.Info.ID == a.Info.ID {
+			s.StartDelete(now, b, ike.DownLocal) // what it has replaced, and what is to replace it
+		}
+	}
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/internal/child"
 	"github.com/racoon3/racoon/internal/core"
+	"github.com/racoon3/racoon/internal/quickmode"
 	"github.com/racoon3/racoon/kink/krb"
 	"github.com/racoon3/racoon/kink/message"
 	"github.com/racoon3/racoon/spd"
@@ -26,11 +27,12 @@ import (
 
 // A create is one CREATE with all its Child SAs.
 type create struct {
-	s       *session
-	all     []*creation
-	left    int // jobs under way
-	t       *transaction
-	retried bool
+	s         *session
+	all       []*creation
+	left      int // jobs under way
+	t         *transaction
+	recovered recovery
+	withoutKE bool
 }
 
 // createChild begins the negotiation of a configured Child: a Child SA for each
@@ -48,8 +50,8 @@ func (s *session) createChild(now time.Time, cfg *ike.ChildConfig, acquire spd.A
 	x := &create{s: s}
 	for _, p := range pairs {
 		c := &creation{s: s, cfg: cfg, initiator: true, local: p.Local, remote: p.Remote}
-		if c.old = s.sameTraffic(cfg.Name, p.Local, p.Remote, nil); c.old != nil {
-			if c.old.Rekeying { // it is being made
+		if c.old = s.sameTraffic(cfg.Name, p.Local, p.Remote); c.old != nil {
+			if c.old.Rekeying || early(now, c.old) > 0 { // it is being made, or was a moment ago
 				continue
 			}
 			c.old.Rekeying = true
@@ -78,6 +80,10 @@ func (s *session) StartRekey(now time.Time, a *child.SA) {
 	if cfg == nil || s.Ending {
 		return // gone from the configuration; the SA ends with its lifetime
 	}
+	if d := early(now, a); d > 0 {
+		s.Children.RetryRekey(now, a, d)
+		return
+	}
 	a.Rekeying = true
 	c := &creation{s: s, cfg: cfg, initiator: true, old: a, local: a.Info.LocalTS[0], remote: a.Info.RemoteTS[0]}
 	(&create{s: s, all: []*creation{c}}).begin(now)
@@ -101,6 +107,9 @@ func (x *create) begin(now time.Time) {
 // and sends the CREATE.
 func (x *create) prepare(now time.Time, ticket *krb.Ticket) {
 	x.left = len(x.all)
+	for _, c := range x.all {
+		c.begun = now
+	}
 	var failure error
 	ready := func(now time.Time, err error) {
 		if err != nil && failure == nil {
@@ -109,7 +118,7 @@ func (x *create) prepare(now time.Time, ticket *krb.Ticket) {
 		if x.left--; x.left > 0 {
 			return
 		}
-		if failure == nil && x.s.Dead {
+		if failure == nil && (x.s.Dead || x.s.Ending) {
 			failure = errGone
 		}
 		if failure != nil {
@@ -215,23 +224,32 @@ func (x *create) send(now time.Time, ticket *krb.Ticket) {
 			return
 		}
 	}
-	x.t = &transaction{command: message.Create, ticket: ticket, content: content, recovered: x.retried,
+	x.t = &transaction{command: message.Create, ticket: ticket, content: content, recovered: x.recovered,
 		done: func(now time.Time, ps message.Payloads, err error) {
 			if err != nil {
 				x.fail(now, err)
 				return
 			}
-			x.answered(now, ps)
+			s.authorize(now, true, func(now time.Time, err error) {
+				if err == nil {
+					x.answered(now, ps)
+					return
+				}
+				for _, c := range x.all {
+					c.accepted = true
+				}
+				x.fail(now, err)
+			})
 		},
-		again: func(now time.Time, ticket *krb.Ticket) { x.again(now, ticket) }}
+		again: x.again}
 	s.begin(now, x.t)
 }
 
 // again begins anew with another ticket: all keys hang on its session key, so
 // what is installed goes.
-func (x *create) again(now time.Time, ticket *krb.Ticket) {
+func (x *create) again(now time.Time, ticket *krb.Ticket, r recovery) {
 	all := x.all
-	x.all, x.retried = nil, true
+	x.all, x.recovered = nil, r
 	for _, c := range all {
 		n := &creation{s: c.s, cfg: c.cfg, initiator: true, old: c.old, local: c.local, remote: c.remote, acquire: c.acquire}
 		c.acquire = 0
@@ -276,8 +294,8 @@ func (x *create) answered(now time.Time, ps message.Payloads) {
 // concluded: everything that was agreed on is installed.
 func (x *create) concluded(now time.Time, up int, failure error) {
 	s := x.s
-	x.t.acked = true
-	if x.t.s.ep.transactions[x.t.xid] == x.t { // an ACK is wanted, even if all has failed
+	if up > 0 && s.ep.transactions[x.t.xid] == x.t { // an ACK is wanted
+		x.t.acked = true
 		x.t.ack(now)
 	}
 	if !s.made(x) || s.Dead {
@@ -302,6 +320,7 @@ func (c *creation) conclude(now time.Time, p *message.ISAKMP, done func(now time
 		done(now, &ProtocolError{Command: message.Create, Err: err})
 		return
 	}
+	c.accepted = ps.SA() != nil
 	if err := c.check(ps); err != nil {
 		done(now, err)
 		return
@@ -449,6 +468,9 @@ func (x *create) failed(now time.Time, c *creation, err error) {
 	if !c.give(now) {
 		return
 	}
+	if c.accepted && !s.Dead {
+		s.tellDelete(now, c.deletion(), func(time.Time, error) {})
+	}
 	s.AcquireDone(c.acquire, err)
 	if old := c.old; old != nil {
 		old.Rekeying = false
@@ -457,6 +479,12 @@ func (x *create) failed(now time.Time, c *creation, err error) {
 		}
 	}
 	s.childFailed(now, c.cfg.Name, c.old, err)
+}
+
+// deletion is the Delete payload for a Child SA of which only the peer may know.
+func (c *creation) deletion() []isakmp.Payload {
+	protocol := c.policy.Main()
+	return []isakmp.Payload{&isakmp.Delete{DOI: isakmp.DOIIPsec, Protocol: protocol, SPISize: 4, SPIs: quickmode.AppendSPI(nil, c.own[protocol])}}
 }
 
 // retryDelay is after what time a failed rekey is tried again.

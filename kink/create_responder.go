@@ -10,6 +10,7 @@ import (
 	"github.com/racoon3/racoon/dh"
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/internal/child"
 	"github.com/racoon3/racoon/internal/core"
 	"github.com/racoon3/racoon/internal/quickmode"
 	"github.com/racoon3/racoon/kink/message"
@@ -34,13 +35,13 @@ func (v *served) create(now time.Time, s *session, peer *Peer) {
 			v.refuseAll(now, nil, isakmp.NotifyNoProposalChosen, fmt.Errorf("limit of %d sessions is reached", limit))
 			return
 		}
-		s = e.newSession(peer, r.from.Client, r.path, false)
-		s.epoch, s.epochOK = r.epoch, true
+		s = e.newSession(now, peer, r.from.Client, r.path, false)
+		s.epoch.learn(now, r.epoch, r.from.Stamp)
 	}
 	v.session = s
 	s.making++ // until the answer leaves
 	s.serving = append(s.serving, v)
-	v.authorize(now, s, func(now time.Time, err error) {
+	s.authorize(now, false, func(now time.Time, err error) {
 		if err != nil {
 			v.done()
 			v.refuseAll(now, s, isakmp.NotifyAuthenticationFailed, err)
@@ -126,13 +127,13 @@ func (v *served) created(now time.Time, answers []message.Payload, ackReq bool, 
 	if len(v.made) > 0 {
 		s.up(now)
 	}
-	if ackReq {
-		v.acked = func(now time.Time, err error) { v.confirmed(now, err) }
-	}
-	v.answer(now, ackReq, answers...)
-	if ackReq {
+	if ackReq && len(v.made) > 0 {
+		v.waits = true
+		s.unacked = append(s.unacked, v)
+		v.answer(now, true, answers...)
 		return
 	}
+	v.answer(now, false, answers...)
 	for _, c := range v.made {
 		c.settled(now)
 	}
@@ -149,7 +150,10 @@ func (v *served) confirmed(now time.Time, err error) {
 			s.Children.Activate(now, c.sa)
 			c.settled(now)
 		default:
+			// The initiator may have its side all the same.
+			d := deletion([]*child.SA{c.sa})
 			c.give(now)
+			s.tellDelete(now, d, func(time.Time, error) {})
 			s.Emit(ike.ChildFailed{EventHeader: s.EventHeader(now), Name: c.cfg.Name, Err: err})
 		}
 	}
@@ -186,7 +190,7 @@ func (c *creation) serve(now time.Time, p *message.ISAKMP, done func(now time.Ti
 		return
 	}
 	for _, part := range c.chosen.Parts {
-		if s.ep.Owner(spd.SAID{Direction: spd.Out, Protocol: part.Proposal.Protocol, SPI: part.SPI, Dst: s.RemoteAddr()}) != 0 {
+		if s.ep.Owner(spd.SAID{Direction: spd.Out, Protocol: part.Proposal.Protocol, SPI: part.SPI, Dst: s.RemoteAddr()}) != 0 || s.wants(part, c) {
 			refuse(now, isakmp.NotifyInvalidSPI, nil, fmt.Errorf("SPI %08x is in use already", uint32(part.SPI)))
 			return
 		}
@@ -200,7 +204,9 @@ func (c *creation) serve(now time.Time, p *message.ISAKMP, done func(now time.Ti
 		refuse(now, isakmp.NotifyPayloadMalformed, nil, fmt.Errorf("group %v is chosen, and there is no KE payload", c.group))
 		return
 	}
-	c.old = s.sameTraffic(c.cfg.Name, c.local, c.remote, nil)
+	if c.old = s.sameTraffic(c.cfg.Name, c.local, c.remote); c.old != nil {
+		s.confirm(now, func(o *creation) bool { return o.sa == c.old }) // its ACK was lost, or the peer has given it up
+	}
 	limit := s.ep.Limits.Children
 	if c.old != nil {
 		limit *= 2 // while it is replaced
@@ -266,6 +272,21 @@ func (c *creation) serve(now time.Time, p *message.ISAKMP, done func(now time.Ti
 			})
 		}
 	})
+}
+
+// wants reports whether another creation that is being served is to have the same
+// SPI of the peer.
+func (s *session) wants(part quickmode.Part, but *creation) bool {
+	for _, v := range s.serving {
+		for _, c := range v.creations {
+			if c != but && !c.ended && slices.ContainsFunc(c.chosen.Parts, func(p quickmode.Part) bool {
+				return p.SPI == part.SPI && p.Proposal.Protocol == part.Proposal.Protocol
+			}) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // refusal is the answer for one KINK_ISAKMP payload that is refused.

@@ -24,6 +24,7 @@ type creation struct {
 	s         *session
 	cfg       *ike.ChildConfig
 	initiator bool
+	begun     time.Time // initiator
 	old       *child.SA // the one that is replaced, or nil
 
 	key     *krb.Key  // session key of the ticket in the CREATE
@@ -41,9 +42,10 @@ type creation struct {
 	expected      quickmode.Selected // initiator: what the inbound SA was installed for
 	local, remote spd.TrafficSelector
 
-	acquire spd.AcquireID
-	sa      *child.SA // once installed
-	ended   bool
+	acquire  spd.AcquireID
+	sa       *child.SA // once installed
+	accepted bool      // initiator: the peer has it
+	ended    bool
 }
 
 // policyOf is what a Child's configuration offers and accepts.
@@ -69,14 +71,19 @@ func (s *session) pairs(c *ike.ChildConfig) (all []spd.Selector) {
 
 // sameTraffic is the youngest Child SA for the same selectors of the same Child,
 // or nil.
-func (s *session) sameTraffic(name string, local, remote spd.TrafficSelector, but *child.SA) *child.SA {
+func (s *session) sameTraffic(name string, local, remote spd.TrafficSelector) *child.SA {
 	for _, a := range slices.Backward(s.Children.All()) {
-		if a != but && a.State < child.Replaced && a.State > child.Larval && a.Info.Name == name &&
-			len(a.Info.LocalTS) == 1 && a.Info.LocalTS[0] == local && a.Info.RemoteTS[0] == remote {
+		if s.carries(a, name, local, remote) {
 			return a
 		}
 	}
 	return nil
+}
+
+// carries reports whether a Child SA is in use for these selectors.
+func (s *session) carries(a *child.SA, name string, local, remote spd.TrafficSelector) bool {
+	return a.State < child.Replaced && a.State > child.Larval && a.Info.Name == name &&
+		len(a.Info.LocalTS) == 1 && a.Info.LocalTS[0] == local && a.Info.RemoteTS[0] == remote
 }
 
 // reserve gets an inbound SPI for each protocol.
@@ -200,75 +207,6 @@ func (c *creation) give(now time.Time) bool {
 	return true
 }
 
-// settled: the Child SA is there. Where another one is for the same traffic, one
-// of them goes: the one that this was made to replace; else both sides have made
-// one at the same time. Then that with the lowest SPI stays, since both sides know
-// the SPIs, and whoever made the other one deletes it.
-func (c *creation) settled(now time.Time) {
-	s, a := c.s, c.sa
-	c.ended = true
-	c.keyShare.Wipe()
-	s.AcquireDone(c.acquire, nil)
-	old := s.sameTraffic(a.Info.Name, c.local, c.remote, a)
-	wins := old == nil || old == c.old || old.Initiator == a.Initiator || a.LowestSPI() < old.LowestSPI()
-	switch {
-	case old == nil:
-		if c.old != nil { // it has gone meanwhile
-			a.Anew()
-		}
-		s.tellUp(now, a)
-	case old.Info.ID == a.Info.ID && wins:
-		s.replace(now, old, a)
-	case old.Info.ID == a.Info.ID:
-		s.Children.Replace(now, a, old)
-		s.retire(now, a)
-	case wins:
-		s.tellUp(now, a)
-		s.retire(now, old)
-	default:
-		s.retire(now, a)
-	}
-}
-
-// tellUp tells that a Child SA has come up that continues none.
-func (s *session) tellUp(now time.Time, a *child.SA) {
-	a.Told()
-	s.Children.Activate(now, a)
-	s.Emit(ike.ChildUp{EventHeader: s.EventHeader(now), Child: a.Info})
-}
-
-// replace lets next take over from old. Whoever made the old one deletes it (RFC
-// 4430 3.6).
-func (s *session) replace(now time.Time, old, next *child.SA) {
-	old.Rekeying = false
-	s.Children.Replace(now, old, next)
-	s.Children.Activate(now, next)
-	s.Emit(ike.ChildRekeyed{EventHeader: s.EventHeader(now), Child: next.Info, Old: old.Info.ChildSPIs, Initiator: next.Initiator})
-	s.retire(now, old)
-}
-
-// retireAfter is what a replaced SA is given before its DELETE: what is on its
-// way may still use it, and the peer may have to find out that it is replaced.
-const retireAfter = 3 * time.Second
-
-// retire deletes a superfluous SA in a moment, if this side has made it.
-func (s *session) retire(now time.Time, a *child.SA) {
-	if !a.Initiator {
-		return
-	}
-	t := &child.Timer{}
-	t.Owner = func(now time.Time) {
-		if a.State < child.Deleting {
-			s.StartDelete(now, a, ike.DownReplaced)
-		}
-	}
-	if s.retiring == nil {
-		s.retiring = make(map[*child.SA]*child.Timer)
-	}
-	s.retiring[a] = t
-	s.ep.SetTimer(t, now.Add(retireAfter))
-}
-
 // payload is the KINK_ISAKMP payload of a creation.
 func (c *creation) payload(sa *isakmp.SA, nonce []byte) (*message.ISAKMP, error) {
 	ps := []isakmp.Payload{sa}
@@ -295,8 +233,13 @@ func (s *session) used(now time.Time, id spd.SAID) {
 	if int(id.Protocol) >= len(quickmode.SPIs{}) {
 		return
 	}
-	for _, v := range s.ep.served {
-		if v.acked != nil && v.session == s && slices.ContainsFunc(v.made, func(c *creation) bool { return c.own[id.Protocol] == id.SPI }) {
+	s.confirm(now, func(c *creation) bool { return c.own[id.Protocol] == id.SPI })
+}
+
+// confirm does without the ACK for a Child SA, if that is waited for.
+func (s *session) confirm(now time.Time, of func(c *creation) bool) {
+	for _, v := range s.unacked {
+		if slices.ContainsFunc(v.made, of) {
 			v.confirm(now, nil)
 			return
 		}

@@ -26,6 +26,10 @@ func (v *served) delete(now time.Time, s *session) {
 		var answer []isakmp.Payload
 		for d := range ps.Deletes() {
 			found, missing := s.named(d)
+			for _, a := range found {
+				// Who deletes an SA that is being replaced has got its successor.
+				s.confirm(now, func(c *creation) bool { return c.old == a })
+			}
 			gone = append(gone, found...)
 			answer = append(answer, deletion(found)...)
 			for _, spi := range missing {

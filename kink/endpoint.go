@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net/netip"
 	"time"
 
@@ -32,9 +31,12 @@ type Config struct {
 	ETypes []krb.EType
 	// Skew is by how much clocks may differ; 0 means 5 min (RFC 4120 1.6).
 	Skew time.Duration
-	// Started is since when SA information is kept: the epoch that peers are
-	// told (RFC 4430 3.7). All endpoints of a program have the same.
+	// Started is when the program started. Authenticators that are older are
+	// refused: nobody would remember whether they are replays.
 	Started time.Time
+	// Epochs are what peers are told; all endpoints of a program share it. nil
+	// makes one for this endpoint.
+	Epochs *Epochs
 	// Tag is the top octet of all session, job and Child IDs that this endpoint
 	// chooses, so that several endpoints can work side by side.
 	Tag uint8
@@ -65,7 +67,6 @@ type Endpoint struct {
 	engine
 	cfg   Config
 	peers *PeerSet
-	epoch message.Epoch
 
 	sessions     map[ike.SessionID]*session
 	relations    map[relation]*session
@@ -101,12 +102,14 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 	if cfg.Replays == nil {
 		cfg.Replays = krb.NewReplayCache(max(cfg.Skew, krb.DefaultSkew), 0, 0)
 	}
+	if cfg.Epochs == nil {
+		cfg.Epochs = NewEpochs(cfg.Started)
+	}
 	return &Endpoint{
-		acceptor:     krb.Acceptor{Keys: cfg.Kerberos, Skew: cfg.Skew, ETypes: cfg.ETypes},
+		acceptor:     krb.Acceptor{Keys: cfg.Kerberos, Servers: []krb.Principal{cfg.Kerberos.Principal()}, Skew: cfg.Skew, ETypes: cfg.ETypes},
 		engine:       c,
 		cfg:          cfg,
 		peers:        &PeerSet{},
-		epoch:        message.Epoch(cfg.Started.Unix() & math.MaxUint32),
 		sessions:     make(map[ike.SessionID]*session),
 		relations:    make(map[relation]*session),
 		transactions: make(map[uint32]*transaction),

@@ -19,7 +19,7 @@ var (
 
 // ErrPeerRestarted: the peer's epoch has changed, so it has lost its SAs (RFC
 // 4430 3.7).
-var ErrPeerRestarted = errors.New("the peer has restarted: its epoch has changed")
+var ErrPeerRestarted = errors.New("the peer has restarted, or has lost its Child SAs: its epoch has changed")
 
 // ErrNAT: KINK has no NAT traversal.
 var ErrNAT = errors.New("there is a NAT on the path, and KINK has no NAT traversal")

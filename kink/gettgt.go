@@ -58,16 +58,22 @@ func (e *Endpoint) giveTGT(now time.Time, path ike.Path, m *message.Message, lim
 		}
 		return
 	}
-	if !e.sendTGT(now, path, m.Header.XID, limit) {
+	if !e.sendTGT(now, path, m.Header.XID) {
 		e.answerPlain(now, path, m.Header.XID, max(limit, message.HeaderLen+8), &message.Error{Code: message.U2UDenied})
 	}
 }
 
+// gives reports whether somebody at an address may have the own ticket-granting
+// ticket.
+func (e *Endpoint) gives(path ike.Path) bool {
+	possible, _ := e.peers.index.Candidates(path)
+	return slices.ContainsFunc(possible, func(p *Peer) bool { return p.UserToUser != UserToUserNever })
+}
+
 // sendTGT sends the own ticket-granting ticket. It reports false if the peer's
 // configuration does not have that.
-func (e *Endpoint) sendTGT(now time.Time, path ike.Path, xid uint32, _ int) bool {
-	possible, _ := e.peers.index.Candidates(path)
-	if !slices.ContainsFunc(possible, func(p *Peer) bool { return p.UserToUser != UserToUserNever }) {
+func (e *Endpoint) sendTGT(now time.Time, path ike.Path, xid uint32) bool {
+	if !e.gives(path) {
 		return false
 	}
 	if !e.given.allow(now) {

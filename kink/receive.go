@@ -159,9 +159,13 @@ func (e *Endpoint) foreign(now time.Time, path ike.Path, m *message.Message, b [
 	case krb.APErrNoTGT:
 		// It was made with a ticket-granting ticket that is no longer there (RFC
 		// 4430 3.7.1).
-		if ap.UseSessionKey && e.sendTGT(now, path, m.Header.XID, len(b)) {
+		if ap.UseSessionKey && e.sendTGT(now, path, m.Header.XID) {
 			return
 		}
+	}
+	if own := e.cfg.Kerberos.Principal(); (k.Code == krb.APErrNoKey || k.Code == krb.APErrNotUs) && ap.Ticket.Server == own && e.gives(path) {
+		k = &krb.Error{Code: krb.APErrUserToUserRequired, Reason: "there is no key for " + own.String() + " here"}
+		err = k
 	}
 	e.Count.BadIntegrity++
 	e.Emit(ike.SessionFailed{EventHeader: ike.EventHeader{Time: now, Path: path}, Err: &PeerRefused{Err: err}})
@@ -223,7 +227,7 @@ func (e *Endpoint) answer(now time.Time, r *request, ackReq bool, content ...mes
 		e.Emit(ike.Warning{EventHeader: ike.EventHeader{Time: now, Path: r.path}, Err: err})
 		return
 	}
-	b, err := e.sealed(h, &message.APRep{Epoch: e.epoch, Data: rep}, r.from.Key, content)
+	b, err := e.sealed(h, &message.APRep{Epoch: e.cfg.Epochs.of(r.from.Client), Data: rep}, r.from.Key, content)
 	if err != nil {
 		e.Emit(ike.Warning{EventHeader: ike.EventHeader{Time: now, Path: r.path}, Err: err})
 		return

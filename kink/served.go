@@ -2,6 +2,7 @@ package kink
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
@@ -12,11 +13,13 @@ import (
 )
 
 // A servedKey names a peer's transaction. A peer that has restarted may use an
-// XID again, so its epoch is part of it.
+// XID again, so its epoch is part of it; and one that restarts within a second
+// may do so for something else.
 type servedKey struct {
-	client krb.Principal
-	epoch  message.Epoch
-	xid    uint32
+	client  krb.Principal
+	epoch   message.Epoch
+	xid     uint32
+	command message.Type
 }
 
 // A served transaction is a peer's command, and what it was answered. It is kept
@@ -30,7 +33,7 @@ type served struct {
 	timing  *ike.Timing
 	content []message.Payload // nil while it is worked on
 	ackReq  bool
-	acked   func(now time.Time, err error)
+	waits   bool     // for an ACK
 	session *session // of a CREATE
 
 	creations, made []*creation // all of a CREATE, and those that are installed
@@ -41,22 +44,24 @@ type served struct {
 const (
 	// keepServed is how long an answer is kept, as racoon2 does.
 	keepServed = 60 * time.Second
-	// maxServed bounds what is kept for one principal.
-	maxServed = 256
+	// maxServed bounds what is kept for one principal: so many commands it may
+	// give in a minute.
+	maxServed = 1024
 )
 
 // serve answers a command, or takes an ACK.
 func (e *Endpoint) serve(now time.Time, r *request) {
-	key := servedKey{r.from.Client, r.epoch, r.message.XID}
-	old := e.served[key]
+	key := servedKey{r.from.Client, r.epoch, r.message.XID, r.message.Type}
 	if r.message.Type == message.Ack {
-		if old == nil || old.acked == nil || old.request.path.Remote.Addr() != r.path.Remote.Addr() {
-			e.Count.Unexpected++
+		key.command = message.Create
+		if old := e.served[key]; old != nil && old.waits && old.request.path.Remote.Addr() == r.path.Remote.Addr() {
+			old.confirm(now, nil)
 			return
 		}
-		old.confirm(now, nil)
+		e.Count.Unexpected++
 		return
 	}
+	old := e.served[key]
 	if old != nil {
 		e.Count.Repeated++
 		old.request = r
@@ -67,6 +72,10 @@ func (e *Endpoint) serve(now time.Time, r *request) {
 	}
 	if e.servedBy[key.client] >= maxServed {
 		e.Count.Limited++
+		return
+	}
+	if s := e.relations[relation{r.from.Client, r.path.Remote.Addr().Unmap()}]; s != nil && s.epoch.former(r) {
+		e.Count.Unexpected++ // nobody waits for an answer any more
 		return
 	}
 	v := &served{ep: e, key: key, request: r}
@@ -82,7 +91,7 @@ func (e *Endpoint) serve(now time.Time, r *request) {
 	v.timing = peer.times()
 	if s != nil {
 		s.alive(now)
-		s.seenEpoch(now, r.epoch)
+		s.seenEpoch(now, r.epoch, r.from.Stamp)
 		if s.Dead || s.Ending && r.message.Type == message.Create {
 			s = nil // another one begins
 		}
@@ -126,7 +135,7 @@ func (v *served) answer(now time.Time, ackReq bool, content ...message.Payload) 
 func (v *served) due(now time.Time) {
 	e := v.ep
 	switch {
-	case v.acked == nil:
+	case !v.waits:
 		v.forget()
 	case v.tries >= v.timing.RetransmitTries:
 		v.confirm(now, &TimeoutError{Command: message.Reply, Tries: v.tries + 1, Path: v.request.path})
@@ -140,13 +149,13 @@ func (v *served) due(now time.Time) {
 
 // confirm: the ACK has come, or something that proves the same; or it has not.
 func (v *served) confirm(now time.Time, err error) {
-	acked := v.acked
-	if acked == nil {
+	if !v.waits {
 		return
 	}
-	v.acked = nil
+	v.waits = false
+	v.session.unacked = slices.DeleteFunc(v.session.unacked, func(o *served) bool { return o == v })
 	v.ep.SetTimer(&v.timer, now.Add(keepServed))
-	acked(now, err)
+	v.confirmed(now, err)
 }
 
 func (v *served) forget() {
@@ -159,13 +168,13 @@ func (v *served) forget() {
 }
 
 // authorize asks the program about a peer that has no session yet.
-func (v *served) authorize(now time.Time, s *session, next func(now time.Time, err error)) {
-	ask := v.ep.cfg.Authorize
-	if ask == nil || s.Up || s.Initiator {
+func (s *session) authorize(now time.Time, initiator bool, next func(now time.Time, err error)) {
+	ask := s.ep.cfg.Authorize
+	if ask == nil || s.Up {
 		next(now, nil)
 		return
 	}
-	r := ike.AuthorizeRequest{Session: s.ID, Peer: s.peer.Name, Path: s.Path, LocalID: s.LocalID, RemoteID: s.RemoteID, Method: "Kerberos"}
+	r := ike.AuthorizeRequest{Session: s.ID, Peer: s.peer.Name, Initiator: initiator, Path: s.Path, LocalID: s.LocalID, RemoteID: s.RemoteID, Method: "Kerberos"}
 	s.Job(ike.JobAuthorize, 0, func(ctx context.Context) (any, error) { return nil, ask(ctx, r) },
 		func(now time.Time, _ any, err error) { next(now, err) }, nil)
 }

@@ -28,12 +28,15 @@ type session struct {
 	stamper krb.Stamper
 	offset  time.Duration // of the peer's clock, as it says
 
-	epoch   message.Epoch // of the peer, once known
-	epochOK bool
+	epoch peerEpoch
+	// settled: the peer holds nothing of this association any more, or has lost it.
+	settled bool
+	lost    bool // the peer is told another epoch because of it
 
 	running  []*transaction
 	creating []*create // ours that are under way
 	serving  []*served // the peer's
+	unacked  []*served // CREATEs whose ACK is waited for
 	making   int       // both
 	probing  bool
 	why      ike.DownReason // what the last Child SA goes for
@@ -44,10 +47,14 @@ type session struct {
 }
 
 // newSession makes a session that is not up yet.
-func (e *Endpoint) newSession(peer *Peer, principal krb.Principal, path ike.Path, initiator bool) *session {
+func (e *Endpoint) newSession(now time.Time, peer *Peer, principal krb.Principal, path ike.Path, initiator bool) *session {
 	s := &session{ep: e, principal: principal, why: ike.DownRemote, relation: relation{principal, path.Remote.Addr().Unmap()}}
 	s.Init(&e.engine, s, path, initiator, peer.times())
 	s.setPeer(peer)
+	if old := e.relations[s.relation]; old != nil { // it is being deleted
+		s.stamper = old.stamper
+		old.lose(now)
+	}
 	s.LocalID = identity(e.cfg.Kerberos.Principal())
 	s.RemoteID = identity(principal)
 	e.sessions[s.ID], e.relations[s.relation] = s, s
@@ -75,12 +82,11 @@ func (s *session) alive(now time.Time) { s.LastAlive = now }
 
 // seenEpoch compares the peer's epoch with the one of its SAs. When it has
 // changed, the peer has none of them any more (RFC 4430 3.7).
-func (s *session) seenEpoch(now time.Time, epoch message.Epoch) {
-	old, known := s.epoch, s.epochOK
-	s.epoch, s.epochOK = epoch, true
-	if !known || old == epoch {
+func (s *session) seenEpoch(now time.Time, epoch message.Epoch, stamp krb.Stamp) {
+	if !s.epoch.learn(now, epoch, stamp) {
 		return
 	}
+	s.settled = true
 	s.restarting = true
 	for _, a := range slices.Clone(s.Children.All()) {
 		if a.State != child.Larval { // what is being made belongs to the new life
@@ -89,6 +95,33 @@ func (s *session) seenEpoch(now time.Time, epoch message.Epoch) {
 	}
 	s.restarting = false
 	s.sweep(now, ike.DownDead, ErrPeerRestarted)
+	s.settled = false
+}
+
+// lose notes that the peer may hold Child SAs of this association that are no
+// longer here: it is told another epoch, so that it gives them up. If the same
+// principal has an association at another address, that would go too.
+func (s *session) lose(now time.Time) {
+	if s.lost {
+		return
+	}
+	s.lost = true
+	for _, o := range s.ep.sessions {
+		if o != s && o.principal == s.principal && o.relation != s.relation {
+			return
+		}
+	}
+	s.ep.cfg.Epochs.lose(now, s.principal)
+}
+
+// leaves reports whether the end of the session may leave something with the
+// peer: it was not told, or has not answered.
+func (s *session) leaves() bool {
+	return !s.settled && (len(s.unacked) > 0 ||
+		slices.ContainsFunc(s.Children.All(), func(a *child.SA) bool { return a.State > child.Larval && a.State < child.Deleting }) ||
+		slices.ContainsFunc(s.running, func(t *transaction) bool {
+			return !t.answered && (t.command == message.Create || t.command == message.Delete)
+		}))
 }
 
 // sweep ends a session that has lost its last Child SA, unless another one is
@@ -122,6 +155,9 @@ func (s *session) end(now time.Time, reason ike.DownReason, err error) {
 		return
 	}
 	e := s.ep
+	if s.leaves() {
+		s.lose(now)
+	}
 	delete(e.sessions, s.ID)
 	if e.relations[s.relation] == s {
 		delete(e.relations, s.relation)
@@ -146,6 +182,9 @@ func (s *session) end(now time.Time, reason ike.DownReason, err error) {
 	for _, v := range slices.Clone(s.serving) {
 		v.abandon(now)
 	}
+	for _, v := range slices.Clone(s.unacked) {
+		v.confirm(now, err)
+	}
 }
 
 // delete ends the session after the peer has been told, or did not answer in
@@ -167,7 +206,11 @@ func (s *session) delete(now time.Time, reason ike.DownReason) {
 	}
 	s.endTimer.Owner = func(now time.Time) { s.end(now, reason, nil) }
 	s.ep.SetTimer(&s.endTimer, now.Add(s.Timing.DeleteWait))
-	s.sendDelete(now, all, func(now time.Time, err error) { s.end(now, reason, nil) })
+	s.tellDelete(now, deletion(all), func(now time.Time, err error) {
+		// What is being made comes after the DELETE, if it comes.
+		s.settled = err == nil && len(s.creating)+len(s.serving) == 0
+		s.end(now, reason, nil)
+	})
 }
 
 // Removed implements child.Host.
@@ -176,6 +219,11 @@ func (s *session) Removed(now time.Time, a *child.SA) {
 	if t := s.retiring[a]; t != nil {
 		s.ep.StopTimer(t)
 		delete(s.retiring, a)
+	}
+	for _, v := range slices.Clone(s.unacked) {
+		if !slices.ContainsFunc(v.made, func(c *creation) bool { return c.sa.State != child.Gone }) {
+			v.confirm(now, nil) // there is nothing left that an ACK could be for
+		}
 	}
 	if s.Up && !s.restarting {
 		s.sweep(now, s.why, nil)
@@ -198,11 +246,6 @@ func (s *session) StartDelete(now time.Time, a *child.SA, reason ike.DownReason)
 	a.State = child.Deleting
 	s.Children.StopSendingOn(a)
 	s.tellDelete(now, d, func(now time.Time, _ error) { s.Children.Remove(now, a, reason, nil, true) })
-}
-
-// sendDelete tells the peer that Child SAs go.
-func (s *session) sendDelete(now time.Time, all []*child.SA, done func(now time.Time, err error)) {
-	s.tellDelete(now, deletion(all), done)
 }
 
 // deletion are the Delete payloads for Child SAs, one for each protocol, with
@@ -245,10 +288,9 @@ func (s *session) tellDelete(now time.Time, ps []isakmp.Payload, done func(now t
 // command sends a command with a ticket, and once more with another one if the
 // peer wants that.
 func (s *session) command(now time.Time, command message.Type, content []message.Payload, done func(now time.Time, ps message.Payloads, err error)) {
-	var send func(now time.Time, ticket *krb.Ticket, recovered bool)
-	send = func(now time.Time, ticket *krb.Ticket, recovered bool) {
-		s.begin(now, &transaction{command: command, ticket: ticket, content: content, recovered: recovered, done: done,
-			again: func(now time.Time, ticket *krb.Ticket) { send(now, ticket, true) }})
+	var send func(now time.Time, ticket *krb.Ticket, r recovery)
+	send = func(now time.Time, ticket *krb.Ticket, r recovery) {
+		s.begin(now, &transaction{command: command, ticket: ticket, content: content, recovered: r, done: done, again: send})
 	}
 	s.withTicket(now, func(now time.Time, ticket *krb.Ticket, err error) {
 		switch {
@@ -258,7 +300,7 @@ func (s *session) command(now time.Time, command message.Type, content []message
 		case err != nil:
 			done(now, nil, err)
 		default:
-			send(now, ticket, false)
+			send(now, ticket, 0)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package kink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -22,7 +23,13 @@ func (s *session) withTicket(now time.Time, do func(now time.Time, ticket *krb.T
 		s.userToUser(now, do)
 		return
 	}
-	s.fetch(now, krb.TicketOptions{}, do)
+	s.fetch(now, krb.TicketOptions{}, func(now time.Time, ticket *krb.Ticket, err error) {
+		if s.peer.UserToUser != UserToUserNever && errors.Is(err, krb.KDCErrMustUseUser2User) {
+			s.userToUser(now, do)
+			return
+		}
+		do(now, ticket, err)
+	})
 }
 
 // fetch gets a ticket from the KDC, or from its cache.
@@ -67,24 +74,48 @@ func (s *session) userToUser(now time.Time, do func(now time.Time, ticket *krb.T
 		do(now, nil, errGone)
 		return
 	}
-	s.begin(now, &transaction{command: message.GetTGT, content: []message.Payload{&message.TGTReq{Principal: []byte(s.principal.String())}},
-		done: func(now time.Time, ps message.Payloads, err error) {
-			if err != nil {
-				do(now, nil, &TicketError{Service: s.principal, Err: err})
-				return
+	t := &transaction{command: message.GetTGT, content: []message.Payload{&message.TGTReq{Principal: []byte(s.principal.String())}}}
+	t.done = func(now time.Time, _ message.Payloads, err error) {
+		if _, ok := errors.AsType[*TicketError](err); !ok {
+			err = &TicketError{Service: s.principal, Err: err}
+		}
+		do(now, nil, err)
+	}
+	t.tgt = func(now time.Time, tgt []byte) {
+		t.asking = true
+		t.asked++
+		s.fetch(now, krb.TicketOptions{TGT: tgt, Fresh: true}, func(now time.Time, ticket *krb.Ticket, err error) {
+			t.asking = false
+			switch {
+			case t.answered:
+			case err != nil:
+				t.hint = err // it may be the wrong one; the right one may come
+			default:
+				t.forget()
+				t.answered = true
+				do(now, ticket, nil)
 			}
-			s.fetch(now, krb.TicketOptions{TGT: slices.Clone(ps.TGTRep().TGT), Fresh: true}, do)
-		}})
+		})
+	}
+	s.begin(now, t)
 }
 
-// replyToGETTGT takes the answer to a GETTGT. Nothing protects it, but a ticket
-// made of a forged one is of no use to anybody.
+// ownTGT reports whether this may be the peer's ticket-granting ticket: one for
+// the KDC of its realm (RFC 4430 4.2.4). Whose it is, the KDC sees.
+func (s *session) ownTGT(der []byte) bool {
+	t, err := krb.ParseTicket(der)
+	return err == nil && t.IsLocalTGT() && t.Server.Realm == s.principal.Realm
+}
+
+// replyToGETTGT takes the answer to a GETTGT. Nothing protects it: so it ends
+// nothing, until the KDC has made a ticket of it, which only the peer can use.
 func (t *transaction) replyToGETTGT(now time.Time, m *message.Message) {
 	switch {
-	case t.answered:
-	case m.TGTRep() != nil:
+	case t.answered || t.asking || t.asked >= maxAsked:
+		t.s.ep.Count.Unprotected++
+	case m.TGTRep() != nil && t.s.ownTGT(m.TGTRep().TGT):
 		t.s.ep.trace(now, t.s.ID, t.s.Path, false, m.Header, m.Payloads)
-		t.finish(now, m.Payloads, nil)
+		t.tgt(now, slices.Clone(m.TGTRep().TGT))
 	case m.Error() != nil && m.Error().Code != message.OK:
 		t.hint = &CodeError{m.Error().Code}
 	case m.KRBError() != nil:

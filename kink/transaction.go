@@ -30,17 +30,37 @@ type transaction struct {
 	// for a while, because that may be lost.
 	answered, acked bool
 
-	// recovered: a Kerberos error was believed once already, and this is the
-	// retry that followed it (RFC 4430 3.5).
-	recovered bool
+	begun time.Time
+
+	recovered recovery
+	asking    bool // the KDC, for another ticket
+	asked     int
 	// again begins the command anew, as another transaction, with another ticket.
-	again func(now time.Time, ticket *krb.Ticket)
+	again func(now time.Time, ticket *krb.Ticket, r recovery)
+	// tgt takes the peer's ticket-granting ticket, if GETTGT is the command.
+	tgt func(now time.Time, tgt []byte)
 }
+
+// A recovery is what a command was begun anew for already: each error is believed
+// once (RFC 4430 3.5).
+type recovery uint8
+
+const (
+	recoveredSkew       recovery = 1 << iota
+	recoveredTicket              // the peer has said so, protected
+	recoveredDoubt               // somebody has, unprotected
+	recoveredTGT                 // the peer has another ticket-granting ticket
+	recoveredUserToUser          // it wants user-to-user authentication
+)
+
+// maxAsked bounds the requests to the KDC that unprotected answers to one command
+// can cause.
+const maxAsked = 5
 
 // begin sends a command. done is called once, with the answer's payloads in
 // clear.
 func (s *session) begin(now time.Time, t *transaction) {
-	t.s = s
+	t.s, t.begun = s, now
 	e := s.ep
 	var err error
 	if len(s.running) >= e.Limits.Queue {
@@ -91,7 +111,7 @@ func (e *Endpoint) request(h message.Header, ticket *krb.Ticket, stamp krb.Stamp
 	if err != nil {
 		return nil, err
 	}
-	return e.sealed(h, &message.APReq{Epoch: e.epoch, Data: ap}, ticket.Key, content)
+	return e.sealed(h, &message.APReq{Epoch: e.cfg.Epochs.of(ticket.Server), Data: ap}, ticket.Key, content)
 }
 
 // sealed builds a message of which the key is known.
@@ -128,7 +148,10 @@ func (t *transaction) due(now time.Time) {
 	case t.answered:
 		t.forget()
 	case t.tries > s.Timing.RetransmitTries:
-		err := &TimeoutError{Command: t.command, Tries: t.tries, Path: s.Path, Hint: t.hint}
+		var err error = &TimeoutError{Command: t.command, Tries: t.tries, Path: s.Path, Hint: t.hint}
+		if k, ok := errors.AsType[*TicketError](t.hint); ok {
+			err = k // the peer has answered; it is the KDC that has not
+		}
 		t.finish(now, nil, err)
 		s.unanswered(now, err)
 	default:
@@ -201,7 +224,10 @@ func (e *Endpoint) reply(now time.Time, path ike.Path, m *message.Message) {
 	}
 	t.s.alive(now)
 	if rep := m.APRep(); rep != nil {
-		t.s.seenEpoch(now, rep.Epoch)
+		if t.s.epoch.formerAnswer(rep.Epoch, t.begun) {
+			return // the command comes to the peer again, after it has lost its SAs
+		}
+		t.s.seenEpoch(now, rep.Epoch, 0)
 		if t.answered || t.s.Dead { // with the peer's restart
 			return
 		}
@@ -260,10 +286,10 @@ func (t *transaction) unprotected(now time.Time, m *message.Message) {
 		return
 	}
 	switch {
-	case m.TGTRep() != nil && t.ticket.UserToUser && !t.recovered:
+	case m.TGTRep() != nil && t.ticket.UserToUser && t.s.ownTGT(m.TGTRep().TGT):
 		// The peer has another ticket-granting ticket than the one that ours was
 		// made for (RFC 4430 3.7.1).
-		t.recover(now, krb.TicketOptions{TGT: slices.Clone(m.TGTRep().TGT), Fresh: true}, nil)
+		t.recover(now, recoveredTGT, krb.TicketOptions{TGT: slices.Clone(m.TGTRep().TGT), Fresh: true}, nil)
 	case m.KRBError() != nil:
 		t.kerberosError(now, m.KRBError().Data, false)
 	case m.Error() != nil && m.Error().Code != message.OK:
@@ -288,20 +314,29 @@ func (t *transaction) kerberosError(now time.Time, der []byte, protected bool) {
 	case krb.APErrSkew:
 		// Only what the peer vouches for may change the times of authenticators
 		// (RFC 4430 3.5).
-		if protected && !t.recovered {
+		if protected && t.recovered&recoveredSkew == 0 {
+			t.recovered |= recoveredSkew
 			s.offset = k.ServerTime.Time().Sub(now)
 			t.retry(now, t.ticket)
 			return
 		}
 	case krb.APErrTktExpired, krb.APErrBadKeyVer, krb.APErrNoKey, krb.APErrBadIntegrity, krb.APErrTktNYV:
-		if !t.recovered {
-			t.recover(now, krb.TicketOptions{Fresh: true}, k)
+		if t.ticket.UserToUser && !protected {
+			break // it takes the peer's new ticket-granting ticket
+		}
+		kind := recoveredDoubt
+		if protected {
+			kind = recoveredTicket
+		}
+		if t.recover(now, kind, krb.TicketOptions{Fresh: true}, k) {
 			return
 		}
 	case krb.APErrUserToUserRequired:
-		if !t.recovered && s.peer.UserToUser != UserToUserNever && !t.ticket.UserToUser {
-			t.recovered = true
+		if s.peer.UserToUser != UserToUserNever && !t.ticket.UserToUser && !t.asking && t.recovered&recoveredUserToUser == 0 {
+			t.asking = true
+			t.recovered |= recoveredUserToUser
 			s.userToUser(now, func(now time.Time, ticket *krb.Ticket, err error) {
+				t.asking = false
 				if err == nil && !t.answered {
 					t.retry(now, ticket)
 				}
@@ -315,26 +350,34 @@ func (t *transaction) kerberosError(now time.Time, der []byte, protected bool) {
 }
 
 // recover gets another ticket and begins anew. Until it is there, the old one
-// and the command stay: what asked for it may be forged.
-func (t *transaction) recover(now time.Time, o krb.TicketOptions, why error) {
-	if t.recovered {
-		return
+// and the command stay: what asked for it may be forged. It reports false if that
+// was done already.
+func (t *transaction) recover(now time.Time, kind recovery, o krb.TicketOptions, why error) bool {
+	if t.recovered&kind != 0 || t.asked >= maxAsked {
+		return false
 	}
-	t.recovered = true
+	if t.asking {
+		return true
+	}
+	t.asking = true
+	t.asked++
 	t.s.fetch(now, o, func(now time.Time, ticket *krb.Ticket, err error) {
+		t.asking = false
 		switch {
 		case t.answered || t.s.Dead:
 		case err != nil:
 			t.hint = errors.Join(why, err)
 		default:
+			t.recovered |= kind
 			t.retry(now, ticket)
 		}
 	})
+	return true
 }
 
 // retry begins the command anew: another transaction (RFC 4430 9).
 func (t *transaction) retry(now time.Time, ticket *krb.Ticket) {
 	t.forget()
 	t.answered = true
-	t.again(now, ticket)
+	t.again(now, ticket, t.recovered)
 }

@@ -176,7 +176,7 @@ func (n *Node[E, P]) timers() (count int) {
 	for _, x := range n.Sim.Protocol.Sessions(n.Core) {
 		all = append(all, &x.LivenessTimer, &x.KeepaliveTimer)
 		for _, c := range x.Children.All() {
-			if count++; c.State == child.Mature {
+			if count++; c.State == child.Mature && !c.Config.NoRekey {
 				count++ // both its lifetimes
 			}
 		}
