@@ -61,8 +61,15 @@ func newKINK(t *testing.T, c lab.KDCConfig, mode spd.Mode) *kinkLab {
 	} else {
 		lab.Require(t, lab.Root, lab.MITKDC)
 	}
-	l := &kinkLab{t: t, kdc: lab.StartKDC(t, c)}
-	l.kdc.AddPrincipal(alpha, beta)
+	k := lab.StartKDC(t, c)
+	k.AddPrincipal(alpha, beta)
+	return newKINKWith(t, k, mode)
+}
+
+// newKINKWith is newKINK with a KDC that is there.
+func newKINKWith(t *testing.T, k *lab.KDC, mode spd.Mode) *kinkLab {
+	t.Helper()
+	l := &kinkLab{t: t, kdc: k}
 	l.a.Site, l.b.Site = lab.NewPair(t)
 	l.configure(&l.a, &l.b, alpha, beta, mode)
 	l.configure(&l.b, &l.a, beta, alpha, mode)
@@ -74,7 +81,7 @@ func (l *kinkLab) configure(h, other *kinkHost, name, peer string, mode spd.Mode
 	h.Kerberos = kdc.Config{Principal: name + "@" + realm, Keytab: l.kdc.Keytab(name), KDCs: map[string][]string{realm: {l.kdc.Addr.String()}}, Timeout: 2 * time.Second}
 	child := racoon.Child{Name: "net", Mode: mode, Local: []string{h.Site.InnerNet.String()}, Remote: []string{other.Site.InnerNet.String()}}
 	if mode == spd.ModeTransport {
-		child.Local, child.Remote = nil, nil
+		child.Local, child.Remote = []string{h.Site.Outer.String()}, []string{other.Site.Outer.String()}
 	}
 	h.Peer = racoon.Peer{Name: other.Site.Name, Versions: []racoon.Version{racoon.KINK}, Remote: other.Site.Outer.String(),
 		KINK: racoon.KINKOptions{Principal: peer + "@" + realm}, Children: []racoon.Child{child}}
