@@ -134,7 +134,7 @@ type IKEv1Options struct {
 	Hybrid bool
 	// Check says what to make of lifetimes that are not ours, Volume limits what
 	// an ISAKMP SA encrypts, in octets.
-	Check  ikev1.ProposalCheck
+	Check  ike.ProposalCheck
 	Volume uint64
 
 	GeneratePolicy   ikev1.GeneratePolicy

@@ -5,8 +5,13 @@ import "sync/atomic"
 // Limits bound what peers can make an endpoint hold. Zero fields take their
 // defaults.
 type Limits struct {
-	HalfOpen        int // half-open responder SAs before new ones are dropped, default 10,000
-	CookieThreshold int // half-open responder SAs before a COOKIE is demanded, default 500; negative: always
+	HalfOpen int // half-open responder SAs before new ones are dropped, default 10,000
+	// CookieThreshold is the number of half-open responder SAs from which on a
+	// stranger gets nothing that costs a key exchange before it has shown its
+	// address, default 500. IKEv2 demands a COOKIE then; negative: always. IKEv1,
+	// which has none, does not answer Aggressive Mode then; negative: it is always
+	// answered, since without it such a peer cannot come in at all.
+	CookieThreshold int
 	HalfOpenPerIP   int // half-open responder SAs per remote address, default 50
 	Sessions        int // sessions, default unlimited
 	Children        int // Child SAs per session, default 64

@@ -179,7 +179,7 @@ func unionPolicy(peers []*Peer) phase1Policy {
 	if len(peers) == 1 {
 		return out
 	}
-	out.proposals, out.check = slices.Clone(out.proposals), CheckObey
+	out.proposals, out.check = slices.Clone(out.proposals), ike.CheckObey
 	out.methods = slices.Clone(out.methods)
 	for _, p := range peers[1:] {
 		q := p.policy(false)

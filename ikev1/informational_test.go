@@ -102,7 +102,7 @@ func TestC04_HashOfInformational(t *testing.T) {
 	require.Len(t, find[ike.ChildDown](p.evB), 1)
 }
 
-// C05: protocols and quickmode.SPIs that make no sense, unknown ones, and ones named
+// C05: protocols and SPIs that make no sense, unknown ones, and ones named
 // twice.
 func TestC05_SPIsOfNotifiesAndDeletes(t *testing.T) {
 	p := childPair(t, nil)

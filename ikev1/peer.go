@@ -64,12 +64,12 @@ type Peer struct {
 	Proposals []spd.Proposal
 	Children  []*ike.ChildConfig // Child SAs that may be negotiated
 
-	// Timing: quickmode.Lifetime is negotiated.
+	// Timing: Lifetime is negotiated.
 	Timing ike.Timing
 	// Volume limits what one ISAKMP SA encrypts, in octets; 0 is no limit.
 	Volume uint64
 	// Check says what to make of lifetimes that are not ours.
-	Check ProposalCheck
+	Check ike.ProposalCheck
 
 	// Users authenticates the user of a client (XAuth, server), in the way of
 	// UserKind. Prompt answers for the user of this side (client).
@@ -176,7 +176,7 @@ func (p *Peer) child(name string) *ike.ChildConfig {
 // accepts reports whether the peer may use a phase 1 exchange.
 func (p *Peer) accepts(m Mode) bool { return slices.Contains(p.Modes, m) }
 
-// client reports whether the own side is the XAuth client with any method.
+// signs reports whether any of the methods is one with signatures.
 func (p *Peer) signs() bool {
 	return slices.ContainsFunc(p.Methods, func(m AuthMethod) bool { return m.Base() != AuthPSK })
 }
@@ -198,7 +198,7 @@ func (p *Peer) check() error {
 		}
 	}
 	switch {
-	case p.Check > CheckExact:
+	case p.Check > ike.CheckExact:
 		return fmt.Errorf("Check is %d, which is unknown", p.Check)
 	case p.Fragmentation > FragmentForce:
 		return fmt.Errorf("Fragmentation is %d, which is unknown", p.Fragmentation)

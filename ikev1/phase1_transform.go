@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/racoon3/racoon/dh"
+	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/internal/quickmode"
 	"github.com/racoon3/racoon/spd"
@@ -28,7 +29,7 @@ type phase1Policy struct {
 	proposals []spd.Proposal // in order of preference
 	methods   []AuthMethod   // for the own role, in order of preference
 	life      quickmode.Lifetime
-	check     ProposalCheck
+	check     ike.ProposalCheck
 
 	// gssapi: the peer has announced GSSAPI by vendor ID, and not XAuth. Then
 	// method 65001 is GSSAPI, which is not supported, and not
@@ -190,7 +191,11 @@ type phase1Offered struct {
 	group  isakmp.Group
 	method AuthMethod
 	life   quickmode.Lifetime
-	bad    []Mismatch // why it cannot be used, whatever is configured
+	bad    []ike.Mismatch // why it cannot be used, whatever is configured
+}
+
+func mismatch(attribute, offered, wanted string) ike.Mismatch {
+	return ike.Mismatch{Attribute: attribute, Offered: offered, Wanted: wanted}
 }
 
 // parsePhase1 reads a transform. Attributes come in any order and in either
@@ -285,7 +290,7 @@ func (o *phase1Offered) String() string {
 // own suites, lifetimes apart, and notes in fail what it is if no transform came
 // nearer. Nothing is spent on words before that: whoever sent the offer is
 // unknown yet.
-func (o *phase1Offered) compare(s *phase1Suite, p *phase1Policy, life bool, fail *NegotiationError, proposal, transform uint8) (fits bool) {
+func (o *phase1Offered) compare(s *phase1Suite, p *phase1Policy, life bool, fail *ike.NegotiationError, proposal, transform uint8) (fits bool) {
 	cipher, ok := o.cipher()
 	encr := ok && slices.Contains(s.encr, cipher)
 	hash := slices.ContainsFunc(s.hash, func(h hashAlgorithm) bool { return h.attr == o.hash })
@@ -344,13 +349,13 @@ func (o *phase1Offered) selected() selectedPhase1 {
 
 // choose is the responder's choice: the first transform, in the initiator's
 // order of preference (RFC 2408 4.2), that the policy allows. The error is a
-// [*NegotiationError], or errSituation.
+// [*ike.NegotiationError], or quickmode.ErrSituation.
 func (p *phase1Policy) choose(sa *isakmp.SA) (selectedPhase1, error) {
 	if sa.Situation != isakmp.SituationIdentityOnly {
 		return selectedPhase1{}, quickmode.ErrSituation
 	}
 	suites, index := p.suites()
-	fail := &NegotiationError{Proposal: -1, Transform: -1}
+	fail := &ike.NegotiationError{Proposal: -1, Transform: -1}
 	examined := 0
 	for i := range sa.Proposals {
 		q := &sa.Proposals[i]
@@ -399,13 +404,13 @@ func (s *selectedPhase1) answer(sa *isakmp.SA) *isakmp.SA {
 	return &isakmp.SA{DOI: sa.DOI, Situation: sa.Situation, Proposals: []isakmp.Proposal{q}}
 }
 
-// allows reports, as a [*NegotiationError], why a policy does not allow what
+// allows reports, as a [*ike.NegotiationError], why a policy does not allow what
 // was negotiated: the policy of a peer that is known only now, by its identity.
 // If it does, its lifetime is the one to use.
 func (p *phase1Policy) allows(s *selectedPhase1) error {
 	o := phase1Offered{encr: encryptionByTransform(s.encr).attr, keyLen: s.encr.KeyLen, hash: s.hash.attr, group: isakmp.Group(s.group), method: s.method, life: s.peer}
 	suites, index := p.suites()
-	fail := &NegotiationError{Proposal: -1, Transform: -1, Offered: []string{o.String()}}
+	fail := &ike.NegotiationError{Proposal: -1, Transform: -1, Offered: []string{o.String()}}
 	life, ok := quickmode.Agree(p.check, o.life, p.life)
 	for k := range suites {
 		if o.compare(&suites[k], p, ok, fail, 1, 1) {
@@ -428,8 +433,8 @@ func (p *phase1Policy) checkAnswer(sa *isakmp.SA) (selectedPhase1, error) {
 	q := &sa.Proposals[0]
 	o := parsePhase1(&q.Transforms[0])
 	suites, index := p.suites()
-	fail := &NegotiationError{Proposal: -1, Transform: -1, Offered: []string{o.String()}}
-	life := p.check != CheckExact || o.life == p.life
+	fail := &ike.NegotiationError{Proposal: -1, Transform: -1, Offered: []string{o.String()}}
+	life := p.check != ike.CheckExact || o.life == p.life
 	for k := range suites {
 		if o.compare(&suites[k], p, life, fail, q.Num, q.Transforms[0].Num) {
 			s := o.selected()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/racoon3/racoon/dh"
+	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/internal/pcap"
 	"github.com/racoon3/racoon/internal/quickmode"
@@ -110,7 +111,7 @@ func TestPhase1CrossProduct(t *testing.T) {
 	// The responder has less, and other preferences: the initiator's order
 	// counts.
 	r := phase1Of(t, "aes128-sha1-modp2048,aes128-3des-sha1-ecp256", AuthPSK)
-	r.check = CheckObey
+	r.check = ike.CheckObey
 	s, err := r.choose(sa)
 	require.NoError(t, err)
 	require.Equal(t, "aes128-prfsha1-ecp256", s.proposal().String())
@@ -142,7 +143,7 @@ func TestPhase1AttributeForms(t *testing.T) {
 	base := []isakmp.Attribute{a(isakmp.Phase1EncryptionAlgorithm, 7), a(isakmp.Phase1KeyLength, 256), a(isakmp.Phase1HashAlgorithm, 4),
 		a(isakmp.Phase1Group, 14), a(isakmp.Phase1AuthMethod, 1)}
 	p := phase1Of(t, "aes256-sha256-modp2048")
-	p.check = CheckObey
+	p.check = ike.CheckObey
 	with := func(extra ...isakmp.Attribute) *isakmp.SA {
 		return &isakmp.SA{DOI: isakmp.DOIIPsec, Situation: isakmp.SituationIdentityOnly, Proposals: []isakmp.Proposal{{Num: 1, Protocol: spd.ProtoIKE,
 			Transforms: []isakmp.Transform{{Num: 1, ID: isakmp.KeyIKE, Attributes: append(slices.Clone(base), extra...)}}}}}
@@ -220,12 +221,12 @@ func TestPhase1Refusals(t *testing.T) {
 		{"blowfish128-sha1-modp2048", "blowfish448-sha1-modp2048", AuthPSK, AuthPSK, "offered ENCR_BLOWFISH-128; wanted ENCR_BLOWFISH-448"},
 	} {
 		o, w := phase1Of(t, c.offer, c.oM), phase1Of(t, c.own, c.wM)
-		w.check = CheckObey
+		w.check = ike.CheckObey
 		_, err := w.choose(through(t, o.offer()))
 		require.ErrorIs(t, err, spd.ErrNoProposalChosen)
 		require.ErrorContains(t, err, c.want)
 		require.Less(t, len(err.Error()), 1500)
-		var e *NegotiationError
+		var e *ike.NegotiationError
 		require.ErrorAs(t, err, &e)
 		require.Len(t, e.Mismatches, 1, err)
 
@@ -315,7 +316,7 @@ func TestProposalCheck(t *testing.T) {
 		{quickmode.Lifetime{Seconds: 3600, Kilobytes: 0}, outcome{quickmode.Lifetime{Seconds: 3600, Kilobytes: 0}, true}, outcome{}, outcome{own, true}, outcome{}},
 		{quickmode.Lifetime{Seconds: 60, Kilobytes: 2000}, outcome{quickmode.Lifetime{Seconds: 60, Kilobytes: 2000}, true}, outcome{}, outcome{quickmode.Lifetime{Seconds: 60, Kilobytes: 1000}, true}, outcome{}},
 	} {
-		for level, want := range map[ProposalCheck]outcome{CheckObey: c.obey, CheckStrict: c.strict, CheckClaim: c.claim, CheckExact: c.exactly} {
+		for level, want := range map[ike.ProposalCheck]outcome{ike.CheckObey: c.obey, ike.CheckStrict: c.strict, ike.CheckClaim: c.claim, ike.CheckExact: c.exactly} {
 			l, ok := quickmode.Agree(level, c.offered, own)
 			require.Equal(t, want.ok, ok, "%v %v", level, c.offered)
 			if ok {
@@ -324,26 +325,26 @@ func TestProposalCheck(t *testing.T) {
 		}
 	}
 	unlimited := quickmode.Lifetime{Seconds: 3600}
-	l, ok := quickmode.Agree(CheckStrict, quickmode.Lifetime{Seconds: 3600, Kilobytes: 5}, unlimited)
+	l, ok := quickmode.Agree(ike.CheckStrict, quickmode.Lifetime{Seconds: 3600, Kilobytes: 5}, unlimited)
 	require.True(t, ok, "a limit where we have none is shorter")
 	require.EqualValues(t, 5, l.Kilobytes)
-	require.Equal(t, CheckClaim, ProposalCheck(0), "the default")
-	require.Equal(t, "strict obey claim exact unknown", fmt.Sprint(CheckStrict, " ", CheckObey, " ", CheckClaim, " ", CheckExact, " ", ProposalCheck(9)))
+	require.Equal(t, ike.CheckClaim, ike.ProposalCheck(0), "the default")
+	require.Equal(t, "strict obey claim exact unknown", fmt.Sprint(ike.CheckStrict, " ", ike.CheckObey, " ", ike.CheckClaim, " ", ike.CheckExact, " ", ike.ProposalCheck(9)))
 
 	// In phase 1, through a whole negotiation.
 	i, r := phase1Of(t, "aes128-sha1-modp2048"), phase1Of(t, "aes128-sha1-modp2048")
 	i.life.Seconds, r.life.Seconds = 7200, 3600
-	r.check = CheckStrict
+	r.check = ike.CheckStrict
 	_, err := r.choose(through(t, i.offer()))
 	require.ErrorContains(t, err, "Lifetime: offered 7200 s; wanted 3600 s (strict)")
-	r.check = CheckClaim
+	r.check = ike.CheckClaim
 	s, err := r.choose(through(t, i.offer()))
 	require.NoError(t, err)
 	require.EqualValues(t, 3600, s.life.Seconds)
 	require.EqualValues(t, 7200, s.peer.Seconds)
-	r.check = CheckExact
+	r.check = ike.CheckExact
 	require.ErrorContains(t, r.allows(&s), "wanted 3600 s (exact)")
-	r.check = CheckObey
+	r.check = ike.CheckObey
 	require.NoError(t, r.allows(&s))
 	require.EqualValues(t, 7200, s.life.Seconds)
 
@@ -354,7 +355,7 @@ func TestProposalCheck(t *testing.T) {
 	back, err := i.checkAnswer(answer)
 	require.NoError(t, err)
 	require.EqualValues(t, 600, back.life.Seconds)
-	i.check = CheckExact
+	i.check = ike.CheckExact
 	_, err = i.checkAnswer(answer)
 	require.ErrorContains(t, err, "Lifetime: offered 600 s; wanted 7200 s (exact)")
 }

@@ -143,7 +143,7 @@ func (s *session) policyOf(sa *isakmpSA, c *ike.ChildConfig) quickmode.Policy {
 	return p
 }
 
-// start makes the nonce, the key exchange and the quickmode.SPIs, and sends the first
+// start makes the nonce, the key exchange and the SPIs, and sends the first
 // message.
 func (q *quickMode) start(now time.Time, sa *isakmpSA) {
 	s := q.s
@@ -544,7 +544,7 @@ func (q *quickMode) end(now time.Time, err error) {
 	q.failed(now, err)
 }
 
-// give gives back quickmode.SPIs and secrets. It reports false if that was done before.
+// give gives back SPIs and secrets. It reports false if that was done before.
 func (q *quickMode) give(now time.Time, err error) bool {
 	if q.ended {
 		return false

@@ -525,21 +525,21 @@ func TestCommitBit(t *testing.T) {
 
 func TestResponderLifetime(t *testing.T) {
 	for _, c := range []struct {
-		check     ProposalCheck
+		check     ike.ProposalCheck
 		a, b      time.Duration
 		va, vb    uint64
 		want      time.Duration
 		wantBytes uint64
 		refused   bool
 	}{
-		{CheckObey, 2 * time.Hour, time.Hour, 0, 0, 2 * time.Hour, 0, false},
-		{CheckStrict, time.Hour, 2 * time.Hour, 0, 0, time.Hour, 0, false},
-		{CheckStrict, 2 * time.Hour, time.Hour, 0, 0, 0, 0, true},
-		{CheckClaim, 2 * time.Hour, time.Hour, 0, 0, time.Hour, 0, false},
-		{CheckClaim, time.Hour, time.Hour, 0, 1 << 20, time.Hour, 1 << 20, false},
-		{CheckClaim, time.Hour, time.Hour, 4 << 20, 1 << 20, time.Hour, 1 << 20, false},
-		{CheckExact, time.Hour, time.Hour, 0, 0, time.Hour, 0, false},
-		{CheckExact, time.Hour, 2 * time.Hour, 0, 0, 0, 0, true},
+		{ike.CheckObey, 2 * time.Hour, time.Hour, 0, 0, 2 * time.Hour, 0, false},
+		{ike.CheckStrict, time.Hour, 2 * time.Hour, 0, 0, time.Hour, 0, false},
+		{ike.CheckStrict, 2 * time.Hour, time.Hour, 0, 0, 0, 0, true},
+		{ike.CheckClaim, 2 * time.Hour, time.Hour, 0, 0, time.Hour, 0, false},
+		{ike.CheckClaim, time.Hour, time.Hour, 0, 1 << 20, time.Hour, 1 << 20, false},
+		{ike.CheckClaim, time.Hour, time.Hour, 4 << 20, 1 << 20, time.Hour, 1 << 20, false},
+		{ike.CheckExact, time.Hour, time.Hour, 0, 0, time.Hour, 0, false},
+		{ike.CheckExact, time.Hour, 2 * time.Hour, 0, 0, 0, 0, true},
 	} {
 		p := childPair(t, func(a, b *Peer) {
 			b.Check = c.check

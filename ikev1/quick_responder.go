@@ -178,7 +178,7 @@ func (q *quickMode) narrow(now time.Time, m *inbound, next func(now time.Time)) 
 	}, nil)
 }
 
-// agree runs the slow steps: key exchange, quickmode.SPIs, installation. The inbound SA
+// agree runs the slow steps: key exchange, SPIs, installation. The inbound SA
 // stands before the answer leaves; the outbound one waits for the third
 // message.
 func (q *quickMode) agree(now time.Time, m *inbound) {
@@ -227,7 +227,7 @@ func (q *quickMode) answer(now time.Time, m *inbound) {
 		payloads = append(payloads, q.idci, q.idcr)
 	}
 	payloads = append(payloads, q.natOAs(x.sa)...)
-	if q.chosen.Claims() && q.policy.Check == CheckClaim {
+	if q.chosen.Claims() && q.policy.Check == ike.CheckClaim {
 		payloads = append(payloads, &isakmp.Notify{DOI: isakmp.DOIIPsec, Protocol: q.chosen.Proposal.Protocol,
 			SPI: quickmode.AppendSPI(nil, q.own[q.chosen.Proposal.Protocol]), Type: isakmp.NotifyResponderLifetime,
 			Data: isakmp.AppendAttributes(nil, isakmp.AppendLifetime(nil, spd.ProtoESP, q.chosen.Life.Wire())...)})

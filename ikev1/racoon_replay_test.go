@@ -103,7 +103,7 @@ func newReplay(t *testing.T, name string, mode Mode, proposal string, initiator 
 	p.Local.ID, p.Remote.ID = ike.Identity{}, ike.IdentityPattern{}
 	p.Remote.Credential = pskSource(string(r.secrets.PSK[0]))
 	p.Proposals = []spd.Proposal{spd.MustParseProposal(spd.ProtoIKE, proposal)}
-	p.Timing.Lifetime, p.Check = 3600e9, CheckObey
+	p.Timing.Lifetime, p.Check = 3600e9, ike.CheckObey
 	p.Children = nil
 	r.pair = newPair(t, p, p, nil)
 	r.e, r.peer = r.pair.a, p

@@ -46,7 +46,7 @@ var (
 	uniques     = map[string]ike.UniquePolicy{"replace": ike.UniqueReplace, "keep": ike.UniqueKeep, "no": ike.UniqueNo, "never": ike.UniqueNever}
 	userKinds   = map[string]ike.UserAuthKind{"generic": ike.UserGeneric, "chap": ike.UserCHAP, "otp": ike.UserOTP, "skey": ike.UserSKey}
 	modes       = map[string]ikev1.Mode{"main": ikev1.MainMode, "aggressive": ikev1.AggressiveMode, "base": ikev1.BaseMode}
-	checks      = map[string]ikev1.ProposalCheck{"claim": ikev1.CheckClaim, "obey": ikev1.CheckObey, "strict": ikev1.CheckStrict, "exact": ikev1.CheckExact}
+	checks      = map[string]ike.ProposalCheck{"claim": ike.CheckClaim, "obey": ike.CheckObey, "strict": ike.CheckStrict, "exact": ike.CheckExact}
 	generates   = map[string]ikev1.GeneratePolicy{"off": ikev1.GenerateOff, "on": ikev1.GenerateOn, "require": ikev1.GenerateRequire, "unique": ikev1.GenerateUnique}
 	fragments   = map[string]ikev1.FragmentPolicy{"on": ikev1.FragmentOn, "off": ikev1.FragmentOff, "force": ikev1.FragmentForce}
 	paddings    = map[string]ikev2.RSAPadding{"pss": ikev2.RSAPSS, "pkcs1": ikev2.RSAPKCS1}

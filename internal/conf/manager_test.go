@@ -130,7 +130,7 @@ security-context = "ctx"
 		Proposals:       []string{"aes256-sha256-modp2048"}, Start: racoon.StartAlways, DeadAction: racoon.ActionTrap, CloseAction: racoon.ActionClear,
 		Backoff: 3 * time.Second, BackoffMax: 4 * time.Second, Versions: []racoon.Version{racoon.IKEv1, racoon.IKEv2},
 		IKEv1: racoon.IKEv1Options{
-			Modes: []ikev1.Mode{ikev1.AggressiveMode, ikev1.MainMode, ikev1.BaseMode}, Check: ikev1.CheckExact, Volume: 1 << 30,
+			Modes: []ikev1.Mode{ikev1.AggressiveMode, ikev1.MainMode, ikev1.BaseMode}, Check: ike.CheckExact, Volume: 1 << 30,
 			GeneratePolicy: ikev1.GenerateUnique, Fragmentation: ikev1.FragmentForce, NoInitialContact: true, Signature: ikev1.SignatureOptions{MinRSABits: 2048},
 		},
 		Timing: ike.Timing{

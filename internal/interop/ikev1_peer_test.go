@@ -23,7 +23,7 @@ var virtual = netip.MustParseAddr("10.3.0.1")
 
 // useV1 makes it a peer of IKEv1, with a lifetime of ours where that is shorter.
 func useV1(p *racoon.Peer) {
-	p.Versions, p.IKEv1.Check = []racoon.Version{racoon.IKEv1}, ikev1.CheckClaim
+	p.Versions, p.IKEv1.Check = []racoon.Version{racoon.IKEv1}, ike.CheckClaim
 }
 
 func useAggressive(p *racoon.Peer) { p.IKEv1.Modes = []ikev1.Mode{ikev1.AggressiveMode} }

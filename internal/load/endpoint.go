@@ -83,7 +83,7 @@ func (c *Config) nth(n int, id ike.Identity, children []*ike.ChildConfig) (ike.I
 // ikev1Peer is a configuration of IKEv2 for the old version.
 func (c *Identity) ikev1Peer(p *ikev2.Peer) (*ikev1.Peer, error) {
 	old := &ikev1.Peer{Name: p.Name, Modes: []ikev1.Mode{c.mode()}, Methods: []ikev1.AuthMethod{ikev1.AuthPSK}, Proposals: p.Proposals, Children: p.Children,
-		Timing: p.Timing, Unique: p.Unique, Check: ikev1.CheckObey,
+		Timing: p.Timing, Unique: p.Unique, Check: ike.CheckObey,
 		Local:  ikev1.LocalAuth{ID: p.Local.ID},
 		Remote: ikev1.RemoteAuth{ID: p.Remote.ID, Credential: p.Remote.Credential, Trust: p.Remote.Trust}}
 	old.Timing.Lifetime = 8 * time.Hour // it is negotiated

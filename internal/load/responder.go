@@ -84,7 +84,7 @@ func NewResponder(cfg ResponderConfig) (*Responder, error) {
 	def(&cfg.Limits.HalfOpenPerIP, 1<<30)
 	peer := racoon.Peer{
 		Name: "load", LocalID: cfg.LocalID, RemoteID: cfg.RemoteID, PSK: cfg.PSK, Credential: cfg.Credential, Trust: cfg.Trust,
-		Versions: cfg.versions(), IKEv1: racoon.IKEv1Options{Modes: []ikev1.Mode{cfg.mode()}, Check: ikev1.CheckObey},
+		Versions: cfg.versions(), IKEv1: racoon.IKEv1Options{Modes: []ikev1.Mode{cfg.mode()}, Check: ike.CheckObey},
 		Proposals: cfg.Proposals, Unique: ike.UniqueNever, Childless: cfg.Childless,
 		Timing:   ike.Timing{Liveness: -1, Keepalive: -1, HalfOpen: cfg.HalfOpenTime},
 		Children: []racoon.Child{{Name: "load", Local: cfg.LocalTS, Remote: cfg.RemoteTS, Proposals: cfg.ESP}},
