@@ -387,7 +387,7 @@ func TestShutdownIsBounded(t *testing.T) {
 		ike, natt := newSilencer(t, p[2].(int)), newSilencer(t, p[3].(int))
 		a := newInstance(t, strings.Replace(fmt.Sprintf(common, p[0], p[1]), "[dataplane]", "shutdown-timeout = \""+timeout+"\"\n[dataplane]", 1)+
 			fmt.Sprintf(callerPeer, ike.port, natt.port))
-		b := newInstance(t, fmt.Sprintf(common, p[2], p[3])+answererPeer)
+		b := newInstance(t, strings.Replace(fmt.Sprintf(common, p[2], p[3]), "[dataplane]", "shutdown-timeout = \"100ms\"\n[dataplane]", 1)+answererPeer)
 		b.start("-s", "none")
 		a.start("-s", "none")
 		a.logs(`msg="child up"`, 1)

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -18,7 +19,14 @@ func (d *daemon) reload(ctx context.Context) (changes []racoon.Change, err error
 	d.notify.reloading()
 	defer func() {
 		if err != nil {
-			d.log.Error("the configuration is not used; what was before goes on", "config", d.opt.config, "err", err)
+			if es, ok := errors.AsType[conf.Errors](err); ok {
+				for _, e := range es {
+					d.log.Error(e.Error())
+				}
+				d.log.Error("the configuration is not used; what was before goes on", "config", d.opt.config, "errors", len(es))
+			} else {
+				d.log.Error("the configuration is not used; what was before goes on", "config", d.opt.config, "err", err)
+			}
 			d.notify.tell("READY=1", "STATUS=the configuration was not reloaded: "+firstLine(err))
 			return
 		}
