@@ -325,7 +325,7 @@ func (c *creation) conclude(now time.Time, p *message.ISAKMP, done func(now time
 		done(now, err)
 		return
 	}
-	if c.sa != nil && c.sa.State == child.Gone {
+	if c.sa != nil && c.sa.State == child.Gone || slices.Contains(s.overtook, c.chosen.PeerSPIs()[c.chosen.Proposal.Protocol]) {
 		done(now, errOvertaken)
 		return
 	}
@@ -459,17 +459,20 @@ func (s *session) made(x *create) bool {
 	}
 	s.creating = slices.Delete(s.creating, i, i+1)
 	s.making--
+	if len(s.creating) == 0 {
+		s.overtook = nil
+	}
 	return true
 }
 
 // failed ends one Child SA, and tells the program.
 func (x *create) failed(now time.Time, c *creation, err error) {
 	s := x.s
+	if c.accepted && !c.ended && !s.Dead {
+		s.tellDelete(now, c.deletion(), func(time.Time, error) {})
+	}
 	if !c.give(now) {
 		return
-	}
-	if c.accepted && !s.Dead {
-		s.tellDelete(now, c.deletion(), func(time.Time, error) {})
 	}
 	s.AcquireDone(c.acquire, err)
 	if old := c.old; old != nil {

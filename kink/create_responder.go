@@ -29,6 +29,10 @@ func (v *served) create(now time.Time, s *session, peer *Peer) {
 		v.refuseAll(now, s, isakmp.NotifyPayloadMalformed, err)
 		return
 	}
+	if s != nil && s.Ending {
+		v.refuseAll(now, s, isakmp.NotifyNoProposalChosen, errors.New("the association is being deleted"))
+		return
+	}
 	if s == nil {
 		if limit := e.Limits.Sessions; limit > 0 && len(e.sessions) >= limit {
 			e.Count.Limited++
@@ -151,9 +155,8 @@ func (v *served) confirmed(now time.Time, err error) {
 			c.settled(now)
 		default:
 			// The initiator may have its side all the same.
-			d := deletion([]*child.SA{c.sa})
+			s.tellDelete(now, deletion([]*child.SA{c.sa}), func(time.Time, error) {})
 			c.give(now)
-			s.tellDelete(now, d, func(time.Time, error) {})
 			s.Emit(ike.ChildFailed{EventHeader: s.EventHeader(now), Name: c.cfg.Name, Err: err})
 		}
 	}

@@ -32,6 +32,9 @@ func (v *served) delete(now time.Time, s *session) {
 			}
 			gone = append(gone, found...)
 			answer = append(answer, deletion(found)...)
+			if s != nil && len(s.creating) > 0 && len(s.overtook)+len(missing) <= maxOvertook {
+				s.overtook = append(s.overtook, missing...)
+			}
 			for _, spi := range missing {
 				answer = append(answer, &isakmp.Notify{DOI: isakmp.DOIIPsec, Protocol: d.Protocol, SPI: quickmode.AppendSPI(nil, spi), Type: isakmp.NotifyInvalidSPI})
 			}
@@ -48,6 +51,10 @@ func (v *served) delete(now time.Time, s *session) {
 		s.Children.Remove(now, a, ike.DownRemote, nil, true)
 	}
 }
+
+// maxOvertook bounds the SPIs that are remembered because an answer with them may
+// be on its way.
+const maxOvertook = 64
 
 // named finds the Child SAs with the peer's inbound SPIs.
 func (s *session) named(d *isakmp.Delete) (found []*child.SA, missing []spd.SPI) {

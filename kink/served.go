@@ -10,6 +10,7 @@ import (
 	"github.com/racoon3/racoon/internal/child"
 	"github.com/racoon3/racoon/kink/krb"
 	"github.com/racoon3/racoon/kink/message"
+	"github.com/racoon3/racoon/spd"
 )
 
 // A servedKey names a peer's transaction. A peer that has restarted may use an
@@ -66,6 +67,7 @@ func (e *Endpoint) serve(now time.Time, r *request) {
 		e.Count.Repeated++
 		old.request = r
 		if old.content != nil {
+			old.revise()
 			e.answer(now, r, old.ackReq, old.content...)
 		}
 		return
@@ -92,7 +94,7 @@ func (e *Endpoint) serve(now time.Time, r *request) {
 	if s != nil {
 		s.alive(now)
 		s.seenEpoch(now, r.epoch, r.from.Stamp)
-		if s.Dead || s.Ending && r.message.Type == message.Create {
+		if s.Dead {
 			s = nil // another one begins
 		}
 	}
@@ -128,6 +130,15 @@ func (v *served) answer(now time.Time, ackReq bool, content ...message.Payload) 
 		e.SetTimer(&v.timer, now.Add(e.RetransmitAfter(v.timing, 0)))
 	} else {
 		e.SetTimer(&v.timer, now.Add(keepServed))
+	}
+}
+
+// revise takes what has gone since out of the answer to a CREATE.
+func (v *served) revise() {
+	for i, c := range v.creations {
+		if c.sa != nil && c.sa.State >= child.Deleting && i < len(v.content) {
+			v.content[i] = notify(spd.ProtoESP, nil, isakmp.NotifyNoProposalChosen, "")
+		}
 	}
 }
 

@@ -36,10 +36,12 @@ type session struct {
 	running  []*transaction
 	creating []*create // ours that are under way
 	serving  []*served // the peer's
+	overtook []spd.SPI // of the peer, which it has deleted before it has answered with them
 	unacked  []*served // CREATEs whose ACK is waited for
 	making   int       // both
 	probing  bool
 	why      ike.DownReason // what the last Child SA goes for
+	sweepErr error
 	// restarting: the Child SAs of the peer's former life are being removed.
 	restarting bool
 	endTimer   child.Timer // how long a delete may wait for its answer
@@ -128,8 +130,17 @@ func (s *session) leaves() bool {
 // under way.
 func (s *session) sweep(now time.Time, reason ike.DownReason, err error) {
 	if s.Dead || s.Ending || s.making > 0 || slices.ContainsFunc(s.Children.All(), func(a *child.SA) bool { return a.State < child.Replaced }) {
+		s.sweepErr = nil
 		return
 	}
+	if s.sweepErr == nil {
+		s.sweepErr = err
+	}
+	if slices.ContainsFunc(s.running, func(t *transaction) bool { return !t.answered && t.command == message.Delete }) {
+		s.why = reason
+		return // until the peer knows
+	}
+	err = s.sweepErr
 	if !s.Up && err == nil {
 		err = errGone
 	}
@@ -207,8 +218,9 @@ func (s *session) delete(now time.Time, reason ike.DownReason) {
 	s.endTimer.Owner = func(now time.Time) { s.end(now, reason, nil) }
 	s.ep.SetTimer(&s.endTimer, now.Add(s.Timing.DeleteWait))
 	s.tellDelete(now, deletion(all), func(now time.Time, err error) {
-		// What is being made comes after the DELETE, if it comes.
-		s.settled = err == nil && len(s.creating)+len(s.serving) == 0
+		// The DELETE says nothing of what was, or is being, made meanwhile.
+		s.settled = err == nil && len(s.creating)+len(s.serving) == 0 &&
+			!slices.ContainsFunc(s.Children.All(), func(a *child.SA) bool { return a.State < child.Deleting && !slices.Contains(all, a) })
 		s.end(now, reason, nil)
 	})
 }
@@ -282,6 +294,7 @@ func (s *session) tellDelete(now time.Time, ps []isakmp.Payload, done func(now t
 			s.Warn(now, err)
 		}
 		done(now, err)
+		s.sweep(now, s.why, s.sweepErr)
 	})
 }
 

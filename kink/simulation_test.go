@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -169,6 +170,9 @@ func (p *simProtocol) Peers() (a, b *Peer) {
 		life += 15 * time.Minute
 	}
 	p.longest = life
+	// A ticket does not say where its client is: whoever passes a CREATE on from
+	// another address has the SAs go there, unless the configuration says better.
+	a.RemoteAddrs, b.RemoteAddrs = []netip.Prefix{netip.PrefixFrom(coretest.AddrB.Addr(), 32)}, []netip.Prefix{netip.PrefixFrom(coretest.AddrA.Addr(), 32)}
 	for _, c := range []*Peer{a, b} {
 		net2 := *c.Children[0]
 		net2.Name, net2.Local, net2.Remote = "net2", []spd.TrafficSelector{spd.MustParseTrafficSelector("10.3.0.0/16")}, []spd.TrafficSelector{spd.MustParseTrafficSelector("10.4.0.0/16")}
