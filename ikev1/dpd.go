@@ -15,6 +15,7 @@ import (
 type dpdState struct {
 	sent    uint32
 	waiting bool
+	doubted bool // the SA itself: traffic is no answer
 	tries   int
 	since   time.Time // of the question
 	seen    uint32    // of the peer's last question
@@ -35,6 +36,21 @@ func (s *session) Probe(now time.Time) {
 		return
 	}
 	sa.probe(now)
+}
+
+// doubted asks because an exchange gets no answer: the peer may live, as traffic
+// shows, and have this ISAKMP SA no longer.
+func (sa *isakmpSA) doubted(now time.Time) {
+	sa.probe(now)
+	sa.dpd.doubted = sa.dpd.waiting
+}
+
+// vouched: something authentic has come under the SA.
+func (sa *isakmpSA) vouched() {
+	if d := &sa.dpd; d.doubted {
+		d.waiting, d.doubted = false, false
+		sa.ep.StopTimer(&d.timer)
+	}
 }
 
 // probe asks on one ISAKMP SA.
@@ -89,7 +105,7 @@ func (sa *isakmpSA) dpdDue(now time.Time) {
 	if !d.waiting {
 		return
 	}
-	if s.LastAlive.After(d.since) && !s.Seen.Remote.IsValid() {
+	if !d.doubted && s.LastAlive.After(d.since) && !s.Seen.Remote.IsValid() {
 		d.waiting = false // it has said something else (RFC 3706 5.5)
 		return
 	}
@@ -111,10 +127,13 @@ func (sa *isakmpSA) unresponsive(now time.Time) {
 		if sa.state == stateDead || !d.waiting {
 			return
 		}
-		d.waiting = false
-		if last.After(d.since) {
+		d.waiting, d.doubted = false, false
+		other := s.current != nil && s.current != sa // which nothing is said against
+		if last.After(d.since) && !other {
 			s.Warn(now, fmt.Errorf("peer does not answer R-U-THERE, but its traffic comes in"))
-			if s.canInitiate() {
+		}
+		if other || last.After(d.since) {
+			if other || s.canInitiate() {
 				sa.sendDelete(now)
 				sa.kill(now, errGone)
 				s.sweep(now, ike.DownDead, nil)
@@ -175,7 +194,7 @@ func (s *session) unanswered(now time.Time, sa *isakmpSA) {
 		return
 	}
 	if sa.peerVIDs.Has(vendorid.DPD) {
-		s.Probe(now)
+		sa.doubted(now)
 		return
 	}
 	sa.kill(now, errGone)

@@ -206,7 +206,7 @@ func (x *exchange) timerDue(now time.Time) {
 	}
 	x.tries++
 	if x.tries == doubtful && sa.state == stateEstablished {
-		sa.probe(now) // traffic may show that the peer lives, but not that it has this ISAKMP SA
+		sa.doubted(now)
 	}
 	x.sent = sa.smaller(x.sent, x.tries)
 	sa.ep.Count.Retransmitted++
@@ -291,6 +291,7 @@ func (x *exchange) accept(now time.Time, path ike.Path, digest [sha256.Size]byte
 	x.sent = nil // a repetition of m gets the answer to m, and nothing before it
 	e.StopTimer(&x.timer)
 	sa.confirmed(now)
+	sa.vouched()
 	sa.spent(now)
 	sa.s.alive(now, path)
 	x.of.receive(now, x, m)

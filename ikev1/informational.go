@@ -226,8 +226,9 @@ func (sa *isakmpSA) deleted(now time.Time, d *isakmp.Delete) {
 				q.withdraw(now)
 				continue
 			}
-			if q := s.successorOf(a); q != nil {
-				q.prove(now) // it replaces what it deletes
+			// It replaces what it deletes, unless an SA of our own has done so.
+			if q := s.successorOf(a); q != nil && a.State < child.Replaced {
+				q.prove(now)
 			}
 			s.Children.Remove(now, a, ike.DownRemote, nil, true)
 		}

@@ -2,6 +2,7 @@ package ikev1
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
@@ -166,9 +167,13 @@ func (q *quickMode) giveWay(now time.Time) {
 	q.keyShare.Wipe()
 	s.AcquireDone(q.acquire, nil)
 	q.acquire = 0
-	if q.old == nil {
+	switch old := q.old; {
+	case old == nil:
 		q.sa.Told()
 		s.Emit(ike.ChildUp{EventHeader: s.EventHeader(now), Child: q.sa.Info})
+	case old.Successor == nil && old.State < child.Gone:
+		s.Children.Replace(now, old, q.sa) // or its end would bring back what it had replaced
+		s.retire(now, old, retireUntold)
 	}
 }
 
@@ -308,7 +313,7 @@ func (r *retirement) due(now time.Time) {
 	if r.over() {
 		return
 	}
-	if r.a.Successor.Youngest().Rekeying { // the Delete would look as if it were for that
+	if r.s.rekeying(r.a) { // the Delete would look as if it were for that
 		r.s.ep.SetTimer(&r.timer, now.Add(retireCheck))
 		return
 	}
@@ -326,6 +331,12 @@ func (r *retirement) due(now time.Time) {
 		r.told, r.seen = true, packets
 		r.s.ep.SetTimer(&r.timer, now.Add(retireCheck))
 	})
+}
+
+// rekeying reports whether this side has a Quick Mode under way for the lineage of
+// an SA.
+func (s *session) rekeying(a *child.SA) bool {
+	return slices.ContainsFunc(s.Children.All(), func(b *child.SA) bool { return b.Info.ID == a.Info.ID && b.Rekeying })
 }
 
 // endReplaced deletes what is left of the lineage of an SA that has gone: those

@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
@@ -198,12 +199,20 @@ func (s *Session) Jitter(d time.Duration, fraction float64) time.Duration {
 }
 
 // Emit implements child.Host. A responder's first Child SA may be decided
-// before its session is up; what is to be told about it follows SessionUp.
+// before its session is up; what is to be told about it follows SessionUp. If it
+// ends before, nothing is told.
 func (s *Session) Emit(e ike.Event) {
 	if !s.Up {
-		switch e.(type) {
-		case ike.ChildUp, ike.ChildFailed:
+		switch e := e.(type) {
+		case ike.ChildUp, ike.ChildRekeyed, ike.ChildFailed:
 			s.early = append(s.early, e)
+			return
+		case ike.ChildDown:
+			s.early = slices.DeleteFunc(s.early, func(o ike.Event) bool {
+				up, isUp := o.(ike.ChildUp)
+				rekeyed, isRekeyed := o.(ike.ChildRekeyed)
+				return isUp && up.Child.ID == e.Child.ID || isRekeyed && rekeyed.Child.ID == e.Child.ID
+			})
 			return
 		}
 	}
