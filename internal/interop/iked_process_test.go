@@ -1,0 +1,171 @@
+//go:build linux
+
+package interop_test
+
+import (
+	"bytes"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/racoon3/racoon/internal/control"
+	"github.com/racoon3/racoon/internal/lab"
+)
+
+// ikedPatience is for what takes seconds, on a machine that is busy.
+const ikedPatience = 60 * time.Second
+
+// iked is a daemon with a folder of its files at a site.
+type iked struct {
+	*testing.T
+	site *lab.Site
+	dir  string
+	name string
+
+	cmd  *exec.Cmd
+	done chan struct{}
+
+	mu  sync.Mutex
+	out bytes.Buffer
+}
+
+func newIked(t *testing.T, site *lab.Site) *iked {
+	dir, err := os.MkdirTemp("", "iked") // short, for sockets
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	d := &iked{T: t, site: site, dir: dir, name: "iked"}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%s at %s:\n%s", d.name, site.Name, d.log())
+		}
+	})
+	return d
+}
+
+// Write takes the output of the process.
+func (d *iked) Write(b []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.out.Write(b)
+}
+
+func (d *iked) log() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.out.String()
+}
+
+func (d *iked) path(name string) string { return filepath.Join(d.dir, name) }
+
+func (d *iked) file(name, content string) {
+	d.Helper()
+	require.NoError(d, os.MkdirAll(filepath.Dir(d.path(name)), 0o700))
+	require.NoError(d, os.WriteFile(d.path(name), []byte(content), 0o600))
+}
+
+// configure writes the configuration: a text with replacements, in pairs.
+func (d *iked) configure(text string, replace ...string) {
+	d.Helper()
+	for i := 0; i < len(replace); i += 2 {
+		require.Contains(d, text, replace[i])
+		text = strings.ReplaceAll(text, replace[i], replace[i+1])
+	}
+	d.file("racoon.toml", text)
+}
+
+// sample is a configuration of the project's own.
+func sample(t *testing.T, name string) string {
+	b, err := os.ReadFile(filepath.Join("..", "..", "examples", "conf", name))
+	require.NoError(t, err)
+	return string(b)
+}
+
+// start starts the daemon and waits until it is ready.
+func (d *iked) start(args ...string) {
+	d.Helper()
+	self, err := os.Executable()
+	require.NoError(d, err)
+	n := strings.Count(d.log(), "msg=ready")
+	args = append([]string{"--net=" + d.site.Path(), self, "-c", d.path("racoon.toml"), "-state", d.path("state"), "-s", d.path("control")}, args...)
+	d.cmd = exec.Command("nsenter", args...)
+	d.cmd.Env = append(os.Environ(), runDaemon+"="+d.name)
+	d.cmd.Stdout, d.cmd.Stderr = d, d
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	require.NoError(d, d.cmd.Start())
+	cmd, done := d.cmd, make(chan struct{})
+	d.done = done
+	go func() { _ = cmd.Wait(); close(done) }()
+	d.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		<-done
+	})
+	d.await("msg=ready", n+1)
+}
+
+// await waits until the log has a text n times.
+func (d *iked) await(text string, n int) {
+	d.Helper()
+	for end := time.Now().Add(ikedPatience); strings.Count(d.log(), text) < n; time.Sleep(10 * time.Millisecond) {
+		select {
+		case <-d.done:
+			require.FailNow(d, "it has ended", "waiting for %q", text)
+		default:
+		}
+		require.True(d, time.Now().Before(end), "no %q in the log of %s", text, d.site.Name)
+	}
+}
+
+func (d *iked) signal(s os.Signal) {
+	d.Helper()
+	require.NoError(d, d.cmd.Process.Signal(s))
+}
+
+// stop ends the daemon in order.
+func (d *iked) stop() {
+	d.Helper()
+	d.signal(syscall.SIGTERM)
+	select {
+	case <-d.done:
+		require.Zero(d, d.cmd.ProcessState.ExitCode())
+	case <-time.After(ikedPatience):
+		require.FailNow(d, "it does not end")
+	}
+}
+
+// kill ends it without a word.
+func (d *iked) kill() {
+	_ = d.cmd.Process.Kill()
+	<-d.done
+}
+
+func (d *iked) client() *control.Client {
+	c := control.NewClient(d.path("control"))
+	d.Cleanup(c.Close)
+	return c
+}
+
+// reach sends echo requests until one is answered, such as after a start: then
+// several in a row.
+func (d *iked) reach(from, to netip.Addr) {
+	d.Helper()
+	for end := time.Now().Add(ikedPatience); ; {
+		if n, err := d.site.Ping(from, to, 1, 56); err == nil && n == 1 {
+			break
+		}
+		require.True(d, time.Now().Before(end), "no answer from %v to %v", to, from)
+	}
+	d.site.MustPing(from, to)
+}
+
+// untouched is what a daemon may change of a host, for comparison.
+func untouched(s *lab.Site) string {
+	return strings.ReplaceAll(s.Run("ip", "-o", "-4", "addr")+s.Run("ip", "-4", "route")+s.Run("ip", "rule"), "linkdown ", "")
+}
