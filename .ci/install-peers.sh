@@ -35,7 +35,7 @@ if [ ! -e "$policy" ]; then
 	trap 'rm -f "$policy"' EXIT
 fi
 # shellcheck disable=SC2086 # lists
-$apt install -y --no-install-recommends $tools $strongswan $kerberos $heimdal_needs openiked vpnc ike-scan user-mode-linux $libreswan
+$apt install -y --no-install-recommends $tools $strongswan $kerberos $heimdal_needs openiked vpnc ike-scan xl2tpd ppp user-mode-linux $libreswan
 
 if [ ! -e "$cache/libreswan/usr/libexec/ipsec/pluto" ]; then
 	new=$cache/libreswan.new

@@ -201,6 +201,7 @@ func (x *childExchange) respond(now time.Time, sa *ikeSA, m *message.Message, ts
 		exchange(now)
 		return
 	}
+	tsr, tsi, _, _ = s.NATSelectors(x.mode, tsr, tsi) // as what is chosen of them
 	r := ike.NarrowRequest{Session: s.ID, Peer: s.peer.Name, Child: x.cfg.Name, LocalID: s.LocalID, RemoteID: s.RemoteID, Mode: x.mode,
 		OfferedLocal: tsr, OfferedRemote: tsi, Local: x.local, Remote: x.remote}
 	type narrowed struct{ local, remote []spd.TrafficSelector }

@@ -163,6 +163,15 @@ func (p *DataPlane) check(d spd.Direction, b *spd.Bundle) error {
 	case b.Local.Addr().IsUnspecified() || b.Remote.Addr().IsUnspecified():
 		return fmt.Errorf("%w: outer addresses %v, %v: unspecified", spd.ErrBundle, b.Local, b.Remote)
 	}
+	if len(b.SAs) > 1 && b.SAs[0].Mode == spd.ModeTunnel {
+		// Its lookup of those SAs compares the family of the packet before the
+		// tunnel with theirs, which is that of the tunnel.
+		for _, ts := range slices.Concat(b.LocalTS, b.RemoteTS) {
+			if ts.Is4() != b.Local.Addr().Unmap().Is4() {
+				return lacks(fmt.Sprintf("IPComp or AH with ESP in a tunnel between addresses of another family than those inside, %v", ts))
+			}
+		}
+	}
 	for i := range b.SAs {
 		if d == spd.In && b.SAs[i].ESN && b.SAs[i].ReplayWindow < 0 {
 			return lacks("64-bit sequence numbers without a replay window")

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	_ "embed" // for the scripts and shims
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -90,6 +91,12 @@ func InKernel(t *testing.T, o KernelOptions) bool {
 	for part := range strings.SplitSeq(t.Name(), "/") {
 		run = append(run, "^"+regexp.QuoteMeta(part)+"$")
 	}
+	// Subtests inside that the command line names.
+	if f := flag.Lookup("test.run"); f != nil {
+		if parts := strings.Split(f.Value.String(), "/"); len(parts) > len(run) {
+			run = append(run, parts[len(run):]...)
+		}
+	}
 	out, status := runKernel(t, o, binary, "-test.run="+strings.Join(run, "/"), "-test.v", "-test.count=1", "-test.timeout="+o.Timeout.String())
 	switch {
 	case status != "0":
@@ -102,6 +109,23 @@ func InKernel(t *testing.T, o KernelOptions) bool {
 		t.Logf("in the kernel:\n%s", out)
 	}
 	return false
+}
+
+// StopLoadingModules makes the kernel of [InKernel] live with the modules that
+// it has. Each look for an algorithm that it has not starts a program otherwise,
+// which takes long in there: a test calls it once all that it needs is loaded.
+func StopLoadingModules(t testing.TB) {
+	t.Helper()
+	if !InsideKernel() {
+		t.Fatal("lab: not in a kernel of the lab")
+	}
+	// What a look for an algorithm does not load, but its use does.
+	if out, err := exec.Command("modprobe", "-q", "-a", "authenc", "authencesn", "echainiv", "seqiv", "drbg", "jitterentropy_rng", "hmac", "sha512_generic").CombinedOutput(); err != nil {
+		t.Fatalf("lab: modprobe: %v\n%s", err, out)
+	}
+	if err := os.WriteFile("/proc/sys/kernel/modprobe", []byte("\n"), 0); err != nil {
+		t.Fatalf("lab: %v", err)
+	}
 }
 
 // InsideKernel tells whether this process runs in the kernel of [InKernel].

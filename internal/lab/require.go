@@ -23,6 +23,7 @@ const (
 	OpenIKED    Need = "OpenIKED"   // iked and ikectl, and a C compiler
 	VPNC        Need = "vpnc"       // the Cisco client
 	IKEScanner  Need = "ike-scan"
+	XL2TPD      Need = "xl2tpd"       // and pppd
 	WireGuardGo Need = "wireguard-go" // the go command, which builds it
 	Iperf3      Need = "iperf3"
 	UML         Need = "User Mode Linux" // for InKernel; on some processors also a C compiler
@@ -38,6 +39,7 @@ var programs = map[Need][]string{
 	OpenIKED:    {"cc", "iked", "ikectl"},
 	VPNC:        {"vpnc"},
 	IKEScanner:  {"ike-scan"},
+	XL2TPD:      {"xl2tpd", "pppd"},
 	WireGuardGo: {"go"},
 	Iperf3:      {"iperf3"},
 	MITKDC:      {"krb5kdc", "kdb5_util", "kadmin.local", "kinit", "kvno"},
