@@ -2,6 +2,7 @@ package kink
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -15,9 +16,11 @@ import (
 
 // A servedKey names a peer's transaction. A peer that has restarted may use an
 // XID again, so its epoch is part of it; and one that restarts within a second
-// may do so for something else.
+// may do so for something else. What comes from another address is another
+// transaction: it may be a copy, made to spoil the answer.
 type servedKey struct {
 	client  krb.Principal
+	from    netip.Addr
 	epoch   message.Epoch
 	xid     uint32
 	command message.Type
@@ -52,10 +55,10 @@ const (
 
 // serve answers a command, or takes an ACK.
 func (e *Endpoint) serve(now time.Time, r *request) {
-	key := servedKey{r.from.Client, r.epoch, r.message.XID, r.message.Type}
+	key := servedKey{r.from.Client, r.path.Remote.Addr().Unmap(), r.epoch, r.message.XID, r.message.Type}
 	if r.message.Type == message.Ack {
 		key.command = message.Create
-		if old := e.served[key]; old != nil && old.waits && old.request.path.Remote.Addr() == r.path.Remote.Addr() {
+		if old := e.served[key]; old != nil && old.waits {
 			old.confirm(now, nil)
 			return
 		}
@@ -88,6 +91,7 @@ func (e *Endpoint) serve(now time.Time, r *request) {
 	if err != nil {
 		e.Emit(ike.SessionFailed{EventHeader: ike.EventHeader{Time: now, Path: r.path}, Err: &PeerRefused{Principal: r.from.Client, Err: err}})
 		v.answer(now, false, notify(0, nil, isakmp.NotifyAuthenticationFailed, ""))
+		v.forget()
 		return
 	}
 	v.timing = peer.times()

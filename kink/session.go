@@ -42,6 +42,8 @@ type session struct {
 	probing  bool
 	why      ike.DownReason // what the last Child SA goes for
 	sweepErr error
+	telling  int  // DELETEs under way
+	untold   bool // one of them was in vain, or a CREATE was given up
 	// restarting: the Child SAs of the peer's former life are being removed.
 	restarting bool
 	endTimer   child.Timer // how long a delete may wait for its answer
@@ -119,11 +121,9 @@ func (s *session) lose(now time.Time) {
 // leaves reports whether the end of the session may leave something with the
 // peer: it was not told, or has not answered.
 func (s *session) leaves() bool {
-	return !s.settled && (len(s.unacked) > 0 ||
+	return !s.settled && (s.untold || s.telling > 0 || len(s.unacked) > 0 ||
 		slices.ContainsFunc(s.Children.All(), func(a *child.SA) bool { return a.State > child.Larval && a.State < child.Deleting }) ||
-		slices.ContainsFunc(s.running, func(t *transaction) bool {
-			return !t.answered && (t.command == message.Create || t.command == message.Delete)
-		}))
+		slices.ContainsFunc(s.running, func(t *transaction) bool { return !t.answered && t.command == message.Create }))
 }
 
 // sweep ends a session that has lost its last Child SA, unless another one is
@@ -136,7 +136,7 @@ func (s *session) sweep(now time.Time, reason ike.DownReason, err error) {
 	if s.sweepErr == nil {
 		s.sweepErr = err
 	}
-	if slices.ContainsFunc(s.running, func(t *transaction) bool { return !t.answered && t.command == message.Delete }) {
+	if s.telling > 0 {
 		s.why = reason
 		return // until the peer knows
 	}
@@ -277,8 +277,8 @@ func deletion(all []*child.SA) (ps []isakmp.Payload) {
 	return ps
 }
 
-// tellDelete is the DELETE command. An answer of whatever kind means that the
-// peer does not have the SAs, or not any more.
+// tellDelete is the DELETE command. An answer means that the peer does not have
+// the SAs, or not any more, unless it did not listen.
 func (s *session) tellDelete(now time.Time, ps []isakmp.Payload, done func(now time.Time, err error)) {
 	if s.Dead {
 		done(now, errGone)
@@ -289,8 +289,16 @@ func (s *session) tellDelete(now time.Time, ps []isakmp.Payload, done func(now t
 		done(now, err)
 		return
 	}
-	s.command(now, message.Delete, []message.Payload{p}, func(now time.Time, _ message.Payloads, err error) {
+	s.telling++
+	s.command(now, message.Delete, []message.Payload{p}, func(now time.Time, ps message.Payloads, err error) {
+		if p := ps.ISAKMP(); err == nil && p != nil {
+			if qs, bad := p.Payloads(); bad == nil && qs.HasNotify(isakmp.NotifyAuthenticationFailed) {
+				err = &NotifyError{Command: message.Delete, Type: isakmp.NotifyAuthenticationFailed}
+			}
+		}
+		s.telling--
 		if err != nil && !s.Dead {
+			s.untold = true
 			s.Warn(now, err)
 		}
 		done(now, err)

@@ -152,6 +152,7 @@ func (t *transaction) due(now time.Time) {
 		if k, ok := errors.AsType[*TicketError](t.hint); ok {
 			err = k // the peer has answered; it is the KDC that has not
 		}
+		s.untold = s.untold || t.command == message.Create
 		t.finish(now, nil, err)
 		s.unanswered(now, err)
 	default:
@@ -369,6 +370,9 @@ func (t *transaction) recover(now time.Time, kind recovery, o krb.TicketOptions,
 			t.hint = errors.Join(why, err)
 		default:
 			t.recovered |= kind
+			if kind != recoveredTicket && t.command == message.Create {
+				t.s.untold = true // it may have been served, or will be, by who gets it late
+			}
 			t.retry(now, ticket)
 		}
 	})
