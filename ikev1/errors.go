@@ -98,14 +98,15 @@ func protocolError(x isakmp.ExchangeType, format string, args ...any) error {
 	return &ProtocolError{Exchange: x, Err: fmt.Errorf(format, args...)}
 }
 
-// An AuthError says why a peer's or the own authentication failed.
+// An AuthError says why authentication with a peer failed: that of the peer, or
+// that of this side or its user to the peer.
 type AuthError struct {
 	ID  ike.Identity // of the peer
 	Err error
 }
 
 func (e *AuthError) Error() string {
-	return fmt.Sprintf("authentication of %v failed: %v", e.ID, e.Err)
+	return fmt.Sprintf("authentication with %v failed: %v", e.ID, e.Err)
 }
 
 func (e *AuthError) Unwrap() error { return e.Err }

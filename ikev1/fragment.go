@@ -316,13 +316,19 @@ func (sa *isakmpSA) peerFragments() bool {
 	return sa.peerVIDs.Has(vendorid.Fragmentation) && sa.peerVIDs.Fragmentation()&need != 0
 }
 
-// ownFragments is the vendor ID that announces where this side takes fragments.
-func ownFragments(p *Peer) []byte {
-	f := vendorid.FragmentsMain
-	if slices.Contains(p.Modes, BaseMode) {
-		f |= vendorid.FragmentsBase
+// ownFragments is where this side takes fragments of any of the peers, 0 for
+// nowhere.
+func ownFragments(peers []*Peer) (f vendorid.Fragments) {
+	for _, p := range peers {
+		if p.Fragmentation == FragmentOff {
+			continue
+		}
+		f |= vendorid.FragmentsMain
+		if slices.Contains(p.Modes, BaseMode) {
+			f |= vendorid.FragmentsBase
+		}
 	}
-	return f.Append(nil)
+	return f
 }
 
 // fragmentSize is the size of IP datagram that messages are cut to, 0 for none.

@@ -95,16 +95,16 @@ func TestFragmentCapabilities(t *testing.T) {
 	p := fragmentPair(t, FragmentOn, FragmentOn)
 	sa := &isakmpSA{ep: p.a, s: p.a.newSession(p.a.peers.index.All()[0], pathAB(), true), mode: MainMode}
 	require.Zero(t, sa.fragmentSize())
-	sa.peerVIDs.Add(append(slices.Clone(ownFragments(&Peer{}))[:16], 0x40, 0, 0, 0))
+	sa.peerVIDs.Add(append(slices.Clone(ownFragments([]*Peer{{}}).Append(nil))[:16], 0x40, 0, 0, 0))
 	require.Zero(t, sa.fragmentSize(), "Base Mode only")
 	sa.mode = BaseMode
 	require.Equal(t, 576, sa.fragmentSize())
 	sa.mode = AggressiveMode
 	require.Zero(t, sa.fragmentSize())
-	sa.peerVIDs.Add(ownFragments(&Peer{Modes: []Mode{MainMode}}))
+	sa.peerVIDs.Add(ownFragments([]*Peer{{Modes: []Mode{MainMode}}}).Append(nil))
 	require.Equal(t, 576, sa.fragmentSize())
-	require.Equal(t, []byte{0xc0, 0, 0, 0}, ownFragments(&Peer{Modes: []Mode{MainMode, BaseMode}})[16:])
-	require.Equal(t, []byte{0x80, 0, 0, 0}, ownFragments(&Peer{Modes: []Mode{AggressiveMode}})[16:])
+	require.Equal(t, []byte{0xc0, 0, 0, 0}, ownFragments([]*Peer{{Modes: []Mode{MainMode, BaseMode}}}).Append(nil)[16:])
+	require.Equal(t, []byte{0x80, 0, 0, 0}, ownFragments([]*Peer{{Modes: []Mode{AggressiveMode}}}).Append(nil)[16:])
 	sa.s.Path = ike.Path{Local: netip.MustParseAddrPort("[2001:db8::1]:500"), Remote: netip.MustParseAddrPort("[2001:db8::2]:500")}
 	require.Equal(t, 1280, sa.fragmentSize())
 	for _, n := range []int{1, 1200, 1201, 5000, 65000} {

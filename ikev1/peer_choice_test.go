@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/internal/vendorid"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -116,4 +117,24 @@ func TestWhyThisChild(t *testing.T) {
 	p := gatewayPair(t, l, nil)
 	p.initiate()
 	require.Equal(t, "selectors are the Child's, of the client's leased address", find[ike.ChildUp](p.evB)[0].Child.Why)
+}
+
+// What a gateway announces before it knows who is there is for any of the peers
+// that it may be: a road warrior is told of Unity, XAuth and fragments though
+// another peer, which has none of them, stands first.
+func TestAnnouncedForAnyPeer(t *testing.T) {
+	l := &leases{give: prefixes("10.9.0.7/32"), rest: ike.NetworkConfig{Banner: "welcome"}}
+	p := gatewayPair(t, l, nil)
+	_, gateway := methodPeers(t, MainMode, AuthPSK)
+	site := *gateway
+	site.Name, site.Remote.ID, site.Fragmentation = "site", mustPattern("site.example"), FragmentOff
+	gateway.Assign, gateway.Modes = l, []Mode{MainMode, BaseMode}
+	gateway.Children[0].Remote, gateway.Children[0].RemoteDynamic = nil, true
+	p.setPeersB(&site, gateway)
+	id := p.initiate()
+	require.Equal(t, "welcome", find[ike.SessionUp](p.evA)[0].Info.Config.Banner)
+	sa := p.a.sessions[id].current
+	require.Equal(t, vendorid.FragmentsMain|vendorid.FragmentsBase, sa.peerVIDs.Fragmentation())
+
+	require.Zero(t, ownFragments([]*Peer{&site}))
 }

@@ -12,28 +12,29 @@ import (
 // the best first; the drafts are what older peers know.
 var offeredVariants = []natt.Variant{natt.RFC3947, natt.Draft03, natt.Draft02Newline, natt.Draft02}
 
-// vendorIDs are the own ones. A responder announces the one kind of NAT
-// traversal that it has chosen.
+// vendorIDs are the own ones: what any of the peers that the other side may be
+// is configured for. A responder announces the one kind of NAT traversal that it
+// has chosen.
 func (sa *isakmpSA) vendorIDs() (out []isakmp.Payload) {
 	add := func(id []byte) { out = append(out, &isakmp.VendorID{ID: id}) }
-	p := sa.candidates()[0]
+	peers := sa.candidates()
 	switch {
 	case !sa.initiator && sa.variant != natt.NoVariant:
 		add(sa.variant.AppendVendorID(nil))
-	case sa.initiator && !p.NoNATT:
+	case sa.initiator && !peers[0].NoNATT:
 		for _, v := range offeredVariants {
 			add(v.AppendVendorID(nil))
 		}
 	}
-	if slices.ContainsFunc(p.Methods, AuthMethod.XAuth) {
+	if slices.ContainsFunc(peers, func(p *Peer) bool { return slices.ContainsFunc(p.Methods, AuthMethod.XAuth) }) {
 		add(vendorid.XAuth.Append(nil))
 	}
-	if p.Request != nil || p.Assign != nil || p.Users != nil {
+	if slices.ContainsFunc(peers, func(p *Peer) bool { return p.Request != nil || p.Assign != nil || p.Users != nil }) {
 		add(vendorid.Unity.Append(nil))
 	}
 	add(vendorid.DPD.Append(nil))
-	if p.Fragmentation != FragmentOff {
-		add(ownFragments(p))
+	if f := ownFragments(peers); f != 0 {
+		add(f.Append(nil))
 	}
 	for _, v := range sa.ep.cfg.VendorIDs {
 		add(v)

@@ -4,6 +4,7 @@ package interop
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -55,18 +56,23 @@ const oneAnswer = "Linksys Etherfast"
 func bounded(t *testing.T, wire *lab.Sniffer, factor int) {
 	t.Helper()
 	var asked, answered, questions, answers int
-	for _, packet := range wire.Packets() {
-		switch {
-		case packet.Dst.Port() == 500:
-			asked += len(packet.Payload)
-			questions++
-		case packet.Src.Port() == 500:
-			answered += len(packet.Payload)
-			answers++
+	// What ike-scan has got may not have reached the sniffer yet.
+	for end := time.Now().Add(patience); answers == 0 && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		asked, answered, questions, answers = 0, 0, 0, 0
+		for _, packet := range wire.Packets() {
+			switch {
+			case packet.Dst.Port() == 500:
+				asked += len(packet.Payload)
+				questions++
+			case packet.Src.Port() == 500:
+				answered += len(packet.Payload)
+				answers++
+			}
 		}
 	}
 	t.Logf("%d octets asked in %d datagrams, %d answered in %d", asked, questions, answered, answers)
 	require.NotZero(t, asked)
+	require.NotZero(t, answers)
 	require.LessOrEqual(t, answered, factor*asked)
 	require.LessOrEqual(t, answers, questions)
 }
