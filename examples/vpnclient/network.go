@@ -55,6 +55,9 @@ func (n *network) configure(s *racoon.Session) error {
 	for _, c := range s.ChildSAs() {
 		selectors = append(selectors, c.RemoteTS...)
 	}
+	if cfg := s.Info().Config; cfg != nil && s.Version() == racoon.IKEv1 && !n.options.remote.Given() {
+		selectors = splitInclude(selectors, cfg.Subnets)
+	}
 	subnets, refused, err := routesFor(selectors, n.options.remote.List, own)
 	if err != nil {
 		return err

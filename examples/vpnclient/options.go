@@ -28,7 +28,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	o.StringVar(&o.peer.Remote, "server", "", "the gateway: `host` name or address, with a port if it is not 500")
 	natt := o.Uint("natt-port", 0, "the gateway's `port` for IKE and ESP in UDP (default 4500)")
 	o.user.Define(o.FlagSet)
-	o.Var(&o.remote, "remote-subnet", "`networks` to reach through the tunnel, with commas between")
+	o.Var(&o.remote, "remote-subnet", "`networks` to reach through the tunnel, with commas between; without it, with IKEv1, only those that the gateway names, if it does")
 	o.Var(&o.local, "local-subnet", "`networks` behind this host to join with -remote-subnet; without it, the gateway gives this host an address")
 	o.StringVar(&o.escape, "escape", "auto", "what keeps the gateway reachable if it is in -remote-subnet: mark (SO_MARK and ip rules), host (a host route), or auto")
 	return o, o.Parse(args, out, func() error { return o.check(*natt) })

@@ -59,6 +59,24 @@ func checkAddress(a, server netip.Addr, own []ownNetwork) error {
 	return nil
 }
 
+// splitInclude narrows selectors to the networks that the gateway has named. A
+// client of Cisco's, as IKEv1 has it, negotiates everything and keeps to those
+// (UNITY_SPLIT_INCLUDE): the gateway drops the rest. Of a family of which none
+// is named everything is meant.
+func splitInclude(selectors []spd.TrafficSelector, named []netip.Prefix) (out []spd.TrafficSelector) {
+	for _, ts := range selectors {
+		if !slices.ContainsFunc(named, func(p netip.Prefix) bool { return p.Addr().Is4() == ts.Is4() }) {
+			out = append(out, ts)
+		}
+	}
+	for _, p := range named {
+		if ts := spd.FromPrefix(p); spd.Covers(selectors, ts) {
+			out = append(out, ts)
+		}
+	}
+	return out
+}
+
 // routesFor are the networks that selectors name, without those inside an own
 // network: what is on this host's links stays there, unless it was asked for
 // by name. refused are those.

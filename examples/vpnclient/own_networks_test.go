@@ -55,6 +55,16 @@ func TestRoutesFor(t *testing.T) {
 	require.ErrorContains(t, err, "more than 256 routes")
 }
 
+// Of everything that was negotiated the client keeps to what the gateway names,
+// and to what it has negotiated.
+func TestSplitInclude(t *testing.T) {
+	everything := []spd.TrafficSelector{spd.AnyIPv4, spd.AnyIPv6}
+	require.Equal(t, everything, splitInclude(everything, nil))
+	require.Equal(t, []spd.TrafficSelector{spd.AnyIPv6, selector("10.1.0.0/16"), selector("10.20.0.0/16")},
+		splitInclude(everything, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("10.20.0.0/16")}))
+	require.Empty(t, splitInclude([]spd.TrafficSelector{selector("10.1.0.0/16")}, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}))
+}
+
 func TestOwnNetworks(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the program is for Linux, which calls its loopback device lo")

@@ -39,6 +39,9 @@ func (p *Prefixes) Set(s string) error {
 	return nil
 }
 
+// Given reports whether the flag was there, so that List is no default.
+func (p *Prefixes) Given() bool { return p.set }
+
 // Strings are the networks as the configuration takes them.
 func (p *Prefixes) Strings() []string {
 	var list []string

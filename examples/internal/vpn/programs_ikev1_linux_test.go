@@ -60,6 +60,23 @@ func TestRoadWarrior(t *testing.T) {
 	n.restored()
 }
 
+// TestRoadWarriorSplit: a client that names no networks asks for everything, and
+// keeps to those that the gateway names.
+func TestRoadWarriorSplit(t *testing.T) {
+	n := newNetwork(t)
+	a, b := n.client, n.gateway
+	users := file(t, "users", []byte("carol:{PLAIN}wonderland\n"))
+	gateway := n.startGateway("-ike", "1", "-users", users, "-pool", "10.98.0.0/24", "-local-subnet", b.InnerNet.String())
+	client := start(t, a.Namespace, "vpnclient", "-server", b.Outer.String(), "-id", "carol@lab", "-remote-id", "gw.lab", "-psk-file", n.psk, "-ike", "1",
+		"-user", "carol", "-password-file", file(t, "password", []byte("wonderland\n")))
+	client.await("tunnel is ready", 1)
+	require.Contains(t, client.log(), "subnets=["+b.InnerNet.String()+"]")
+	traffic(t, a, a.Namespace, netip.MustParseAddr("10.98.0.1"), b.Namespace, b.Inner)
+	client.stop(syscall.SIGINT)
+	gateway.stop(syscall.SIGTERM)
+	n.restored()
+}
+
 // TestRoadWarriorHybrid: only the gateway has a certificate. A wrong password
 // is told.
 func TestRoadWarriorHybrid(t *testing.T) {
