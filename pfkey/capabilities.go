@@ -37,6 +37,9 @@ func (d *Dialect) capabilities(auth, encrypt []Alg) spd.Capabilities {
 				x.ICVBits = a.ICVBits
 			}
 			c.Algorithms = append(c.Algorithms, x)
+			if d.goos == "linux" && (12+a.ICVBits/8)%8 != 0 {
+				continue // it pads AH to 64 bits over IPv4 too, where RFC 4302 3.3.3.2.1 has 32
+			}
 			x.Protocol = spd.ProtoAH
 			c.Algorithms = append(c.Algorithms, x)
 		case AlgEncrypt:

@@ -423,6 +423,10 @@ func TestDataPlaneSelectors(t *testing.T) {
 	require.EqualValues(t, 0, k.Policies()[0].DstPort)
 	require.NoError(t, set(spd.AnyIPv6.WithProtocol(135, spd.PortRange{First: 5 << 8, Last: 5<<8 | 255}), spd.AnyIPv6.WithProtocol(135, spd.AnyPort)))
 	require.EqualValues(t, 5, k.Policies()[0].SrcPort, "Mobility Header: binding update")
+	bu, err := spd.ParseTrafficSelector("::1[mh/5]")
+	require.NoError(t, err)
+	require.NoError(t, set(bu, spd.AnyIPv6.WithProtocol(135, spd.AnyPort)))
+	require.EqualValues(t, 5, k.Policies()[0].SrcPort, "Mobility Header: binding update")
 
 	before := k.Policies()
 	for _, ts := range []spd.TrafficSelector{ports(6, 80, 90), ports(6, 65535, 0), ports(1, 0, 255), ports(1, 3<<8, 3<<8)} {

@@ -124,7 +124,7 @@ func (d *Dialect) messageType(proto uint8, r spd.PortRange) (typ, code uint16, e
 		return 0, 0, nil
 	}
 	typ, code = r.First>>8, r.First&255
-	whole := r.First&255 == 0 && r.Last == r.First|255
+	whole := r.First&255 == 0 && (r.Last == r.First|255 || proto == 135 && r.Last == r.First)
 	switch {
 	case !d.icmpSelectors:
 		return 0, 0, fmt.Errorf("message types of protocol %d on %s", proto, d)

@@ -201,6 +201,9 @@ func (p *DataPlane) render(d spd.Direction, b *spd.Bundle) ([]SA, error) {
 		if sa.Mode == ModeTunnel && !sa.Selector.Dst.IsValid() {
 			sa.Flags |= FlagAnyFamily
 		}
+		if s.Protocol == spd.ProtoAH && sa.Dst.Unmap().Is4() {
+			sa.Flags |= FlagAlign4 // RFC 4302 3.3.3.2.1; the kernel pads to 64 bits otherwise
+		}
 		if b.UDPEncap && s.Protocol == spd.ProtoESP {
 			sa.Encap = encapOf(d, b.Local.Port(), b.Remote.Port())
 			if d == spd.In {

@@ -142,6 +142,10 @@ func (p *DataPlane) addAgain(ctx context.Context, e *entry, key SAKey, to spd.En
 	if !sa.Selector.Dst.IsValid() && sa.Mode == ModeTunnel {
 		sa.Flags |= FlagAnyFamily
 	}
+	sa.Flags &^= FlagAlign4
+	if sa.Proto == ProtoAH && sa.Dst.Unmap().Is4() {
+		sa.Flags |= FlagAlign4
+	}
 	sa.Encap, sa.MappingThreshold = Encap{}, 0
 	if to.UDPEncap && sa.Proto == ProtoESP {
 		sa.Encap = encapOf(e.id.Direction, to.Local.Port(), to.Remote.Port())

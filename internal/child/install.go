@@ -3,6 +3,8 @@ package child
 import (
 	"context"
 	"errors"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
@@ -142,26 +144,38 @@ func (s *Set) policies(a *SA) []spd.Policy {
 	var p []spd.Policy
 	for _, b := range s.sas {
 		if b.Info.ID == a.Info.ID && (b == a || b.State == Mature || b.State == Replaced) {
-			p = appendPolicies(p, b)
+			p = s.appendPolicies(p, b)
 		}
 	}
 	return p
 }
 
-func appendPolicies(dst []spd.Policy, a *SA) []spd.Policy {
+// ends are the outer addresses of a. One that sends no more, or not yet, has
+// those of its relatives: all go the same way.
+func (s *Set) ends(a *SA) (local, remote netip.Addr) {
+	for _, b := range append(slices.Clone(s.sas), a) {
+		if b.Info.ID != a.Info.ID {
+			continue
+		}
+		if len(b.in) > 0 {
+			local = b.in[0].Dst
+		}
+		if len(b.out) > 0 {
+			remote = b.out[0].Dst
+		}
+	}
+	return local, remote
+}
+
+func (s *Set) appendPolicies(dst []spd.Policy, a *SA) []spd.Policy {
+	local, remote := s.ends(a)
 	for _, l := range a.Info.LocalTS {
 		for _, r := range a.Info.RemoteTS {
 			if l.First.Is4() != r.First.Is4() || l.Protocol != r.Protocol && l.Protocol != 0 && r.Protocol != 0 {
 				continue
 			}
 			out := spd.Policy{Direction: spd.Out, Selector: spd.Selector{Local: l, Remote: r}, Action: spd.ActionProtect,
-				Priority: a.Config.Priority, ReqID: a.Info.ReqID, Protocol: a.Info.Protocol, Mode: a.Info.Mode}
-			if len(a.out) > 0 {
-				out.Remote = a.out[0].Dst
-			}
-			if len(a.in) > 0 {
-				out.Local = a.in[0].Dst
-			}
+				Priority: a.Config.Priority, ReqID: a.Info.ReqID, Protocol: a.Info.Protocol, Mode: a.Info.Mode, Local: local, Remote: remote}
 			out.InterfaceID = a.Config.InterfaceID
 			in := out
 			in.Direction = spd.In

@@ -230,7 +230,7 @@ func (s *Set) removeNow(a *SA, done func(now time.Time)) {
 	var policies []spd.Policy
 	for _, b := range s.sas {
 		if b != a && b.Info.ID == a.Info.ID && (b.State >= InboundOnly && b.State < Deleting || b.State == Larval && len(b.in) > 0) {
-			policies = appendPolicies(policies, b)
+			policies = s.appendPolicies(policies, b)
 		}
 	}
 	s.cleanup(a, func(ctx context.Context) (any, error) {

@@ -66,7 +66,7 @@ func TestKernelManagers(t *testing.T) {
 		{name: "CBC", planes: pp, esp: "aes256-sha384", state: []string{"cbc(aes)", "hmac(sha384)"}},
 		{name: "CBC over IPv6", planes: pp, esp: "aes128-sha1", ipv6: true, inner6: true, state: []string{"hmac(sha1)"}},
 		{name: "CBC behind a NAT", planes: pp, esp: "aes128-sha1", nat: true, state: []string{"espinudp"}},
-		{name: "transport with AH", planes: pp, esp: "sha384", protocol: spd.ProtoAH, mode: transport, state: []string{"proto ah"}},
+		{name: "transport with AH", planes: pp, esp: "sha1", protocol: spd.ProtoAH, mode: transport, state: []string{"proto ah"}},
 		{name: "transport behind a NAT", planes: pp, esp: "aes128-sha1", mode: transport, nat: true, state: []string{"espinudp"}},
 		{name: "with IPComp", planes: pp, esp: "aes128-sha1", ipcomp: true, state: []string{"comp deflate"}},
 		{name: "CBC", planes: xp, esp: "aes256-sha512", state: []string{"hmac(sha512)"}},
