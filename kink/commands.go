@@ -155,9 +155,14 @@ func (e *Endpoint) DeleteChild(now time.Time, id ike.SessionID, c ike.ChildID) e
 	if err != nil {
 		return err
 	}
-	for _, b := range slices.Clone(s.Children.All()) {
-		if b.Info.ID == a.Info.ID {
-			s.StartDelete(now, b, ike.DownLocal) // what it has replaced, and what is to replace it
+	for _, x := range s.creating { // what is to replace it
+		for _, n := range x.all {
+			n.unwanted = n.unwanted || n.old != nil && n.old.Info.ID == a.Info.ID
+		}
+	}
+	for _, b := range slices.Clone(s.Children.All()) { // with what it has replaced
+		if b.Info.ID == a.Info.ID && b.State != child.Larval {
+			s.StartDelete(now, b, ike.DownLocal)
 		}
 	}
 	return nil

@@ -136,6 +136,9 @@ func (x *create) prepare(now time.Time, ticket *krb.Ticket) {
 func (c *creation) prepare(now time.Time, ready func(now time.Time, err error)) {
 	s := c.s
 	c.policy = s.policyOf(c.cfg)
+	if c.withoutKE {
+		c.policy.Proposals = withoutKE(c.policy.Proposals)
+	}
 	c.group = c.policy.Group()
 	var err error
 	if c.ni, err = s.ep.newNonce(); err != nil {
@@ -251,7 +254,8 @@ func (x *create) again(now time.Time, ticket *krb.Ticket, r recovery) {
 	all := x.all
 	x.all, x.recovered = nil, r
 	for _, c := range all {
-		n := &creation{s: c.s, cfg: c.cfg, initiator: true, old: c.old, local: c.local, remote: c.remote, acquire: c.acquire}
+		n := &creation{s: c.s, cfg: c.cfg, initiator: true, old: c.old, local: c.local, remote: c.remote, acquire: c.acquire, withoutKE: x.withoutKE,
+			unwanted: c.unwanted}
 		c.acquire = 0
 		c.give(now)
 		x.all = append(x.all, n)
@@ -265,6 +269,11 @@ func (x *create) answered(now time.Time, ps message.Payloads) {
 	var answers []*message.ISAKMP
 	for p := range ps.ISAKMPs() {
 		answers = append(answers, p)
+	}
+	if x.refusedKE(answers) {
+		x.withoutKE = true
+		x.again(now, x.t.ticket, x.t.recovered)
+		return
 	}
 	x.left = len(x.all)
 	var failure error
@@ -289,6 +298,40 @@ func (x *create) answered(now time.Time, ps message.Payloads) {
 		}
 		c.conclude(now, answers[i], done)
 	}
+}
+
+// refusedKE reports whether the peer has no key exchange, and the configuration
+// can do without: its groups name "none". Then another transaction is tried (RFC
+// 4430 3.2).
+func (x *create) refusedKE(answers []*message.ISAKMP) bool {
+	if x.withoutKE || len(answers) != len(x.all) {
+		return false
+	}
+	refused := 0
+	for i, c := range x.all {
+		if c.group == dh.None {
+			return false
+		}
+		ps, err := answers[i].Payloads()
+		if err != nil || ps.SA() != nil || !ps.HasNotify(isakmp.NotifyInvalidPayloadType) {
+			return false
+		}
+		if len(withoutKE(c.policy.Proposals)) == 0 {
+			return false
+		}
+		refused++
+	}
+	return refused > 0
+}
+
+// withoutKE are the proposals that can do without a key exchange.
+func withoutKE(all []spd.Proposal) (kept []spd.Proposal) {
+	for _, p := range all {
+		if p.KeyExchange() == 0 || slices.Contains(p.All(spd.TransformKE), spd.Transform{Type: spd.TransformKE}) {
+			kept = append(kept, p.WithKE())
+		}
+	}
+	return kept
 }
 
 // concluded: everything that was agreed on is installed.

@@ -30,13 +30,14 @@ type creation struct {
 	key     *krb.Key  // session key of the ticket in the CREATE
 	expires time.Time // the ticket
 
-	policy   quickmode.Policy
-	requests []spd.SPIRequest
-	spis     []spd.SPI
-	own      quickmode.SPIs // the same by protocol
-	ni, nr   []byte
-	group    dh.ID
-	keyShare core.KeyExchange
+	policy    quickmode.Policy
+	requests  []spd.SPIRequest
+	spis      []spd.SPI
+	own       quickmode.SPIs // the same by protocol
+	ni, nr    []byte
+	group     dh.ID
+	withoutKE bool // the peer has none
+	keyShare  core.KeyExchange
 
 	chosen        quickmode.Selected
 	expected      quickmode.Selected // initiator: what the inbound SA was installed for
@@ -45,6 +46,7 @@ type creation struct {
 	acquire  spd.AcquireID
 	sa       *child.SA // once installed
 	accepted bool      // initiator: the peer has it
+	unwanted bool      // to be deleted as soon as it is there
 	ended    bool
 }
 

@@ -219,7 +219,7 @@ func (s *session) delete(now time.Time, reason ike.DownReason) {
 	s.ep.SetTimer(&s.endTimer, now.Add(s.Timing.DeleteWait))
 	s.tellDelete(now, deletion(all), func(now time.Time, err error) {
 		// The DELETE says nothing of what was, or is being, made meanwhile.
-		s.settled = err == nil && len(s.creating)+len(s.serving) == 0 &&
+		s.settled = err == nil && len(s.creating)+len(s.serving)+s.telling == 0 && !s.untold &&
 			!slices.ContainsFunc(s.Children.All(), func(a *child.SA) bool { return a.State < child.Deleting && !slices.Contains(all, a) })
 		s.end(now, reason, nil)
 	})

@@ -29,6 +29,9 @@ func (c *creation) settled(now time.Time) {
 		c.old.Rekeying = false
 	}
 	s.AcquireDone(c.acquire, nil)
+	if c.unwanted {
+		defer s.StartDelete(now, a, ike.DownLocal)
+	}
 	var others []*child.SA // of other lineages
 	var old *child.SA
 	for _, b := range slices.Backward(s.Children.All()) {
