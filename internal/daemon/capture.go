@@ -171,8 +171,7 @@ const (
 	blockPacket    = 6
 	byteOrderMagic = 0x1a2b3c4d
 	linkTypeRaw    = 101 // packets begin with an IP header
-	optTSResol     = 9
-	optFlags       = 2 // of a packet: 1 inbound, 2 outbound
+	optFlags       = 2   // of a packet: 1 inbound, 2 outbound
 )
 
 // appendBlock appends a block with a body that f appends.
@@ -196,9 +195,7 @@ func appendCaptureHeader(b []byte) []byte {
 	})
 	return appendBlock(b, blockInterface, func(b []byte) []byte {
 		b = binary.LittleEndian.AppendUint16(b, linkTypeRaw)
-		b = append(b, 0, 0, 0, 0, 0, 0) // no limit of a packet's length
-		b = append(b, optTSResol, 0, 1, 0, 9, 0, 0, 0)
-		return append(b, 0, 0, 0, 0)
+		return append(b, 0, 0, 0, 0, 0, 0) // no limit of a packet's length; times in microseconds
 	})
 }
 
@@ -207,7 +204,7 @@ func appendTraced(b []byte, t *ike.TraceRecord) []byte {
 	packet := appendPacket(nil, t)
 	return appendBlock(b, blockPacket, func(b []byte) []byte {
 		b = binary.LittleEndian.AppendUint32(b, 0)
-		at := uint64(t.Time.UnixNano())
+		at := uint64(t.Time.UnixMicro())
 		if t.Time.Before(time.Unix(0, 0)) {
 			at = 0
 		}
