@@ -138,3 +138,39 @@ func TestIkedKernelKilled(t *testing.T) {
 		})
 	}
 }
+
+// TestIkedKernelTransport: the sample for two hosts, everything between them in
+// transport mode, with its policies that stay in clear; and the sample of a host
+// for anybody with a line in psk.txt, called by IKEv1.
+func TestIkedKernelTransport(t *testing.T) {
+	t.Parallel()
+	if !lab.InKernel(t, lab.KernelOptions{Timeout: 4 * time.Minute}) {
+		return
+	}
+	for _, c := range []struct{ name, versions string }{{"transport.toml", "ikev2"}, {"transport-psk-txt.toml", "ikev1"}} {
+		t.Run(c.versions, func(t *testing.T) {
+			sa, sb := lab.NewPair(t)
+			a, b := newIked(t, sa), newIked(t, sb)
+			a.file("db.psk", ikedSecret)
+			b.file("db.psk", ikedSecret)
+			b.file("psk.txt", sa.Outer.String()+" "+ikedSecret)
+			text := sample(t, "transport.toml")
+			if c.versions == "ikev1" {
+				a.configure(text, `remote = "db.example.org"`, "versions = [\"ikev1\"]\nremote = \""+sb.Outer.String()+"\"\nremote-id = \"host.example.org\"", "local-id = \"app.example.org\"\n", "")
+				b.configure(sample(t, c.name), "192.0.2.0/24", "10.99.0.0/24")
+			} else {
+				a.configure(text, `remote = "db.example.org"`, "remote = \""+sb.Outer.String()+"\"\nremote-id = \"db.example.org\"")
+				b.configure(text, `remote = "db.example.org"`, "remote = \""+sa.Outer.String()+"\"\nremote-id = \"app.example.org\"", `local-id = "app.example.org"`, `local-id = "db.example.org"`, `start = "always"`, `start = "none"`)
+			}
+			b.start()
+			a.start()
+			a.await(`msg="child up"`, 1)
+			a.reach(sa.Outer, sb.Outer)
+			require.Contains(t, sa.Run("ip", "xfrm", "state"), "mode transport")
+			require.Contains(t, sa.Run("ip", "xfrm", "policy"), "proto ipv6-icmp", "[policy.icmp6]")
+			a.stop()
+			b.stop()
+			require.Empty(t, sa.Run("ip", "xfrm", "policy", "list", "nosock"))
+		})
+	}
+}

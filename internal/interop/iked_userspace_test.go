@@ -205,3 +205,23 @@ func TestIkedStrongSwan(t *testing.T) {
 	a.stop()
 	swan.WaitSAs(ikedPatience, "none", func(l []lab.StrongSwanSA) bool { return len(l) == 0 })
 }
+
+// TestIkedUserspaceSample: the sample with ESP in the daemon: an address on the
+// device, and sockets with a mark.
+func TestIkedUserspaceSample(t *testing.T) {
+	t.Parallel()
+	lab.Require(t, lab.Root)
+	sa, sb := lab.NewPair(t)
+	a, b := newIked(t, sa), newIked(t, sb)
+	a.file("branch.psk", ikedSecret)
+	b.file("branch.psk", ikedSecret)
+	text := sample(t, "userspace.toml")
+	b.configure(strings.NewReplacer("10.1.0.1/16", "10.2.0.9/32").Replace(mirrored(t, text, sa.Outer.String())), "start = \"always\"", "start = \"none\"\nremote-id = \"hq.example.org\"")
+	a.configure(text, `remote = "branch.example.org"`, "remote = \""+sb.Outer.String()+"\"\nremote-id = \"branch.example.org\"", "10.1.0.1/16", "10.1.0.9/32")
+	b.start()
+	a.start()
+	require.Contains(t, sa.Run("ip", "addr", "show", "vpn0"), "10.1.0.9/32")
+	a.reach(netip.MustParseAddr("10.1.0.9"), netip.MustParseAddr("10.2.0.9"))
+	a.stop()
+	b.stop()
+}
