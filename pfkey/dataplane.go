@@ -39,8 +39,9 @@ type DataPlaneConfig struct {
 //     address range becomes several policies; a port range is refused.
 //   - Request IDs: 16383 at once.
 //   - Linux: no AEAD, no HMAC-SHA2-256 (its integrity check value would have 96
-//     bits), no 64-bit sequence numbers, a replay window of 32 packets, and in
-//     one tunnel packets of one family.
+//     bits), no 64-bit sequence numbers, a replay window of 32 packets, of AH
+//     what has 96 bits (the rest is padded as no other system's is), and in one
+//     tunnel packets of one family.
 //   - NetBSD: an SA cannot move to other endpoints. macOS: no bundles, no IPComp.
 //   - Options: of spd.Options, DFClear and NoECN on Linux, Fragment on NetBSD.
 //

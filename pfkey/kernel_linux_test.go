@@ -16,10 +16,33 @@ import (
 	"github.com/racoon3/racoon/spd"
 )
 
-// inKernel reports whether the test runs in a kernel that has PF_KEY; if not it
-// has been run in one when this returns.
-func inKernel(t *testing.T) bool {
-	return lab.InKernel(t, lab.KernelOptions{Timeout: 4 * time.Minute, MemoryMB: 768, Modules: []string{"xcbc", "des_generic", "deflate"}})
+// TestKernel runs all that needs a real kernel, in one: most of the time goes
+// into its start and into loading its modules. A single one: -run TestKernel/Move.
+func TestKernel(t *testing.T) {
+	if !lab.InKernel(t, lab.KernelOptions{Timeout: 9 * time.Minute, MemoryMB: 768}) {
+		return
+	}
+	lab.LoadAlgorithms(t) // for the kernel looks for them all at each REGISTER
+	for _, x := range []struct {
+		name string
+		test func(t *testing.T)
+	}{
+		{"Client", testKernelClient},
+		{"SPD", testKernelSPD},
+		{"Promiscuous", testKernelPromiscuous},
+		{"Traffic", testKernelTraffic},
+		{"Acquire", testKernelAcquire},
+		{"Expire", testKernelExpire},
+		{"Move", testKernelMove},
+		{"Mapping", testKernelMapping},
+		{"Bypass", testKernelBypass},
+		{"SocketPolicy", testKernelSocketPolicy},
+		{"C21_KernelLeak", testC21_KernelLeak},
+		{"Scale", testKernelScale},
+		{"AdoptsPolicies", testKernelAdoptsPolicies},
+	} {
+		t.Run(x.name, x.test)
+	}
 }
 
 // kernelClient is a client in a namespace.
@@ -46,12 +69,9 @@ func kernelPlane(t testing.TB, ns *lab.Namespace) *pfkey.DataPlane {
 func state(ns *lab.Namespace) string    { return ns.Run("ip", "-s", "xfrm", "state") }
 func policies(ns *lab.Namespace) string { return ns.Run("ip", "xfrm", "policy") }
 
-// TestKernelClient makes each request of a Linux kernel, and looks at what it
+// testKernelClient makes each request of a Linux kernel, and looks at what it
 // has done from the other side.
-func TestKernelClient(t *testing.T) {
-	if !inKernel(t) {
-		return
-	}
+func testKernelClient(t *testing.T) {
 	ns := lab.NewNamespace(t, "client")
 	ctx := t.Context()
 	c := kernelClient(t, ns, pfkey.ClientConfig{})
@@ -187,11 +207,8 @@ func TestKernelClient(t *testing.T) {
 	}
 }
 
-// TestKernelSPD makes each request about policies of a Linux kernel.
-func TestKernelSPD(t *testing.T) {
-	if !inKernel(t) {
-		return
-	}
+// testKernelSPD makes each request about policies of a Linux kernel.
+func testKernelSPD(t *testing.T) {
 	ns := lab.NewNamespace(t, "spd")
 	ctx := t.Context()
 	c := kernelClient(t, ns, pfkey.ClientConfig{})
@@ -247,11 +264,8 @@ func TestKernelSPD(t *testing.T) {
 	require.Empty(t, policies(ns))
 }
 
-// TestKernelPromiscuous hears of another program's requests.
-func TestKernelPromiscuous(t *testing.T) {
-	if !inKernel(t) {
-		return
-	}
+// testKernelPromiscuous hears of another program's requests.
+func testKernelPromiscuous(t *testing.T) {
 	ns := lab.NewNamespace(t, "promisc")
 	listener := kernelClient(t, ns, pfkey.ClientConfig{Broadcasts: true, PID: 5})
 	other := kernelClient(t, ns, pfkey.ClientConfig{PID: 6})

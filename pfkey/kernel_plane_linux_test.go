@@ -129,12 +129,9 @@ func (k *kernelPair) remove(t testing.TB, ab, ba *spd.Bundle) {
 	}
 }
 
-// TestKernelTraffic sends through Child SAs that two data planes have set up in
+// testKernelTraffic sends through Child SAs that two data planes have set up in
 // two kernels.
-func TestKernelTraffic(t *testing.T) {
-	if !inKernel(t) {
-		return
-	}
+func testKernelTraffic(t *testing.T) {
 	k := newKernelPair(t)
 	for _, s := range []*lab.Site{k.a, k.b} {
 		for _, addr := range []netip.Addr{s.Outer, s.Outer6} {
@@ -183,12 +180,9 @@ func TestKernelTraffic(t *testing.T) {
 	require.NoError(t, k.pa.Close())
 }
 
-// TestKernelAcquire: a packet asks for an SA and goes through it; one whose SA
+// testKernelAcquire: a packet asks for an SA and goes through it; one whose SA
 // is refused does not leave in clear.
-func TestKernelAcquire(t *testing.T) {
-	if !inKernel(t) {
-		return
-	}
+func testKernelAcquire(t *testing.T) {
 	k := newKernelPair(t)
 	// After a refusal the kernel asks again when this time is over.
 	k.a.Sysctl("core/xfrm_acq_expires=4")
@@ -251,11 +245,8 @@ func waitFor[T spd.Event](t testing.TB, p *pfkey.DataPlane) T {
 	}
 }
 
-// TestKernelExpire: soft and hard limits by volume and by time.
-func TestKernelExpire(t *testing.T) {
-	if !inKernel(t) {
-		return
-	}
+// testKernelExpire: soft and hard limits by volume and by time.
+func testKernelExpire(t *testing.T) {
 	k := newKernelPair(t)
 	ctx := t.Context()
 	l := link{text: "aes128-sha1", mode: spd.ModeTunnel}
@@ -285,12 +276,9 @@ func TestKernelExpire(t *testing.T) {
 	require.ErrorIs(t, err, spd.ErrNotFound)
 }
 
-// TestKernelMove: the peer gets another address, and SAs and policies follow
+// testKernelMove: the peer gets another address, and SAs and policies follow
 // without new keys and with their sequence numbers (X_MIGRATE).
-func TestKernelMove(t *testing.T) {
-	if !inKernel(t) {
-		return
-	}
+func testKernelMove(t *testing.T) {
 	k := newKernelPair(t)
 	ctx := t.Context()
 	l := link{text: "aes128-sha1", mode: spd.ModeTunnel}
@@ -334,12 +322,9 @@ func TestKernelMove(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestKernelMapping: a NAT gives the peer another port, the kernel tells, and
+// testKernelMapping: a NAT gives the peer another port, the kernel tells, and
 // MovePeer follows.
-func TestKernelMapping(t *testing.T) {
-	if !inKernel(t) {
-		return
-	}
+func testKernelMapping(t *testing.T) {
 	k := newKernelPair(t)
 	ctx := t.Context()
 	require.NoError(t, k.pa.PrepareSocket(k.a.ListenUDP(netip.AddrPortFrom(k.a.Outer, 4500)), true))
@@ -365,12 +350,9 @@ func TestKernelMapping(t *testing.T) {
 	k.a.MustPing(innerA, innerB)
 }
 
-// TestKernelBypass: IKE's sockets are not held up by policies that discard
+// testKernelBypass: IKE's sockets are not held up by policies that discard
 // everything.
-func TestKernelBypass(t *testing.T) {
-	if !inKernel(t) {
-		return
-	}
+func testKernelBypass(t *testing.T) {
 	k := newKernelPair(t)
 	ctx := t.Context()
 	for _, x := range []struct {
@@ -409,11 +391,8 @@ func TestKernelBypass(t *testing.T) {
 	}
 }
 
-// TestKernelSocketPolicy: a socket with a policy of its own asks for an SA.
-func TestKernelSocketPolicy(t *testing.T) {
-	if !inKernel(t) {
-		return
-	}
+// testKernelSocketPolicy: a socket with a policy of its own asks for an SA.
+func testKernelSocketPolicy(t *testing.T) {
 	k := newKernelPair(t)
 	for text, to := range map[string]netip.Addr{
 		"out ipsec esp/transport//require": k.b.Outer, "out ipsec ah/transport//require": k.b.Outer6,
@@ -434,12 +413,9 @@ func TestKernelSocketPolicy(t *testing.T) {
 	}
 }
 
-// TestC21_KernelLeak: after an SA has gone, nothing leaves in clear, and what
+// testC21_KernelLeak: after an SA has gone, nothing leaves in clear, and what
 // comes in clear is not taken.
-func TestC21_KernelLeak(t *testing.T) {
-	if !inKernel(t) {
-		return
-	}
+func testC21_KernelLeak(t *testing.T) {
 	k := newKernelPair(t)
 	ctx := t.Context()
 	l := link{text: "aes128-sha1", mode: spd.ModeTunnel}
@@ -456,12 +432,9 @@ func TestC21_KernelLeak(t *testing.T) {
 	require.False(t, err == nil && n > 0)
 }
 
-// TestKernelScale: many SAs and policies, and a dump of all. There are 5,000 of
+// testKernelScale: many SAs and policies, and a dump of all. There are 5,000 of
 // each, with RACOON_SCALE set 50,000, which takes minutes.
-func TestKernelScale(t *testing.T) {
-	if !inKernel(t) {
-		return
-	}
+func testKernelScale(t *testing.T) {
 	n := 5000
 	if os.Getenv("RACOON_SCALE") != "" {
 		n = 50000

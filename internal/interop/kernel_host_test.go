@@ -23,26 +23,12 @@ import (
 	"github.com/racoon3/racoon/xfrm"
 )
 
-// inKernel runs a test in a kernel of the lab, with the algorithms that are not
-// loaded on demand.
+// inKernel runs a test in a kernel of the lab with all algorithms.
 func inKernel(t *testing.T, modules ...string) bool {
-	if !lab.InKernel(t, lab.KernelOptions{Timeout: 6 * time.Minute, MemoryMB: 768, Modules: append([]string{"deflate", "ipcomp", "ipcomp6", "des_generic"}, modules...)}) {
+	if !lab.InKernel(t, lab.KernelOptions{Timeout: 6 * time.Minute, MemoryMB: 768, Modules: modules}) {
 		return false
 	}
-	// Both ways to the kernel look for all algorithms first.
-	begin := time.Now()
-	lab.NewNamespace(t, "first").Do(func() {
-		x, err := xfrm.New(xfrm.Config{})
-		require.NoError(t, err)
-		c := x.Capabilities()
-		kernelCapabilities = &c
-		require.NoError(t, x.Close())
-		p, err := pfkey.OpenDataPlane(t.Context(), pfkey.DataPlaneConfig{})
-		require.NoError(t, err)
-		require.NoError(t, p.Close())
-	})
-	lab.StopLoadingModules(t)
-	t.Logf("algorithms found in %v", time.Since(begin))
+	lab.LoadAlgorithms(t)
 	return true
 }
 
@@ -66,9 +52,6 @@ type kernelConfig struct {
 	Edit  func(c *racoon.Config)
 }
 
-// kernelCapabilities are what xfrm.New has found out the first time.
-var kernelCapabilities *spd.Capabilities
-
 // startKernel runs our side at a site until the test ends, with the kernel's
 // ESP. At the end nothing of it may be left in the kernel.
 func startKernel(t *testing.T, site *lab.Site, kc kernelConfig) *host {
@@ -87,7 +70,7 @@ func startKernel(t *testing.T, site *lab.Site, kc kernelConfig) *host {
 			plane, err = pfkey.OpenDataPlane(t.Context(), pfkey.DataPlaneConfig{})
 			return
 		}
-		kc.XFRM.Logger, kc.XFRM.Capabilities = logger, kernelCapabilities
+		kc.XFRM.Logger = logger
 		plane, err = xfrm.New(kc.XFRM)
 	})
 	require.NoError(t, err)

@@ -111,18 +111,20 @@ func InKernel(t *testing.T, o KernelOptions) bool {
 	return false
 }
 
-// StopLoadingModules makes the kernel of [InKernel] live with the modules that
-// it has. Each look for an algorithm that it has not starts a program otherwise,
-// which takes long in there: a test calls it once all that it needs is loaded.
-func StopLoadingModules(t testing.TB) {
+// ipsecAlgorithms are modules of what the kernel's IPsec can use.
+const ipsecAlgorithms = "authenc authencesn blowfish_generic camellia_generic cast5_generic cbc ccm chacha20poly1305 chacha_generic cmac ctr deflate des_generic drbg ecb " +
+	"echainiv gcm ghash-generic hmac jitterentropy_rng poly1305_generic rmd160 seqiv serpent_generic sha512_generic twofish_generic xcbc"
+
+// LoadAlgorithms loads all algorithms of IPsec into the kernel of [InKernel], and
+// makes it live with the modules that it has then. Otherwise each look for an
+// algorithm that it has not starts a program, which takes long in there: seconds
+// for each socket of PF_KEY.
+func LoadAlgorithms(t testing.TB) {
 	t.Helper()
 	if !InsideKernel() {
 		t.Fatal("lab: not in a kernel of the lab")
 	}
-	// What a look for an algorithm does not load, but its use does.
-	if out, err := exec.Command("modprobe", "-q", "-a", "authenc", "authencesn", "echainiv", "seqiv", "drbg", "jitterentropy_rng", "hmac", "sha512_generic").CombinedOutput(); err != nil {
-		t.Fatalf("lab: modprobe: %v\n%s", err, out)
-	}
+	_ = exec.Command("modprobe", append([]string{"-q", "-a"}, strings.Fields(ipsecAlgorithms)...)...).Run() // what is built in is no module
 	if err := os.WriteFile("/proc/sys/kernel/modprobe", []byte("\n"), 0); err != nil {
 		t.Fatalf("lab: %v", err)
 	}
