@@ -345,8 +345,8 @@ func stateOf(s *session) string {
 	return st
 }
 
-// find is the session that a datagram belongs to.
-func find1(e *Endpoint, path ike.Path) *session {
+// sessionAt is the session that a datagram belongs to.
+func sessionAt(e *Endpoint, path ike.Path) *session {
 	for _, id := range slices.Sorted(maps.Keys(e.sessions)) {
 		if s := e.sessions[id]; s.RemoteAddr() == path.Remote.Addr() && !s.Ending {
 			return s
@@ -357,7 +357,7 @@ func find1(e *Endpoint, path ike.Path) *session {
 
 // Receive implements coretest.Protocol.
 func (p *simProtocol) Receive(n *simNode, path ike.Path, b []byte) func() {
-	state := stateOf(find1(n.Core, path))
+	state := stateOf(sessionAt(n.Core, path))
 	before := n.Core.Count
 	return func() {
 		switch c := n.Core.Count; {
@@ -395,7 +395,7 @@ func (p *simProtocol) trace(n *simNode, t ike.TraceRecord) {
 	}
 	p.sim.W.Tracef("%s %s %v", n.Name, dir, m)
 	if !t.Outbound {
-		p.sim.Visit(stateOf(find1(n.Core, t.Path)), describe(m))
+		p.sim.Visit(stateOf(sessionAt(n.Core, t.Path)), describe(m))
 	}
 }
 
@@ -437,4 +437,88 @@ func describe(m *message.Message) string {
 }
 
 // mustVisit are the pairs without which a run would prove little.
-var mustVisit = []coretest.Visit{}
+var mustVisit = []coretest.Visit{
+	{State: "ASSOCIATED", Event: "ACK"},
+	{State: "ASSOCIATED", Event: "CREATE"},
+	{State: "ASSOCIATED", Event: "DELETE: D"},
+	{State: "ASSOCIATED", Event: "GETTGT"},
+	{State: "ASSOCIATED", Event: "REPLY"},
+	{State: "ASSOCIATED", Event: "REPLY with ACKREQ: SA"},
+	{State: "ASSOCIATED", Event: "REPLY: D"},
+	{State: "ASSOCIATED", Event: "REPLY: INVALID-SPI"},
+	{State: "ASSOCIATED", Event: "REPLY: KRB_AP_ERR_SKEW"},
+	{State: "ASSOCIATED", Event: "STATUS"},
+	{State: "ASSOCIATED", Event: "command: create Child"},
+	{State: "ASSOCIATED", Event: "command: delete"},
+	{State: "ASSOCIATED", Event: "command: delete Child"},
+	{State: "ASSOCIATED", Event: "command: liveness"},
+	{State: "ASSOCIATED", Event: "command: rekey Child"},
+	{State: "ASSOCIATED", Event: "command: rekey IKE"},
+	{State: "ASSOCIATED", Event: "first packet of a Child SA"},
+	{State: "ASSOCIATED", Event: "malformed"},
+	{State: "ASSOCIATED", Event: "not genuine"},
+	{State: "ASSOCIATED", Event: "repetition"},
+	{State: "ASSOCIATED", Event: "timer: CREATE"},
+	{State: "ASSOCIATED", Event: "timer: DELETE"},
+	{State: "ASSOCIATED", Event: "timer: STATUS"},
+	{State: "ASSOCIATED", Event: "timer: liveness"},
+	{State: "ASSOCIATED", Event: "timer: served CREATE"},
+	{State: "ASSOCIATED", Event: "unexpected"},
+	{State: "ASSOCIATED, answers CREATE", Event: "unexpected"},
+	{State: "ASSOCIATED, creates Child", Event: "REPLY with ACKREQ: SA"},
+	{State: "ASSOCIATED, creates Child", Event: "REPLY: SA"},
+	{State: "ASSOCIATED, creates Child", Event: "timer: CREATE"},
+	{State: "ASSOCIATED, creates Child", Event: "unexpected"},
+	{State: "ASSOCIATED, rekeys Child", Event: "CREATE"},
+	{State: "ASSOCIATED, rekeys Child", Event: "DELETE: D"},
+	{State: "ASSOCIATED, rekeys Child", Event: "REPLY with ACKREQ: SA"},
+	{State: "ASSOCIATED, rekeys Child", Event: "REPLY: SA"},
+	{State: "ASSOCIATED, rekeys Child", Event: "STATUS"},
+	{State: "ASSOCIATED, rekeys Child", Event: "command: rekey Child"},
+	{State: "ASSOCIATED, rekeys Child", Event: "command: rekey IKE"},
+	{State: "ASSOCIATED, rekeys Child", Event: "first packet of a Child SA"},
+	{State: "ASSOCIATED, rekeys Child", Event: "malformed"},
+	{State: "ASSOCIATED, rekeys Child", Event: "repetition"},
+	{State: "ASSOCIATED, rekeys Child", Event: "timer: CREATE"},
+	{State: "ASSOCIATED, rekeys Child", Event: "timer: liveness"},
+	{State: "ASSOCIATED, rekeys Child", Event: "unexpected"},
+	{State: "ASSOCIATED, waits for ACK", Event: "ACK"},
+	{State: "ASSOCIATED, waits for ACK", Event: "CREATE"},
+	{State: "ASSOCIATED, waits for ACK", Event: "DELETE: D"},
+	{State: "ASSOCIATED, waits for ACK", Event: "REPLY"},
+	{State: "ASSOCIATED, waits for ACK", Event: "first packet of a Child SA"},
+	{State: "ASSOCIATED, waits for ACK", Event: "malformed"},
+	{State: "ASSOCIATED, waits for ACK", Event: "repetition"},
+	{State: "ASSOCIATED, waits for ACK", Event: "timer: served CREATE"},
+	{State: "ASSOCIATED, waits for ACK", Event: "unexpected"},
+	{State: "CREATING, answers CREATE", Event: "unexpected"},
+	{State: "CREATING, creates Child", Event: "CREATE"},
+	{State: "CREATING, creates Child", Event: "GETTGT"},
+	{State: "CREATING, creates Child", Event: "REPLY with ACKREQ: SA"},
+	{State: "CREATING, creates Child", Event: "REPLY: KRB_AP_ERR_SKEW"},
+	{State: "CREATING, creates Child", Event: "REPLY: SA"},
+	{State: "CREATING, creates Child", Event: "REPLY: TGT"},
+	{State: "CREATING, creates Child", Event: "malformed"},
+	{State: "CREATING, creates Child", Event: "not genuine"},
+	{State: "CREATING, creates Child", Event: "repetition"},
+	{State: "CREATING, creates Child", Event: "timer: CREATE"},
+	{State: "CREATING, creates Child", Event: "timer: GETTGT"},
+	{State: "CREATING, creates Child", Event: "unexpected"},
+	{State: "DELETING", Event: "first packet of a Child SA"},
+	{State: "DELETING", Event: "timer: DELETE"},
+	{State: "DELETING", Event: "timer: liveness"},
+	{State: "DELETING", Event: "timer: served CREATE"},
+	{State: "none", Event: "CREATE"},
+	{State: "none", Event: "DELETE: D"},
+	{State: "none", Event: "GETTGT"},
+	{State: "none", Event: "REPLY: D"},
+	{State: "none", Event: "REPLY: INVALID-SPI"},
+	{State: "none", Event: "REPLY: KRB_AP_ERR_SKEW"},
+	{State: "none", Event: "REPLY: TGT"},
+	{State: "none", Event: "STATUS"},
+	{State: "none", Event: "malformed"},
+	{State: "none", Event: "not genuine"},
+	{State: "none", Event: "repetition"},
+	{State: "none", Event: "timer: served DELETE"},
+	{State: "none", Event: "unexpected"},
+}

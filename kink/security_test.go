@@ -1,0 +1,222 @@
+package kink
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/kink/krb"
+	"github.com/racoon3/racoon/kink/message"
+)
+
+// recordFlow lets a pair live: CREATE with ACK, STATUS, a rekey, DELETE. It
+// returns what each has sent.
+func recordFlow(t testing.TB) (p *pair, toA, toB [][]byte) {
+	p = plainPair(t)
+	p.b.peers.Peer("a").ContributeNonce = true
+	p.filter = func(from *Endpoint, tx ike.Transmit) bool {
+		if from == p.a {
+			toB = append(toB, slices.Clone(tx.Packet))
+		} else {
+			toA = append(toA, slices.Clone(tx.Packet))
+		}
+		return true
+	}
+	id := p.initiate()
+	p.advance(40 * time.Second)
+	require.NoError(t, p.a.RekeyChild(p.now, id, only(t, p.a).Children.All()[0].Info.ID))
+	p.advance(30 * time.Second)
+	p.filter = nil
+	return p, toA, toB
+}
+
+// TestC28_Replay: whatever comes again changes nothing and is not answered, to the
+// side it was for and to the other.
+func TestC28_Replay(t *testing.T) {
+	p, toA, toB := recordFlow(t)
+	require.GreaterOrEqual(t, len(toB), 5)
+	before := p.a.Held()
+	for _, b := range slices.Concat(toA, toB) {
+		p.b.HandleDatagram(p.now, ike.Path{Local: addrB, Remote: addrA}, b)
+		p.a.HandleDatagram(p.now, pathAB(), b)
+		for _, e := range []*Endpoint{p.a, p.b} {
+			h, err := message.ParseHeader(b)
+			require.NoError(t, err)
+			tx, ok := e.PollTransmit()
+			if ok { // an ACK again, or an error for what is not for this side
+				require.Less(t, len(tx.Packet), len(b)+600)
+				a, err := message.ParseHeader(tx.Packet)
+				require.NoError(t, err)
+				require.True(t, h.Type == message.Reply && h.AckReq && a.Type == message.Ack || a.Type == message.Reply, "%v after %v", a, h)
+			}
+			for _, ok := e.PollTransmit(); ok; _, ok = e.PollTransmit() {
+			}
+		}
+	}
+	require.Equal(t, before, p.a.Held())
+	p.same(1)
+}
+
+// TestC28_EpochReplay: a command of the peer's former life, which somebody has kept
+// back, does not tell of a restart.
+func TestC28_EpochReplay(t *testing.T) {
+	p := plainPair(t)
+	var kept []byte
+	p.filter = func(from *Endpoint, tx ike.Transmit) bool {
+		kept = tx.Packet
+		return false
+	}
+	id, err := p.a.Initiate(p.now, Initiation{Peer: p.a.peers.Peer("b"), Path: pathAB()})
+	require.NoError(t, err)
+	p.run()
+	require.NoError(t, p.a.Forget(p.now, id, ike.DownLocal))
+	p.filter = nil
+	p.now = p.now.Add(2 * time.Second)
+	p.initiate()
+	p.same(1)
+	unexpected := p.b.Count.Unexpected
+	p.b.HandleDatagram(p.now, ike.Path{Local: addrB, Remote: addrA}, kept)
+	p.run()
+	require.Equal(t, unexpected+1, p.b.Count.Unexpected)
+	require.Empty(t, find[ike.SessionDown](p.evB))
+	p.same(1)
+}
+
+// TestC28_Altered: a message with any octet changed, or cut, changes nothing.
+func TestC28_Altered(t *testing.T) {
+	p, toA, toB := recordFlow(t)
+	now := p.now
+	for side, all := range [][][]byte{toA, toB} {
+		for _, b := range all {
+			for i := 0; i < len(b); i += 1 + len(b)/97 {
+				c := slices.Clone(b)
+				c[i] ^= 1 << (i % 8)
+				for _, d := range [][]byte{c, b[:i]} {
+					if side == 0 {
+						p.a.HandleDatagram(now, pathAB(), d)
+					} else {
+						p.b.HandleDatagram(now, ike.Path{Local: addrB, Remote: addrA}, d)
+					}
+				}
+			}
+		}
+	}
+	p.filter = func(*Endpoint, ike.Transmit) bool { return false }
+	p.run()
+	p.filter = nil
+	p.same(1)
+	require.Empty(t, find[ike.SessionDown](p.evA))
+	require.Empty(t, find[ike.SessionDown](p.evB))
+	p.advance(2 * time.Minute)
+	p.same(1)
+}
+
+// TestC28_APRepMismatch: the AP-REP has to answer an authenticator of this command.
+func TestC28_APRepMismatch(t *testing.T) { TestRetransmission(t) }
+
+// TestC28_ChecksumConfusion: without a checksum, with a short one, with one by
+// another key or of another message, a message changes nothing.
+func TestC28_ChecksumConfusion(t *testing.T) {
+	p := plainPair(t)
+	var create []byte
+	p.filter = func(from *Endpoint, tx ike.Transmit) bool {
+		if create == nil {
+			create = slices.Clone(tx.Packet)
+		}
+		return false
+	}
+	p.initiate()
+	m, err := message.Parse(create)
+	require.NoError(t, err)
+	n := len(m.Checksum)
+	require.NotZero(t, n)
+	body := create[:len(create)-n]
+	set := func(b []byte, sum []byte) []byte {
+		b = append(slices.Clone(b), sum...)
+		b[2], b[3] = byte(len(b)>>8), byte(len(b))
+		b[14], b[15] = byte(len(sum)>>8), byte(len(sum))
+		return b
+	}
+	other, err := krb.RandomKey(krb.AES128SHA1, p.a.Rand())
+	require.NoError(t, err)
+	zero := slices.Clone(body)
+	zero[2], zero[3], zero[14], zero[15] = byte(len(body)>>8), byte(len(body)), 0, 0
+	wrong, err := other.AppendChecksum(nil, zero[:16], zero[16:])
+	require.NoError(t, err)
+	for name, b := range map[string][]byte{
+		"none": set(body, nil), "one octet": set(body, m.Checksum[:1]), "short": set(body, m.Checksum[:n-1]), "long": set(body, append(slices.Clone(m.Checksum), 0)),
+		"other key": set(body, wrong), "zeros": set(body, make([]byte, n)), "twice as long": set(body, append(slices.Clone(m.Checksum), m.Checksum...)),
+	} {
+		p.b.HandleDatagram(p.now, ike.Path{Local: addrB, Remote: addrA}, b)
+		require.Empty(t, p.b.sessions, name)
+		require.Empty(t, p.b.served, name)
+		if tx, ok := p.b.PollTransmit(); ok {
+			require.LessOrEqual(t, len(tx.Packet), len(b), name)
+		}
+		_, ok := p.b.PollJob()
+		require.False(t, ok, name)
+	}
+	p.b.HandleDatagram(p.now, ike.Path{Local: addrB, Remote: addrA}, create)
+	require.Len(t, p.b.sessions, 1, "it was not spoilt by them: nothing of theirs was remembered")
+}
+
+// TestC28_ManyISAKMP: a thousand KINK_ISAKMP payloads, or malformed ones, from a
+// peer that is who it says, are refused and leave nothing.
+func TestC28_ManyISAKMP(t *testing.T) {
+	p := plainPair(t)
+	id := p.initiate()
+	s := p.a.sessions[id]
+	many := make([]message.Payload, 1000)
+	for i := range many {
+		many[i] = &message.ISAKMP{}
+	}
+	junk := &message.ISAKMP{Version: 0x10, First: 1, Chain: []byte{0, 0, 0xff, 0xff, 1, 2, 3}}
+	for _, content := range [][]message.Payload{many, {junk}, {}, {junk, junk, junk}} {
+		for _, command := range []message.Type{message.Create, message.Delete, message.Status} {
+			s.command(p.now, command, content, func(time.Time, message.Payloads, error) {})
+			p.run()
+			for _, tr := range slices.Clone(s.running) {
+				tr.forget()
+			}
+		}
+	}
+	p.advance(time.Second)
+	require.Equal(t, 1, p.b.Held().ChildSAs)
+	require.Empty(t, p.pb.Larval())
+	require.Zero(t, p.b.Held().Jobs)
+}
+
+// TestB21_ShortAPReq: an AP-REQ that is short, empty or not one is refused, and
+// nothing of an unauthenticated sender is kept or answered at length.
+func TestB21_ShortAPReq(t *testing.T) {
+	p := plainPair(t)
+	var create []byte
+	p.filter = func(from *Endpoint, tx ike.Transmit) bool { create = slices.Clone(tx.Packet); return false }
+	p.initiate()
+	m, err := message.Parse(create)
+	require.NoError(t, err)
+	der := m.APReq().Data
+	for n := range len(der) {
+		if n > 40 && n%13 != 0 {
+			continue
+		}
+		for _, data := range [][]byte{der[:n], append(slices.Clone(der[:n]), make([]byte, 8)...)} {
+			for _, command := range []message.Type{message.Create, message.Delete, message.Status, message.Ack} {
+				b, err := plain(message.Header{Type: command, XID: uint32(n)}, &message.APReq{Data: data})
+				require.NoError(t, err)
+				b = append(b, make([]byte, 12)...)
+				b[2], b[3], b[15] = byte(len(b)>>8), byte(len(b)), 12
+				p.b.HandleDatagram(p.now, ike.Path{Local: addrB, Remote: addrA}, b)
+				if tx, ok := p.b.PollTransmit(); ok {
+					require.LessOrEqual(t, len(tx.Packet), len(b))
+				}
+			}
+		}
+	}
+	require.Empty(t, p.b.sessions)
+	require.Empty(t, p.b.served)
+	require.LessOrEqual(t, len(p.b.reloads), maxReloads)
+}
