@@ -11,6 +11,7 @@ import (
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/natt"
+	"github.com/racoon3/racoon/spd"
 )
 
 // natBox translates the addresses of one side of a pair.
@@ -247,4 +248,13 @@ func TestNoMoveBeforeProof(t *testing.T) {
 			require.NotEqual(t, "203.0.113.9:4500", path.Remote.String(), "%v", mode)
 		}
 	}
+}
+
+// The original addresses are for transport mode in UDP only (RFC 3947 5.2).
+func TestOriginalAddressesOnlyInUDP(t *testing.T) {
+	p := pskPair(t)
+	s := p.a.sessions[p.initiate()]
+	q := &quickMode{s: s, cfg: &ike.ChildConfig{Mode: spd.ModeTransport}, initiator: true}
+	require.NotZero(t, s.current.variant, "both know NAT traversal")
+	require.Empty(t, q.natOAs(s.current))
 }
