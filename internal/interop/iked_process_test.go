@@ -88,6 +88,12 @@ func sample(t *testing.T, name string) string {
 	return string(b)
 }
 
+func readFile(t *testing.T, path string) string {
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return string(b)
+}
+
 // start starts the daemon and waits until it is ready.
 func (d *iked) start(args ...string) {
 	d.Helper()
