@@ -23,6 +23,8 @@ import (
 // TestKINKDocument carries out the commands of docs/kink.md, in a kernel of its own
 // where each of the two hosts has its own files.
 func TestKINKDocument(t *testing.T) {
+	commands := consoleCommands(t, "../../docs/kink.md")
+	require.Len(t, commands, 10, "ten commands")
 	dir := os.Getenv("RACOON_KINK_DOCUMENT") // with the program; there is no compiling in the lab kernel
 	if !lab.InsideKernel() {
 		lab.Require(t, lab.UML, lab.MITKDC)
@@ -35,8 +37,6 @@ func TestKINKDocument(t *testing.T) {
 	if !lab.InKernel(t, lab.KernelOptions{Timeout: 4 * time.Minute, Env: []string{"RACOON_KINK_DOCUMENT=" + dir}}) {
 		return
 	}
-	commands := consoleCommands(t, "../../docs/kink.md")
-	require.Len(t, commands, 10, "ten commands")
 	a, b := lab.NewPair(t)
 	root := t.TempDir()
 	hosts := map[string]*shell{}
