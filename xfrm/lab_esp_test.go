@@ -19,12 +19,9 @@ import (
 	"github.com/racoon3/racoon/xfrm"
 )
 
-// TestLabUserspacePeer: userspace ESP talks with the kernel's, as this package
+// testLabUserspacePeer: userspace ESP talks with the kernel's, as this package
 // sets it up: each algorithm that both have, with keys in KEYMAT form.
-func TestLabUserspacePeer(t *testing.T) {
-	if !inLab(t) {
-		return
-	}
+func testLabUserspacePeer(t *testing.T) {
 	a, b := lab.NewPair(t)
 	a.RouteTo(b)
 	b.RouteTo(a)
@@ -125,15 +122,9 @@ func echo(t *testing.T, engine *esp.Engine, raw net.PacketConn, from, to, local,
 	}
 }
 
-// TestLabMany installs many SAs and policies in the real kernel.
-func TestLabMany(t *testing.T) {
-	if testing.Short() && !lab.InsideKernel() {
-		t.Skip("takes half a minute")
-	}
+// testLabMany installs many SAs and policies in the real kernel.
+func testLabMany(t *testing.T) {
 	const children = 1500 // 3,000 SAs and 4,500 policies
-	if !lab.InKernel(t, lab.KernelOptions{Timeout: 9 * time.Minute, MemoryMB: 1024, Modules: labModules}) {
-		return
-	}
 	a, _ := lab.NewPair(t)
 	p := newPlane(t, a, xfrm.Config{NoFirstPacket: true})
 	var before, after runtime.MemStats

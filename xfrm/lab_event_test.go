@@ -51,12 +51,9 @@ func quiet[T spd.Event](t *testing.T, p *xfrm.DataPlane) {
 	}
 }
 
-// TestLabAcquire: a packet without an SA raises an acquire with its flow; a
+// testLabAcquire: a packet without an SA raises an acquire with its flow; a
 // failure lets the next packet ask again; the SA lets it through.
-func TestLabAcquire(t *testing.T) {
-	if !inLab(t) {
-		return
-	}
+func testLabAcquire(t *testing.T) {
 	p := newPair(t, xfrm.Config{})
 	ctx := context.Background()
 	for i, mode := range []spd.Mode{spd.ModeTunnel, spd.ModeTransport} {
@@ -105,12 +102,9 @@ func TestLabAcquire(t *testing.T) {
 	}
 }
 
-// TestLabHold: with HoldPackets the packet that raises an acquire is sent when
+// testLabHold: with HoldPackets the packet that raises an acquire is sent when
 // the SA is there.
-func TestLabHold(t *testing.T) {
-	if !inLab(t) {
-		return
-	}
+func testLabHold(t *testing.T) {
 	p := newPair(t, xfrm.Config{HoldPackets: true, AcquireExpires: 20 * time.Second})
 	ctx := context.Background()
 	trap := spd.Policy{Direction: spd.Out, Selector: spd.Selector{Local: spd.FromPrefix(p.a.InnerNet), Remote: spd.FromPrefix(p.b.InnerNet)}, Action: spd.ActionTrap,
@@ -130,11 +124,8 @@ func TestLabHold(t *testing.T) {
 	require.Equal(t, "only once", string(buf[:n]))
 }
 
-// TestLabLifetimes: volume and time limits, soft and hard.
-func TestLabLifetimes(t *testing.T) {
-	if !inLab(t) {
-		return
-	}
+// testLabLifetimes: volume and time limits, soft and hard.
+func testLabLifetimes(t *testing.T) {
 	p := newPair(t, xfrm.Config{})
 	for _, c := range []child{
 		{proposal: "aes128gcm16", lifetime: spd.Lifetime{SoftBytes: 500, HardBytes: 1000}},
@@ -160,11 +151,8 @@ func TestLabLifetimes(t *testing.T) {
 	empty(t, p.a)
 }
 
-// TestLabLarval: reserved SPIs as ip(8) sees them.
-func TestLabLarval(t *testing.T) {
-	if !inLab(t) {
-		return
-	}
+// testLabLarval: reserved SPIs as ip(8) sees them.
+func testLabLarval(t *testing.T) {
 	a, b := lab.NewPair(t)
 	pa := newPlane(t, a, xfrm.Config{AcquireExpires: time.Second})
 	ctx := context.Background()
@@ -185,12 +173,9 @@ func TestLabLarval(t *testing.T) {
 	require.ErrorIs(t, pa.ReleaseSPI(ctx, id(spi)), spd.ErrNotFound)
 }
 
-// TestLabMove: an SA moves to other addresses under traffic, into and out of
+// testLabMove: an SA moves to other addresses under traffic, into and out of
 // UDP, and to other ports, with its sequence numbers.
-func TestLabMove(t *testing.T) {
-	if !inLab(t) {
-		return
-	}
+func testLabMove(t *testing.T) {
 	p := newPair(t, xfrm.Config{})
 	p.a.IP("addr add 10.99.0.11/24 dev " + p.a.Device)
 	for _, x := range []struct {
@@ -243,11 +228,8 @@ func TestLabMove(t *testing.T) {
 	}
 }
 
-// TestLabMapping: a new NAT mapping is told, and followed.
-func TestLabMapping(t *testing.T) {
-	if !inLab(t) {
-		return
-	}
+// testLabMapping: a new NAT mapping is told, and followed.
+func testLabMapping(t *testing.T) {
 	p := newPair(t, xfrm.Config{})
 	sa := p.a.ListenUDP(netip.AddrPortFrom(p.a.Outer, 4500))
 	require.NoError(t, p.pa.PrepareSocket(sa, true))
@@ -270,12 +252,9 @@ func TestLabMapping(t *testing.T) {
 	p.a.MustPing(p.a.Inner, p.b.Inner)
 }
 
-// TestLabSocketOverflow: what a socket has no room for is told as lost, and the
+// testLabSocketOverflow: what a socket has no room for is told as lost, and the
 // socket goes on.
-func TestLabSocketOverflow(t *testing.T) {
-	if !inLab(t) {
-		return
-	}
+func testLabSocketOverflow(t *testing.T) {
 	a, b := lab.NewPair(t)
 	c := newClient(t, a)
 	ctx := context.Background()
@@ -322,11 +301,8 @@ func TestLabSocketOverflow(t *testing.T) {
 	}
 }
 
-// TestLabOverflow: a receive queue that is too small for a flood of events.
-func TestLabOverflow(t *testing.T) {
-	if !inLab(t) {
-		return
-	}
+// testLabOverflow: a receive queue that is too small for a flood of events.
+func testLabOverflow(t *testing.T) {
 	p := newPair(t, xfrm.Config{Events: 8})
 	ctx := context.Background()
 	var ps []spd.Policy

@@ -31,12 +31,9 @@ func newClient(t *testing.T, s *lab.Site) (c *xfrm.Client) {
 	return c
 }
 
-// TestLabOperations makes every request of XFRM and looks at it with ip(8), and
+// testLabOperations makes every request of XFRM and looks at it with ip(8), and
 // the other way round.
-func TestLabOperations(t *testing.T) {
-	if !inLab(t) {
-		return
-	}
+func testLabOperations(t *testing.T) {
 	a, b := lab.NewPair(t)
 	c := newClient(t, a)
 	ctx := context.Background()
@@ -208,12 +205,9 @@ func TestLabOperations(t *testing.T) {
 	require.Empty(t, policy())
 }
 
-// TestLabMigrate: MIGRATE moves a policy and its SA; selectors of the Mobility
+// testLabMigrate: MIGRATE moves a policy and its SA; selectors of the Mobility
 // Header (RFC 4877).
-func TestLabMigrate(t *testing.T) {
-	if !inLab(t) {
-		return
-	}
+func testLabMigrate(t *testing.T) {
 	p := newPair(t, xfrm.Config{})
 	ctx := context.Background()
 	p.a.IP("addr add 10.99.0.11/24 dev " + p.a.Device)
@@ -255,12 +249,9 @@ func TestLabMigrate(t *testing.T) {
 	require.Contains(t, p.a.Run("ip", "xfrm", "policy"), "proto mobility-header type 5")
 }
 
-// TestLabSocket: a socket that was prepared talks in clear whatever the
+// testLabSocket: a socket that was prepared talks in clear whatever the
 // policies say.
-func TestLabSocket(t *testing.T) {
-	if !inLab(t) {
-		return
-	}
+func testLabSocket(t *testing.T) {
 	p := newPair(t, xfrm.Config{})
 	ctx := context.Background()
 	r := p.install(t, child{proposal: "aes128gcm16", mode: spd.ModeTransport})
@@ -295,12 +286,9 @@ func TestLabSocket(t *testing.T) {
 	require.Error(t, p.pa.PrepareSocket(struct{ net.PacketConn }{}, false))
 }
 
-// TestLabRestart: after a program was killed, its SAs are flushed, its policies
+// testLabRestart: after a program was killed, its SAs are flushed, its policies
 // taken over, and traffic flows again.
-func TestLabRestart(t *testing.T) {
-	if !inLab(t) {
-		return
-	}
+func testLabRestart(t *testing.T) {
 	p := newPair(t, xfrm.Config{})
 	ctx := context.Background()
 	p.install(t, child{proposal: "aes128gcm16"})

@@ -26,12 +26,9 @@ func behind(t *testing.T, s *lab.Site, name string) (*lab.Namespace, netip.Addr,
 	return h, a, a6
 }
 
-// TestLabForward: hosts behind one gateway reach hosts behind the other, and
+// testLabForward: hosts behind one gateway reach hosts behind the other, and
 // nothing comes in that has not come through the tunnel.
-func TestLabForward(t *testing.T) {
-	if !inLab(t) {
-		return
-	}
+func testLabForward(t *testing.T) {
 	p := newPair(t, xfrm.Config{})
 	ha, a, a6 := behind(t, p.a, "ha")
 	_, b, b6 := behind(t, p.b, "hb")
@@ -56,11 +53,8 @@ func TestLabForward(t *testing.T) {
 	p.removeAll(t, r6)
 }
 
-// TestLabVTI: routes to a VTI are the policy.
-func TestLabVTI(t *testing.T) {
-	if !inLab(t) {
-		return
-	}
+// testLabVTI: routes to a VTI are the policy.
+func testLabVTI(t *testing.T) {
 	p := newPair(t, xfrm.Config{})
 	ctx := context.Background()
 	any4 := []spd.TrafficSelector{spd.AnyIPv4}
@@ -95,12 +89,9 @@ func TestLabVTI(t *testing.T) {
 	require.ErrorIs(t, p.pa.DeleteLink(ctx, "vti0"), spd.ErrNotFound)
 }
 
-// TestLabInterface: an XFRM interface, where the kernel has them, else an error
+// testLabInterface: an XFRM interface, where the kernel has them, else an error
 // that explains.
-func TestLabInterface(t *testing.T) {
-	if !inLab(t) {
-		return
-	}
+func testLabInterface(t *testing.T) {
 	testInterface(t)
 }
 

@@ -20,10 +20,40 @@ import (
 	"github.com/racoon3/racoon/xfrm"
 )
 
-var labModules = []string{"xcbc", "cmac", "des_generic", "camellia_generic", "deflate", "ipcomp", "ipcomp6"}
-
-func inLab(t *testing.T) bool {
-	return lab.InKernel(t, lab.KernelOptions{Timeout: 4 * time.Minute, Modules: labModules})
+// TestLab runs all that needs a real kernel, in one: most of the time goes into
+// its start and into loading its modules. A single one: -run TestLab/Traffic.
+func TestLab(t *testing.T) {
+	if !lab.InKernel(t, lab.KernelOptions{Timeout: 9 * time.Minute, MemoryMB: 1024}) {
+		return
+	}
+	lab.LoadAlgorithms(t)
+	for _, x := range []struct {
+		name string
+		test func(t *testing.T)
+	}{
+		{"Capabilities", testLabCapabilities},
+		{"Traffic", testLabTraffic},
+		{"UserspacePeer", testLabUserspacePeer},
+		{"Acquire", testLabAcquire},
+		{"Hold", testLabHold},
+		{"Lifetimes", testLabLifetimes},
+		{"Larval", testLabLarval},
+		{"Move", testLabMove},
+		{"Mapping", testLabMapping},
+		{"SocketOverflow", testLabSocketOverflow},
+		{"Overflow", testLabOverflow},
+		{"AdoptsPolicies", testLabAdoptsPolicies},
+		{"Operations", testLabOperations},
+		{"Migrate", testLabMigrate},
+		{"Socket", testLabSocket},
+		{"Restart", testLabRestart},
+		{"Forward", testLabForward},
+		{"VTI", testLabVTI},
+		{"Interface", testLabInterface},
+		{"Many", testLabMany},
+	} {
+		t.Run(x.name, x.test)
+	}
 }
 
 // newPlane opens a data plane in a namespace of the lab.
@@ -199,11 +229,8 @@ func empty(t *testing.T, s *lab.Site) {
 	require.Empty(t, s.Run("ip", "xfrm", "policy", "list", "nosock"))
 }
 
-// TestLabCapabilities: what is found is what is known of this kernel.
-func TestLabCapabilities(t *testing.T) {
-	if !inLab(t) {
-		return
-	}
+// testLabCapabilities: what is found is what is known of this kernel.
+func testLabCapabilities(t *testing.T) {
 	a, _ := lab.NewPair(t)
 	start := time.Now()
 	p := newPlane(t, a, xfrm.Config{})
@@ -225,12 +252,9 @@ func TestLabCapabilities(t *testing.T) {
 	empty(t, a) // the search leaves nothing
 }
 
-// TestLabTraffic sends pings through the kernel's ESP, AH and IPComp on both
+// testLabTraffic sends pings through the kernel's ESP, AH and IPComp on both
 // sides, for each algorithm and each way of carrying it.
-func TestLabTraffic(t *testing.T) {
-	if !inLab(t) {
-		return
-	}
+func testLabTraffic(t *testing.T) {
 	p := newPair(t, xfrm.Config{})
 	// The kernel takes ESP in UDP from a socket that says so.
 	for _, x := range []struct {
