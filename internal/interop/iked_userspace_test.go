@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/bcrypt"
@@ -222,6 +223,45 @@ func TestIkedUserspaceSample(t *testing.T) {
 	a.start()
 	require.Contains(t, sa.Run("ip", "addr", "show", "vpn0"), "10.1.0.9/32")
 	a.reach(netip.MustParseAddr("10.1.0.9"), netip.MustParseAddr("10.2.0.9"))
+	a.stop()
+	b.stop()
+}
+
+// TestIkedCertificates: the sample for sites with certificates, with a macro for
+// the own address and revocation lists that must be there; a packet calls the
+// branch; once it is on the list, it is refused.
+func TestIkedCertificates(t *testing.T) {
+	t.Parallel()
+	lab.Require(t, lab.Root)
+	sa, sb := lab.NewPair(t)
+	a, b := newIked(t, sa), newIked(t, sb)
+	ca := testpki.NewCA(t, "iked")
+	pki(t, ca, a, "hq")
+	branch := ca.Host(t, testpki.RSA2048, "zurich.example.org")
+	b.file("branch.pem", string(branch.PEM()))
+	b.file("branch.key", string(branch.KeyPEM(t)))
+	b.file("ca.pem", string(ca.PEM()))
+	current := func() string { return string(ca.CRLAt(t, time.Now().Add(-time.Hour), time.Now().Add(time.Hour)).Raw) }
+	a.file("ca.crl", current())
+	text := strings.NewReplacer("10.0.0.0/16", "10.1.0.0/16", "10.0.0.7", "10.1.0.7", "10.1.0.0/16", "10.2.0.0/16", "10.2.0.0/16", "10.7.0.0/16",
+		"interface4:eth0", "interface4:"+sa.Device, `remote = "zurich.example.org"`, "remote = \""+sb.Outer.String()+"\"\nremote-id = \"zurich.example.org\"",
+		`remote = "geneva.example.org"`, "remote = \"10.99.0.77\"\nremote-id = \"geneva.example.org\"").Replace(sample(t, "site-to-site-certificates.toml"))
+	a.configure(text + inTUN)
+	b.configure("[peer.hq]\nremote-id = \"hq.example.org\"\ncertificate = \"branch.pem\"\nkey = \"branch.key\"\nca = \"ca.pem\"\n[peer.hq.child.net]\nlocal = \"10.2.0.0/16\"\nremote = \"10.1.0.0/16\"\n" + inTUN)
+	b.start()
+	a.start()
+	require.Contains(t, a.log(), "local="+sa.Outer.String()+":500")
+	a.reach(sa.Inner, sb.Inner)
+
+	ca.Revoke(branch, 1)
+	a.file("ca.crl", current())
+	a.signal(syscall.SIGHUP)
+	a.await("the configuration was reloaded", 1)
+	require.Contains(t, a.log(), "peer=zurich child=\"\" field=Trust effect=\"at reauthentication\" sessions=1")
+	_, err := a.client().Delete(t.Context(), control.Select{Peer: "zurich"})
+	require.NoError(t, err)
+	_, err = a.client().Establish(t.Context(), control.EstablishRequest{Peer: "zurich", Wait: true})
+	require.ErrorContains(t, err, "revoked")
 	a.stop()
 	b.stop()
 }
