@@ -24,7 +24,7 @@ import (
 
 // importPaths are those of the packages that the README names.
 var importPaths = map[string]string{
-	"racoon": "github.com/racoon3/racoon", "ike": "github.com/racoon3/racoon/ike", "esp": "github.com/racoon3/racoon/esp",
+	"racoon": "github.com/racoon3/racoon", "ike": "github.com/racoon3/racoon/ike", "ikev1": "github.com/racoon3/racoon/ikev1", "esp": "github.com/racoon3/racoon/esp",
 	"netstack": "github.com/racoon3/racoon/esp/netstack", "netip": "net/netip", "http": "net/http",
 }
 
@@ -62,12 +62,23 @@ const afterClient = `
 	err = m.Shutdown(ctx)
 `
 
+// What the README's gateway with IKEv1 leaves to the reader.
+const (
+	beforeRoadWarrior = `
+	groupKey := psk
+	pool, err := racoon.NewPool(racoon.PoolConfig{Addresses: []string{"10.3.0.0/24"}})
+`
+	afterRoadWarrior = `
+	_, err = racoon.NewManager(racoon.Config{Peers: []racoon.Peer{peer}})
+`
+)
+
 // readme returns the Go code below a heading.
 func readme(t *testing.T, heading string) string {
 	t.Helper()
 	b, err := os.ReadFile("../README.md")
 	require.NoError(t, err)
-	m := regexp.MustCompile("(?s)\n## " + heading + "\n.*?```go\n(.*?)```").FindSubmatch(b)
+	m := regexp.MustCompile("(?s)\n###? " + heading + "\n.*?```go\n(.*?)```").FindSubmatch(b)
 	require.NotNil(t, m, "no code below %q", heading)
 	return string(m[1])
 }
@@ -113,6 +124,7 @@ func build(t *testing.T) (client, gateway string) {
 	for name, src := range map[string][]byte{
 		"client":  program(t, readme(t, "A client in 15 lines"), afterClient),
 		"gateway": program(t, readme(t, "A gateway in 15 lines"), ""),
+		"ikev1":   program(t, beforeRoadWarrior+readme(t, "A road warrior's gateway with IKEv1"), afterRoadWarrior),
 	} {
 		file := filepath.Join(dir, name+".go")
 		require.NoError(t, os.WriteFile(file, src, 0o600))
@@ -129,7 +141,8 @@ func build(t *testing.T) (client, gateway string) {
 	return filepath.Join(bin, "readmeclient"), filepath.Join(bin, "readmegateway")
 }
 
-// TestReadmeCompiles: the README's client and gateway are 15 lines and compile.
+// TestReadmeCompiles: the README's client and gateway are 15 lines, and with the
+// gateway for IKEv1 they compile.
 func TestReadmeCompiles(t *testing.T) {
 	for _, heading := range []string{"A client in 15 lines", "A gateway in 15 lines"} {
 		require.LessOrEqual(t, strings.Count(readme(t, heading), "\n"), 15, heading)
