@@ -1,6 +1,7 @@
 package kink
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"net/netip"
@@ -46,8 +47,10 @@ func benchPair(b *testing.B, etype krb.EType) *coretest.Bench[*Endpoint] {
 	x := &coretest.Bench[*Endpoint]{Now: time.Unix(1_700_000_000, 0)}
 	r := krbtest.NewRealm(realm, rand.Reader, etype)
 	peers := []*Peer{peerOf("b", nameB, netA, netB), peerOf("a", nameA, netB, netA)}
+	peers[1].Principal = "kink/*@" + realm
+	r.Host(nameB)
 	for i, name := range []string{nameA, nameB} {
-		e, err := NewEndpoint(Config{Rand: rand.Reader, DataPlane: nullplane.New(), Kerberos: r.Host(name), Started: x.Now, Tag: uint8(i)})
+		e, err := NewEndpoint(Config{Rand: rand.Reader, DataPlane: nullplane.New(), Kerberos: manyPrincipals{r.Host(name), r}, Started: x.Now, Tag: uint8(i)})
 		require.NoError(b, err)
 		ps, err := NewPeerSet(peers[i : i+1])
 		require.NoError(b, err)
@@ -57,20 +60,23 @@ func benchPair(b *testing.B, etype krb.EType) *coretest.Bench[*Endpoint] {
 	x.Now = x.Now.Add(time.Second)
 	e := x.Ends[0]
 	x.Initiate = func(n int, now time.Time) (ike.SessionID, error) {
-		// One principal may begin so many in a minute.
-		x.Now = x.Now.Add(keepServed / maxServed * 2)
-		for _, e := range x.Ends {
-			if e != nil {
-				e.HandleTimeout(x.Now)
-			}
-		}
-		now = x.Now
 		path := pathAB()
 		path.Local = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}), 910)
 		path.Remote = netip.AddrPortFrom(netip.AddrFrom4([4]byte{11, byte(n >> 16), byte(n >> 8), byte(n)}), 910)
 		return e.Initiate(now, Initiation{Peer: peers[0], Path: path})
 	}
 	return x
+}
+
+// manyPrincipals has each ticket for another client: one principal may begin only
+// so many transactions in a minute.
+type manyPrincipals struct {
+	*krbtest.Host
+	r *krbtest.Realm
+}
+
+func (m manyPrincipals) ServiceTicket(ctx context.Context, now time.Time, server krb.Principal, o krb.TicketOptions) (*krb.Ticket, error) {
+	return m.r.Host(fmt.Sprintf("kink/client%d.example.com", m.r.Requests())).ServiceTicket(ctx, now, server, o)
 }
 
 func benchCases(b *testing.B) (cases []coretest.BenchCase[*Endpoint]) {
