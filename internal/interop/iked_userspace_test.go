@@ -228,7 +228,7 @@ func TestIkedUserspaceSample(t *testing.T) {
 }
 
 // TestIkedCertificates: the sample for sites with certificates, with a macro for
-// the own address and revocation lists that must be there; a packet calls the
+// the own address and revocation lists that must be there. A packet calls the
 // branch; once it is on the list, it is refused.
 func TestIkedCertificates(t *testing.T) {
 	t.Parallel()
