@@ -57,12 +57,11 @@ func TestSimulationReplays(t *testing.T) { simulation().Replays(t) }
 // simProtocol is what only KINK knows of a schedule.
 type simProtocol struct {
 	coretest.Basics[*Endpoint, *Peer]
-	sim     *sim
-	realm   *krbtest.Realm
-	down    int
-	boots   time.Duration
-	cycle   time.Duration // of retransmission, the longest
-	longest time.Duration
+	sim   *sim
+	realm *krbtest.Realm
+	down  int
+	boots time.Duration
+	cycle time.Duration // of retransmission, the longest
 }
 
 func newSimProtocol(s *sim) *simProtocol {
@@ -169,7 +168,6 @@ func (p *simProtocol) Peers() (a, b *Peer) {
 	if s.Steady {
 		life += 15 * time.Minute
 	}
-	p.longest = life
 	// A ticket does not say where its client is: whoever passes a CREATE on from
 	// another address has the SAs go there, unless the configuration says better.
 	a.RemoteAddrs, b.RemoteAddrs = []netip.Prefix{netip.PrefixFrom(coretest.AddrB.Addr(), 32)}, []netip.Prefix{netip.PrefixFrom(coretest.AddrA.Addr(), 32)}
