@@ -20,7 +20,7 @@ func TestConfigErrors(t *testing.T) {
 	}}})
 	for want, change := range map[string]func(c *Config, p *Peer){
 		"racoon: DataPlane: is nil":                                                  func(c *Config, _ *Peer) { c.DataPlane = nil },
-		"racoon: Workers: 500 is out of range; use 1 to 64":                         func(c *Config, _ *Peer) { c.Workers = 500 },
+		"racoon: Workers: 500 is out of range; use 1 to 64":                          func(c *Config, _ *Peer) { c.Workers = 500 },
 		"racoon: EventBuffer: -1 is negative":                                        func(c *Config, _ *Peer) { c.EventBuffer = -1 },
 		`racoon: Listen[0]: Address: "500" is not an address and a port`:             func(c *Config, _ *Peer) { c.Listen = []Listen{{Address: "500"}} },
 		`racoon: Listen[0]: Address: "localhost:500": "localhost" is not an IP`:      func(c *Config, _ *Peer) { c.Listen = []Listen{{Address: "localhost:500"}} },

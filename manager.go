@@ -41,7 +41,7 @@ type Manager struct {
 	router  *ikev1.Router
 	replays *krb.ReplayCache // of KINK
 	epochs  *kink.Epochs
-	created time.Time        // the epoch that peers of KINK are told
+	created time.Time // the epoch that peers of KINK are told
 	seed    maphash.Seed
 	random  lockedRand
 
