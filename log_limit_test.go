@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,7 +20,7 @@ import (
 // many there were. Other lines are not concerned.
 func TestLogLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
+		var out lockedBuffer
 		m := &Manager{log: slog.New(slog.NewTextHandler(&out, nil))}
 		events := make(chan ike.Event)
 		done := make(chan struct{})
@@ -56,4 +57,22 @@ func TestLogLimit(t *testing.T) {
 		<-done
 		require.Equal(t, 1, lines("count=7"))
 	})
+}
+
+// lockedBuffer may be read while a logger writes to it.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

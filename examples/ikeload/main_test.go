@@ -144,7 +144,7 @@ func TestFlagErrors(t *testing.T) {
 		{[]string{"-flood", "-responder"}, "-responder, -flood and -make-pki exclude each other; use one"},
 		{[]string{"-responder", "-psk", "s", "-id", "a", "-plane", "xfrm"}, `-plane: "xfrm" is not a data plane; use one of null, memory, esp`},
 		{[]string{"-responder", "-psk", "s", "-id", "a", "-listen", "here"}, `-listen: "here" is not an address and a port`},
-		{[]string{"-responder", "-psk", "s", "-id", "a", "-workers", "1000"}, "-workers: 1000 is out of range; use 1 to 128"},
+		{[]string{"-responder", "-psk", "s", "-id", "a", "-workers", "1000"}, "-workers: 1000 is out of range; use 1 to 64, or 0 for one for each processor"},
 		{[]string{"-make-pki", "/nonexistent/x"}, "-make-pki: "},
 		{[]string{"-make-pki", "x", "-key-type", "dsa"}, `-key-type: "dsa" is not a type of key; use rsa2048`},
 	} {
