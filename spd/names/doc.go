@@ -1,6 +1,12 @@
 // Package names maps domain names to addresses and back, for policies whose
-// selectors are names, and for KINK, whose principals have a peer's name where a
-// packet has its address.
+// selectors are names, and for whoever has a packet's address and needs the
+// peer's name: with KINK a principal is called by it.
+//
+// The policy daemon spmd keeps its policies by it, and answers with it what
+// racoon2's daemons, spmdctl and other programs ask over package
+// [github.com/racoon3/racoon/spd/spmif]. The iked and kinkd of this module do not
+// use it: they take their policies, with the addresses of peers, from the
+// configuration file.
 //
 //   - A [Cache] holds the mapping for as long as the answers of the DNS allow,
 //     and longer while there are no better ones, in bounded memory.
