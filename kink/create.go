@@ -337,7 +337,7 @@ func withoutKE(all []spd.Proposal) (kept []spd.Proposal) {
 // concluded: everything that was agreed on is installed.
 func (x *create) concluded(now time.Time, up int, failure error) {
 	s := x.s
-	if up > 0 && s.ep.transactions[x.t.xid] == x.t { // an ACK is wanted
+	if s.ep.transactions[x.t.xid] == x.t { // an ACK is wanted, whatever we make of the answer (RFC 4430 3.2)
 		x.t.acked = true
 		x.t.ack(now)
 	}
@@ -433,7 +433,7 @@ func (c *creation) addOuter() {
 // check compares the answer with what was offered: a responder may only choose,
 // and shorten lifetimes (RFC 4430 3.2).
 func (c *creation) check(ps isakmp.Payloads) error {
-	if n := ps.ErrorNotify(); n != nil && ps.SA() == nil {
+	if n := ps.ErrorNotify(); n != nil { // known or not, it means that all has failed (RFC 4430 5.5)
 		detail := fmt.Sprintf("we offered %v for %v === %v", c.policy.Proposals, c.local, c.remote)
 		if text := printable(n.Data); text != "" {
 			detail = fmt.Sprintf("%q; %s", text, detail)

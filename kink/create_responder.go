@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -59,7 +60,11 @@ func (v *served) create(now time.Time, s *session, peer *Peer) {
 func (v *served) refuseAll(now time.Time, s *session, t isakmp.NotifyType, err error) {
 	e, r := v.ep, v.request
 	refused := &RefusedError{Command: message.Create, Type: t, Err: err}
-	v.answer(now, false, notify(spd.ProtoESP, nil, t, err.Error()))
+	text := ""
+	if errors.Is(err, ErrNAT) { // which the peer cannot see; why else it is refused is our own affair
+		text = err.Error()
+	}
+	v.answer(now, false, notify(spd.ProtoESP, nil, t, text))
 	if s == nil || !s.Up {
 		if s == nil {
 			e.Count.Failed++
@@ -174,11 +179,8 @@ func (c *creation) serve(now time.Time, p *message.ISAKMP, done func(now time.Ti
 		err = ps.Require(isakmp.PayloadSA, isakmp.PayloadNonce)
 	}
 	if err != nil {
-		t := isakmp.NotifyPayloadMalformed
-		if pe, ok := errors.AsType[*isakmp.ParseError](err); ok {
-			t = pe.Notify()
-		}
-		refuse(now, t, nil, err)
+		answer, t := unreadable(err)
+		done(now, answer, false, &RefusedError{Command: message.Create, Type: t, Err: err})
 		return
 	}
 	s := c.s
@@ -190,6 +192,10 @@ func (c *creation) serve(now time.Time, p *message.ISAKMP, done func(now time.Ti
 	t, err := c.choose(ps)
 	if err != nil {
 		refuse(now, t, nil, err)
+		return
+	}
+	if err := c.translated(); err != nil {
+		refuse(now, isakmp.NotifyPayloadMalformed, []byte(err.Error()), err)
 		return
 	}
 	for _, part := range c.chosen.Parts {
@@ -275,6 +281,37 @@ func (c *creation) serve(now time.Time, p *message.ISAKMP, done func(now time.Ti
 			})
 		}
 	})
+}
+
+// translated reports a NAT: in transport mode the selectors are the two hosts, and
+// they are not where the command came from and went to.
+func (c *creation) translated() error {
+	if c.chosen.Mode != spd.ModeTransport {
+		return nil
+	}
+	for _, h := range []struct {
+		said spd.TrafficSelector
+		seen netip.Addr
+	}{{c.remote, c.s.RemoteAddr()}, {c.local, c.s.LocalAddr()}} {
+		if h.said.First == h.said.Last && h.said.First != h.seen {
+			return fmt.Errorf("%w: the peer speaks of %v, and the command has %v", ErrNAT, h.said.First, h.seen)
+		}
+	}
+	return nil
+}
+
+// unreadable is the answer to Quick Mode payloads that cannot be read: a
+// KINK_ERROR for another version or DOI, else a notification of RFC 4430 5.5.
+func unreadable(err error) (message.Payload, isakmp.NotifyType) {
+	if e, ok := errors.AsType[*message.ParseError](err); ok {
+		if code := e.Code(); code == message.BadQMVers || code == message.InvDOI {
+			return &message.Error{Code: code}, isakmp.NotifyPayloadMalformed
+		}
+	}
+	if e, ok := errors.AsType[*isakmp.ParseError](err); ok && e.Notify() == isakmp.NotifyInvalidPayloadType {
+		return notify(0, nil, isakmp.NotifyInvalidPayloadType, string([]byte{byte(e.Payload)})), isakmp.NotifyInvalidPayloadType
+	}
+	return notify(0, nil, isakmp.NotifyPayloadMalformed, ""), isakmp.NotifyPayloadMalformed
 }
 
 // wants reports whether another creation that is being served is to have the same

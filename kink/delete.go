@@ -20,7 +20,8 @@ func (v *served) delete(now time.Time, s *session) {
 	for p := range v.request.payloads.ISAKMPs() {
 		ps, err := p.Payloads()
 		if err != nil {
-			content = append(content, malformed(err))
+			answer, _ := unreadable(err)
+			content = append(content, answer)
 			continue
 		}
 		var answer []isakmp.Payload
@@ -70,9 +71,4 @@ func (s *session) named(d *isakmp.Delete) (found []*child.SA, missing []spd.SPI)
 		}
 	}
 	return found, missing
-}
-
-// malformed answers Quick Mode payloads that cannot be read.
-func malformed(err error) message.Payload {
-	return notify(0, nil, isakmp.NotifyPayloadMalformed, err.Error())
 }

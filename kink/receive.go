@@ -236,9 +236,13 @@ func (e *Endpoint) answer(now time.Time, r *request, ackReq bool, content ...mes
 	e.Transmit(r.path, b)
 }
 
+// maxNotifyData bounds what a notification says besides its type, in octets.
+const maxNotifyData = 256
+
 // notify is a KINK_ISAKMP payload with one notification.
 func notify(protocol spd.Protocol, spi []byte, t isakmp.NotifyType, text string) *message.ISAKMP {
-	p, err := message.NewISAKMP(&isakmp.Notify{DOI: isakmp.DOIIPsec, Protocol: protocol, SPI: spi, Type: t, Data: []byte(text)})
+	data := []byte(text[:min(len(text), maxNotifyData)])
+	p, err := message.NewISAKMP(&isakmp.Notify{DOI: isakmp.DOIIPsec, Protocol: protocol, SPI: spi[:min(len(spi), 16)], Type: t, Data: data})
 	if err != nil {
 		panic("kink: notification without a wire form: " + err.Error())
 	}

@@ -158,11 +158,17 @@ func (k *Kerberos) Reload(context.Context) error {
 	}))
 }
 
+// outdated reports errors that other files would help against: there is nothing
+// to get a ticket with, or the KDC has another key of ours.
+func outdated(err error) bool {
+	return errors.Is(err, krb.ErrNoCredentials) || errors.Is(err, krb.KDCErrPreauthFailed) || errors.Is(err, krb.ErrDecrypt) || errors.Is(err, krb.APErrBadKeyVer)
+}
+
 // TGT implements [krb.Kerberos]: before it says that there is no valid TGT it
 // looks whether the files have changed.
 func (k *Kerberos) TGT(ctx context.Context, now time.Time) (*krb.Ticket, error) {
 	t, err := k.Client.TGT(ctx, now)
-	if errors.Is(err, krb.ErrNoCredentials) && k.Reload(ctx) == nil {
+	if outdated(err) && k.Reload(ctx) == nil {
 		t, err = k.Client.TGT(ctx, now)
 	}
 	return t, err
@@ -171,7 +177,7 @@ func (k *Kerberos) TGT(ctx context.Context, now time.Time) (*krb.Ticket, error) 
 // ServiceTicket implements [krb.Kerberos], with files as TGT.
 func (k *Kerberos) ServiceTicket(ctx context.Context, now time.Time, server krb.Principal, o krb.TicketOptions) (*krb.Ticket, error) {
 	t, err := k.Client.ServiceTicket(ctx, now, server, o)
-	if errors.Is(err, krb.ErrNoCredentials) && k.Reload(ctx) == nil {
+	if outdated(err) && k.Reload(ctx) == nil {
 		t, err = k.Client.ServiceTicket(ctx, now, server, o)
 	}
 	return t, err
