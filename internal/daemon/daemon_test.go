@@ -49,6 +49,7 @@ type instance struct {
 	t         *testing.T
 	dir       string
 	reload    chan os.Signal
+	status    chan os.Signal
 	terminate chan os.Signal
 	env       map[string]string
 	log       *syncBuffer
@@ -60,7 +61,7 @@ func newInstance(t *testing.T, config string) *instance {
 	dir, err := os.MkdirTemp("", "iked") // short, for sockets
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	d := &instance{t: t, dir: dir, reload: make(chan os.Signal, 1), terminate: make(chan os.Signal, 2), env: map[string]string{}}
+	d := &instance{t: t, dir: dir, reload: make(chan os.Signal, 1), status: make(chan os.Signal, 1), terminate: make(chan os.Signal, 2), env: map[string]string{}}
 	require.NoError(t, os.WriteFile(d.path("psk"), []byte("a secret of both\n"), 0o600))
 	d.configure(config)
 	return d
@@ -77,7 +78,7 @@ func (d *instance) start(args ...string) {
 	d.t.Helper()
 	d.log, d.done = &syncBuffer{}, make(chan int, 1)
 	args = append([]string{"-c", d.path("racoon.toml"), "-state", d.path("state")}, args...)
-	env := Env{Getenv: func(n string) string { return d.env[n] }, Reload: d.reload, Terminate: d.terminate}
+	env := Env{Getenv: func(n string) string { return d.env[n] }, Reload: d.reload, Status: d.status, Terminate: d.terminate}
 	ctx, cancel := context.WithCancel(context.Background())
 	log, done := d.log, d.done
 	go func() { done <- Program{Name: "iked"}.Run(ctx, args, env, log, log) }()
@@ -227,6 +228,9 @@ func TestTwoDaemons(t *testing.T) {
 	pid, err := os.ReadFile(a.path("pid"))
 	require.NoError(t, err)
 	require.Equal(t, fmt.Sprintln(os.Getpid()), string(pid))
+
+	a.status <- os.Interrupt
+	a.logs(`msg="peers are asked for a sign of life" sessions=1`, 1)
 
 	require.Zero(t, a.stop(), a.log)
 	b.logs("session down", 1)

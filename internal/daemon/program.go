@@ -34,18 +34,22 @@ type Env struct {
 	Getenv func(name string) string
 	// Reload makes the daemon read its configuration again, as SIGHUP does.
 	Reload <-chan os.Signal
+	// Status makes the daemon ask every peer for a sign of life, as SIGUSR1 does:
+	// with KINK by STATUS.
+	Status <-chan os.Signal
 	// Terminate ends the daemon: in order the first time, at once the second.
 	Terminate <-chan os.Signal
 }
 
 // Main runs a program as the process that it is, and returns the exit status.
 func Main(p Program) int {
-	reload, terminate := make(chan os.Signal, 1), make(chan os.Signal, 2)
+	reload, status, terminate := make(chan os.Signal, 1), make(chan os.Signal, 1), make(chan os.Signal, 2)
 	signal.Notify(reload, reloadSignals...)
+	signal.Notify(status, statusSignals...)
 	signal.Notify(terminate, endSignals...)
 	// Who reads the log may end before the daemon.
 	signal.Ignore(brokenPipe...)
-	return p.Run(context.Background(), os.Args[1:], Env{Getenv: os.Getenv, Reload: reload, Terminate: terminate}, os.Stdout, os.Stderr)
+	return p.Run(context.Background(), os.Args[1:], Env{Getenv: os.Getenv, Reload: reload, Status: status, Terminate: terminate}, os.Stdout, os.Stderr)
 }
 
 // Run runs the program until ctx ends, it is told to end, or it fails, and

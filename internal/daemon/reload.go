@@ -67,6 +67,11 @@ func (d *daemon) reload(ctx context.Context) (changes []racoon.Change, err error
 		return nil, err
 	}
 	d.store, d.last = store, next
+	if k := next.KINK.Kerberos; k != nil {
+		if err := k.Reload(ctx); err != nil {
+			d.log.Error("keytab or credential cache cannot be read again", "err", err)
+		}
+	}
 	d.current.Store(cfg)
 	if err := d.capture.set(cfg.Capture); err != nil {
 		d.log.Error("no capture", "err", err)

@@ -6,6 +6,7 @@ import "os"
 
 var (
 	reloadSignals = []os.Signal{nothing{}}
+	statusSignals = []os.Signal{nothing{}}
 	endSignals    = []os.Signal{os.Interrupt}
 	brokenPipe    = []os.Signal{nothing{}}
 )

@@ -9,6 +9,7 @@ import (
 
 var (
 	reloadSignals = []os.Signal{syscall.SIGHUP}
+	statusSignals = []os.Signal{syscall.SIGUSR1}
 	endSignals    = []os.Signal{os.Interrupt, syscall.SIGTERM}
 	brokenPipe    = []os.Signal{syscall.SIGPIPE}
 )
