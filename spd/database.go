@@ -20,7 +20,8 @@ type DatabaseConfig struct {
 	Store PolicyStore
 
 	// FirstReqID and LastReqID are between which ReqIDs are chosen for rules
-	// that have none; 0 means 1 and 16383, what every kernel takes.
+	// that have none; 0 means 8192 and 16383, the upper half of what every kernel
+	// takes: the Manager of this module begins with the lower one.
 	FirstReqID, LastReqID uint32
 
 	// Owner is the first of the numbers by which the data plane knows the
@@ -66,7 +67,7 @@ type Database struct {
 
 // NewDatabase returns a database without rules.
 func NewDatabase(cfg DatabaseConfig) *Database {
-	cfg.FirstReqID = cmp.Or(cfg.FirstReqID, 1)
+	cfg.FirstReqID = cmp.Or(cfg.FirstReqID, 8192)
 	cfg.LastReqID = cmp.Or(cfg.LastReqID, 16383)
 	cfg.Owner = cmp.Or(cfg.Owner, 0x7f<<56)
 	db := &Database{cfg: cfg, log: cfg.Logger, token: make(chan struct{}, 1), about: map[Policy]StoredPolicy{}, generated: map[Owner]*Generated{},

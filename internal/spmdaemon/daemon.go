@@ -164,6 +164,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return errors.Join(fmt.Errorf("installing policies: %w", err), d.db.Close(context.WithoutCancel(ctx), true))
 	}
 	part("policies", func() error { return d.follow(ctx) })
+	part("events", func() error { return d.ignoreEvents(ctx) })
 	if f := d.dns; f != nil {
 		for _, c := range d.opt.Packets {
 			part("DNS", func() error { return f.ServePacket(ctx, c) })
@@ -185,6 +186,23 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	end, stop := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer stop()
 	return errors.Join(context.Cause(ctx), d.db.Close(end, d.opt.Keep))
+}
+
+// ignoreEvents takes what the data plane tells: packets that need SAs are the
+// business of the key daemons, and a queue that fills up would be cleared with
+// what they have begun.
+func (d *Daemon) ignoreEvents(ctx context.Context) error {
+	events := d.opt.DataPlane.Events()
+	for {
+		select {
+		case _, ok := <-events:
+			if !ok {
+				return nil
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // Reload replaces what the configuration declares. An error changes nothing.
