@@ -97,8 +97,6 @@ type XFRM struct {
 type PFKey struct {
 	// Whose numbers and layouts the kernel has. Left out: those of the system that the daemon was built for.
 	Dialect string `toml:"dialect" enum:"linux|freebsd|netbsd|macos|openbsd"`
-	// Socket buffer for what the kernel says; a large dump needs a large one. 0B: the system's own.
-	Buffer Size `toml:"buffer" default:"0B" max:"1GiB"`
 }
 
 // Userspace is ESP in this process.

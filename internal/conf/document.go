@@ -319,6 +319,7 @@ func (d *document) value(n *unstable.Node, path []string, p place, depth int) *v
 	v := &value{place: p, text: string(n.Data)}
 	if depth > maxDepth {
 		d.report.at(p, joinKey(path...), "", "is nested too deep")
+		v.kind = kindDate // nothing that is looked into
 		return v
 	}
 	switch n.Kind {
@@ -375,7 +376,11 @@ func joinKey(parts ...string) string {
 	return b.String()
 }
 
-func quoteKey(p string) string {
+// quoteKey is a part of a key as errors show it.
+func quoteKey(p string) string { return exactKey(clip(p)) }
+
+// exactKey is a part of a key as a file has it, however long.
+func exactKey(p string) string {
 	bare := p != ""
 	for _, c := range []byte(p) {
 		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
@@ -385,5 +390,5 @@ func quoteKey(p string) string {
 	if bare {
 		return p
 	}
-	return tomlString(clip(p))
+	return tomlString(p)
 }

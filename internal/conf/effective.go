@@ -110,7 +110,7 @@ func (e *writer) section(path string, v reflect.Value) {
 			e.lists(at, fv.Interface().(map[string][]string))
 		case f.typ.Kind() == reflect.Slice && f.typ.Elem().Kind() == reflect.Pointer:
 			for i := range fv.Len() {
-				e.section(at+"."+quoteKey(fv.Index(i).Elem().FieldByName("Name").String()), fv.Index(i).Elem())
+				e.section(at+"."+exactKey(fv.Index(i).Elem().FieldByName("Name").String()), fv.Index(i).Elem())
 			}
 		}
 	}
@@ -134,7 +134,7 @@ func (e *writer) lists(path string, m map[string][]string) {
 	}
 	slices.Sort(names)
 	for _, n := range names {
-		fmt.Fprintf(e, "%s = %s\n", quoteKey(n), tomlList(m[n]))
+		fmt.Fprintf(e, "%s = %s\n", exactKey(n), tomlList(m[n]))
 	}
 }
 

@@ -81,8 +81,11 @@ type report struct {
 }
 
 func (r *report) add(e *Error) {
+	if len(r.errors) >= maxErrors {
+		return
+	}
 	id := fmt.Sprintf("%s:%d:%d:%s", e.File, e.Line, e.Column, e.Message)
-	if r.seen[id] || len(r.errors) >= maxErrors {
+	if r.seen[id] {
 		return
 	}
 	if r.seen == nil {
