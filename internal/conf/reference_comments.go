@@ -58,7 +58,6 @@ var comments = map[string]string{
 	"XFRM.Offload":                   "Network device to which encryption is offloaded.",
 	"XFRM.FirstSPI":                  "The SPIs to choose from, first and last.",
 	"PFKey.Dialect":                  "Whose numbers and layouts the kernel has. Left out: those of the system that the daemon was built for.",
-	"PFKey.Buffer":                   "Socket buffer for what the kernel says; a large dump needs a large one. 0B: the system's own.",
 	"Userspace.TUN":                  "Name of the TUN device. On systems that name it themselves it is a wish.",
 	"Userspace.MTU":                  "MTU of the TUN device, in octets. 0: what is left of path-mtu.",
 	"Userspace.PathMTU":              "Largest packet of the outer network, in octets.",
