@@ -105,7 +105,7 @@ func testLabAcquire(t *testing.T) {
 // testLabHold: with HoldPackets the packet that raises an acquire is sent when
 // the SA is there.
 func testLabHold(t *testing.T) {
-	p := newPair(t, xfrm.Config{HoldPackets: true, AcquireExpires: 20 * time.Second})
+	p := newPair(t, xfrm.Config{HoldPackets: true, AcquireExpires: 2 * time.Minute})
 	ctx := context.Background()
 	trap := spd.Policy{Direction: spd.Out, Selector: spd.Selector{Local: spd.FromPrefix(p.a.InnerNet), Remote: spd.FromPrefix(p.b.InnerNet)}, Action: spd.ActionTrap,
 		Priority: 2000, ReqID: 1, Protocol: spd.ProtoESP, Mode: spd.ModeTunnel, Local: p.a.Outer, Remote: p.b.Outer}
@@ -117,7 +117,7 @@ func testLabHold(t *testing.T) {
 	ev := wait[spd.AcquireEvent](t, p.pa, nil)
 	p.install(t, child{proposal: "aes128gcm16"})
 	require.NoError(t, p.pa.AcquireDone(ctx, ev.ID, nil))
-	require.NoError(t, sink.SetReadDeadline(time.Now().Add(20*time.Second)))
+	require.NoError(t, sink.SetReadDeadline(time.Now().Add(time.Minute))) // the kernel tries in intervals that double
 	buf := make([]byte, 100)
 	n, err := sink.Read(buf)
 	require.NoError(t, err, p.a.Run("cat", "/proc/net/xfrm_stat"))
