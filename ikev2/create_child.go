@@ -217,8 +217,7 @@ func (t *createChild) succeed(now time.Time, sa *ikeSA) {
 		if t.rival != nil && t.rival.State != child.Gone {
 			s.Children.Replace(now, t.rival, x.sa) // the peer will delete its redundant SA
 		}
-		s.Children.Replace(now, old, x.sa)
-		s.Emit(ike.ChildRekeyed{EventHeader: s.EventHeader(now), Child: x.sa.Info, Old: old.Info.ChildSPIs, Initiator: true})
+		s.replace(now, old, x.sa, true)
 		s.StartDelete(now, old, ike.DownReplaced)
 	}
 	sa.finish(now)
@@ -233,9 +232,22 @@ func (t *createChild) adoptRival(now time.Time, s *session) {
 		next = next.Successor // replaced meanwhile
 	}
 	if next.State != child.Gone {
-		s.Children.Replace(now, old, next)
-		s.Emit(ike.ChildRekeyed{EventHeader: s.EventHeader(now), Child: next.Info, Old: old.Info.ChildSPIs})
+		s.replace(now, old, next, false)
 	}
+}
+
+// replace lets next take over from old, and tells it. The peer may have deleted
+// its own successor of old in between, so that the program knows of an end: then
+// it has come up again.
+func (s *session) replace(now time.Time, old, next *child.SA, initiator bool) {
+	ended := old.EndTold()
+	s.Children.Replace(now, old, next)
+	if ended {
+		next.Anew()
+		s.Emit(ike.ChildUp{EventHeader: s.EventHeader(now), Child: next.Info})
+		return
+	}
+	s.Emit(ike.ChildRekeyed{EventHeader: s.EventHeader(now), Child: next.Info, Old: old.Info.ChildSPIs, Initiator: initiator})
 }
 
 // refused handles an error notify.
@@ -416,8 +428,7 @@ func (sa *ikeSA) served(now time.Time, m *message.Message, old, made *child.SA, 
 		t.rivalNonce = lowest(slices.Clone(m.Nonce().Data), answer.Nonce().Data)
 		return
 	}
-	s.Children.Replace(now, old, made)
-	s.Emit(ike.ChildRekeyed{EventHeader: s.EventHeader(now), Child: made.Info, Old: old.Info.ChildSPIs})
+	s.replace(now, old, made, false)
 }
 
 // StartRekey implements child.Host.
