@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/racoon3/racoon/ike"
-	"github.com/racoon3/racoon/ikev2"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -125,7 +124,7 @@ func (s *Session) do(ctx context.Context, f func(now time.Time, c core) error) e
 		return err
 	}
 	err := s.m.workerOf(s.id).do(ctx, f)
-	if errors.Is(err, ikev2.ErrNoSession) {
+	if errors.Is(err, ike.ErrNoSession) {
 		return ErrSessionEnded
 	}
 	return err

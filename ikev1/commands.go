@@ -3,8 +3,6 @@ package ikev1
 import (
 	"fmt"
 	"iter"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
@@ -90,22 +88,10 @@ func (s *session) renew(now time.Time) error {
 	return nil
 }
 
-// established returns a session that takes commands.
-func (e *Endpoint) established(id ike.SessionID) (*session, error) {
-	s := e.sessions[id]
-	switch {
-	case s == nil:
-		return nil, ErrNoSession
-	case !s.Up:
-		return nil, ErrNotUp
-	}
-	return s, nil
-}
-
 // CreateChild negotiates a configured Child in an established session. acquire
 // and packet are as in Initiation.
 func (e *Endpoint) CreateChild(now time.Time, id ike.SessionID, name string, acquire spd.AcquireID, packet *spd.Selector) error {
-	s, err := e.established(id)
+	s, err := e.sessions.Established(id)
 	if err != nil {
 		return err
 	}
@@ -122,7 +108,7 @@ func (e *Endpoint) CreateChild(now time.Time, id ike.SessionID, name string, acq
 // RekeyIKE makes a new ISAKMP SA that takes over: in IKEv1 that is a new phase
 // 1, authentication included. The Child SAs stay.
 func (e *Endpoint) RekeyIKE(now time.Time, id ike.SessionID) error {
-	s, err := e.established(id)
+	s, err := e.sessions.Established(id)
 	if err != nil {
 		return err
 	}
@@ -137,7 +123,7 @@ func (e *Endpoint) Reauthenticate(now time.Time, id ike.SessionID) error { retur
 
 // RekeyChild replaces a Child SA.
 func (e *Endpoint) RekeyChild(now time.Time, id ike.SessionID, c ike.ChildID) error {
-	s, a, err := e.childSA(id, c)
+	s, a, err := e.sessions.Child(id, c)
 	if err != nil {
 		return err
 	}
@@ -149,7 +135,7 @@ func (e *Endpoint) RekeyChild(now time.Time, id ike.SessionID, c ike.ChildID) er
 
 // DeleteChild deletes a Child SA.
 func (e *Endpoint) DeleteChild(now time.Time, id ike.SessionID, c ike.ChildID) error {
-	s, a, err := e.childSA(id, c)
+	s, a, err := e.sessions.Child(id, c)
 	if err != nil {
 		return err
 	}
@@ -157,21 +143,9 @@ func (e *Endpoint) DeleteChild(now time.Time, id ike.SessionID, c ike.ChildID) e
 	return nil
 }
 
-func (e *Endpoint) childSA(id ike.SessionID, c ike.ChildID) (*session, *child.SA, error) {
-	s, err := e.established(id)
-	if err != nil {
-		return nil, nil, err
-	}
-	a := s.Children.ByID(c)
-	if a == nil {
-		return nil, nil, ErrNoChild
-	}
-	return s, a, nil
-}
-
 // CheckLiveness asks the peer for a sign of life now.
 func (e *Endpoint) CheckLiveness(now time.Time, id ike.SessionID) error {
-	s, err := e.established(id)
+	s, err := e.sessions.Established(id)
 	if err != nil {
 		return err
 	}
@@ -182,9 +156,9 @@ func (e *Endpoint) CheckLiveness(now time.Time, id ike.SessionID) error {
 // Delete ends a session in any state; an established one after telling the
 // peer. IKEv1 has no answer to that, so it does not wait for one.
 func (e *Endpoint) Delete(now time.Time, id ike.SessionID, reason ike.DownReason) error {
-	s := e.sessions[id]
-	if s == nil {
-		return ErrNoSession
+	s, err := e.sessions.Get(id)
+	if err != nil {
+		return err
 	}
 	s.delete(now, reason, nil)
 	return nil
@@ -193,9 +167,9 @@ func (e *Endpoint) Delete(now time.Time, id ike.SessionID, reason ike.DownReason
 // Forget ends a session without telling the peer, which has no such session:
 // its INITIAL-CONTACT said so.
 func (e *Endpoint) Forget(now time.Time, id ike.SessionID, reason ike.DownReason) error {
-	s := e.sessions[id]
-	if s == nil {
-		return ErrNoSession
+	s, err := e.sessions.Get(id)
+	if err != nil {
+		return err
 	}
 	s.end(now, reason, nil)
 	return nil
@@ -205,7 +179,7 @@ func (e *Endpoint) Forget(now time.Time, id ike.SessionID, reason ike.DownReason
 // times count at once or from the next rekey on, everything else from the next
 // ISAKMP SA or Child SA on.
 func (e *Endpoint) SetPeer(now time.Time, id ike.SessionID, p *Peer) error {
-	s, err := e.established(id)
+	s, err := e.sessions.Established(id)
 	if err != nil {
 		return err
 	}
@@ -223,6 +197,10 @@ func (e *Endpoint) Session(id ike.SessionID) (ike.SessionState, bool) {
 	if s == nil {
 		return ike.SessionState{}, false
 	}
+	return s.snapshot(), true
+}
+
+func (s *session) snapshot() ike.SessionState {
 	st := s.State(s.info())
 	s.addDeadlines(&st)
 	st.State = "NONE" // no ISAKMP SA at the moment
@@ -231,15 +209,14 @@ func (e *Endpoint) Session(id ike.SessionID) (ike.SessionState, bool) {
 	} else if len(s.sas) > 0 {
 		st.State = s.sas[0].state.String()
 	}
-	return st, true
+	return st
 }
 
 // Sessions yields snapshots of all sessions, half-open ones too, oldest first.
 func (e *Endpoint) Sessions() iter.Seq[ike.SessionState] {
-	ids := slices.Sorted(maps.Keys(e.sessions))
 	return func(yield func(ike.SessionState) bool) {
-		for _, id := range ids {
-			if s, ok := e.Session(id); ok && !yield(s) {
+		for s := range e.sessions.Oldest() {
+			if !yield(s.snapshot()) {
 				return
 			}
 		}

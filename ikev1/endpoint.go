@@ -21,7 +21,7 @@ type Endpoint struct {
 	cfg   Config
 	peers *PeerSet
 
-	sessions  map[ike.SessionID]*session
+	sessions  core.Sessions[*session]
 	sas       map[isakmp.Cookie]*isakmpSA // by our cookie
 	relations map[relation][]*session
 	initial   map[initKey]*isakmpSA // responders by what their first message is known by
@@ -41,7 +41,7 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 		engine:    c,
 		cfg:       cfg,
 		peers:     &PeerSet{},
-		sessions:  make(map[ike.SessionID]*session),
+		sessions:  make(core.Sessions[*session]),
 		sas:       make(map[isakmp.Cookie]*isakmpSA),
 		initial:   make(map[initKey]*isakmpSA),
 		relations: make(map[relation][]*session),

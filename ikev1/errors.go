@@ -9,13 +9,6 @@ import (
 	"github.com/racoon3/racoon/ikev1/isakmp"
 )
 
-// Errors of commands.
-var (
-	ErrNoSession = errors.New("ikev1: no such session")
-	ErrNotUp     = errors.New("ikev1: session is not established")
-	ErrNoChild   = errors.New("ikev1: no such Child SA")
-)
-
 var (
 	errGone      = errors.New("the session has ended")
 	errReplaced  = errors.New("replaced")

@@ -3,8 +3,6 @@ package ikev2
 import (
 	"fmt"
 	"iter"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
@@ -12,22 +10,10 @@ import (
 	"github.com/racoon3/racoon/spd"
 )
 
-// established returns a session that takes commands.
-func (e *Endpoint) established(id ike.SessionID) (*session, error) {
-	s := e.sessions[id]
-	switch {
-	case s == nil:
-		return nil, ErrNoSession
-	case !s.Up || s.Ending || s.current == nil:
-		return nil, ErrNotUp
-	}
-	return s, nil
-}
-
 // CreateChild negotiates a configured Child in an established session. acquire
 // and packet are as in Initiation.
 func (e *Endpoint) CreateChild(now time.Time, id ike.SessionID, name string, acquire spd.AcquireID, packet *spd.Selector) error {
-	s, err := e.established(id)
+	s, err := e.sessions.Established(id)
 	if err != nil {
 		return err
 	}
@@ -43,7 +29,7 @@ func (e *Endpoint) CreateChild(now time.Time, id ike.SessionID, name string, acq
 
 // RekeyIKE replaces the IKE SA of a session.
 func (e *Endpoint) RekeyIKE(now time.Time, id ike.SessionID) error {
-	s, err := e.established(id)
+	s, err := e.sessions.Established(id)
 	if err != nil {
 		return err
 	}
@@ -53,7 +39,7 @@ func (e *Endpoint) RekeyIKE(now time.Time, id ike.SessionID) error {
 
 // RekeyChild replaces a Child SA.
 func (e *Endpoint) RekeyChild(now time.Time, id ike.SessionID, c ike.ChildID) error {
-	s, a, err := e.childSA(id, c)
+	s, a, err := e.sessions.Child(id, c)
 	if err != nil {
 		return err
 	}
@@ -65,7 +51,7 @@ func (e *Endpoint) RekeyChild(now time.Time, id ike.SessionID, c ike.ChildID) er
 
 // DeleteChild deletes a Child SA.
 func (e *Endpoint) DeleteChild(now time.Time, id ike.SessionID, c ike.ChildID) error {
-	s, a, err := e.childSA(id, c)
+	s, a, err := e.sessions.Child(id, c)
 	if err != nil {
 		return err
 	}
@@ -73,22 +59,10 @@ func (e *Endpoint) DeleteChild(now time.Time, id ike.SessionID, c ike.ChildID) e
 	return nil
 }
 
-func (e *Endpoint) childSA(id ike.SessionID, c ike.ChildID) (*session, *child.SA, error) {
-	s, err := e.established(id)
-	if err != nil {
-		return nil, nil, err
-	}
-	a := s.Children.ByID(c)
-	if a == nil {
-		return nil, nil, ErrNoChild
-	}
-	return s, a, nil
-}
-
 // Reauthenticate proves the identities of a session anew, as its peer's
 // configuration says: break-before-make or make-before-break.
 func (e *Endpoint) Reauthenticate(now time.Time, id ike.SessionID) error {
-	s, err := e.established(id)
+	s, err := e.sessions.Established(id)
 	if err != nil {
 		return err
 	}
@@ -98,7 +72,7 @@ func (e *Endpoint) Reauthenticate(now time.Time, id ike.SessionID) error {
 
 // CheckLiveness asks the peer for a sign of life now.
 func (e *Endpoint) CheckLiveness(now time.Time, id ike.SessionID) error {
-	s, err := e.established(id)
+	s, err := e.sessions.Established(id)
 	if err != nil {
 		return err
 	}
@@ -109,9 +83,9 @@ func (e *Endpoint) CheckLiveness(now time.Time, id ike.SessionID) error {
 // Delete ends a session in any state; an established one after telling the
 // peer.
 func (e *Endpoint) Delete(now time.Time, id ike.SessionID, reason ike.DownReason) error {
-	s := e.sessions[id]
-	if s == nil {
-		return ErrNoSession
+	s, err := e.sessions.Get(id)
+	if err != nil {
+		return err
 	}
 	s.delete(now, reason, nil)
 	return nil
@@ -120,9 +94,9 @@ func (e *Endpoint) Delete(now time.Time, id ike.SessionID, reason ike.DownReason
 // Forget ends a session without telling the peer, which has no such session:
 // its INITIAL_CONTACT said so (RFC 7296 2.4).
 func (e *Endpoint) Forget(now time.Time, id ike.SessionID, reason ike.DownReason) error {
-	s := e.sessions[id]
-	if s == nil {
-		return ErrNoSession
+	s, err := e.sessions.Get(id)
+	if err != nil {
+		return err
 	}
 	s.end(now, reason, nil)
 	return nil
@@ -132,7 +106,7 @@ func (e *Endpoint) Forget(now time.Time, id ike.SessionID, reason ike.DownReason
 // times count at once or from the next rekey on, proposals and selectors at
 // the next rekey, authentication at reauthentication.
 func (e *Endpoint) SetPeer(now time.Time, id ike.SessionID, p *Peer) error {
-	s, err := e.established(id)
+	s, err := e.sessions.Established(id)
 	if err != nil {
 		return err
 	}
@@ -150,6 +124,10 @@ func (e *Endpoint) Session(id ike.SessionID) (ike.SessionState, bool) {
 	if s == nil {
 		return ike.SessionState{}, false
 	}
+	return s.snapshot(), true
+}
+
+func (s *session) snapshot() ike.SessionState {
 	st := s.State(s.info())
 	st.Exchanges = s.messageIDs
 	s.addDeadlines(&st)
@@ -157,15 +135,14 @@ func (e *Endpoint) Session(id ike.SessionID) (ike.SessionState, bool) {
 		st.State = sa.state.String()
 		st.Exchanges += uint64(sa.sendID) + uint64(sa.recvID)
 	}
-	return st, true
+	return st
 }
 
 // Sessions yields snapshots of all sessions, half-open ones too, oldest first.
 func (e *Endpoint) Sessions() iter.Seq[ike.SessionState] {
-	ids := slices.Sorted(maps.Keys(e.sessions))
 	return func(yield func(ike.SessionState) bool) {
-		for _, id := range ids {
-			if s, ok := e.Session(id); ok && !yield(s) {
+		for s := range e.sessions.Oldest() {
+			if !yield(s.snapshot()) {
 				return
 			}
 		}

@@ -22,7 +22,7 @@ type Endpoint struct {
 	cfg   Config
 	peers *PeerSet
 
-	sessions map[ike.SessionID]*session
+	sessions core.Sessions[*session]
 	sas      map[message.SPI]*ikeSA // by our SPI
 	initial  map[initKey]*ikeSA     // half-open responders by what their first message is known by
 	cookies  cookieJar
@@ -49,7 +49,7 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 		engine:   c,
 		cfg:      cfg,
 		peers:    &PeerSet{},
-		sessions: make(map[ike.SessionID]*session),
+		sessions: make(core.Sessions[*session]),
 		sas:      make(map[message.SPI]*ikeSA),
 		initial:  make(map[initKey]*ikeSA),
 	}

@@ -8,13 +8,6 @@ import (
 	"github.com/racoon3/racoon/ikev2/message"
 )
 
-// Errors of the core's methods.
-var (
-	ErrNoSession = errors.New("ikev2: no such session")
-	ErrNoChild   = errors.New("ikev2: no such Child SA")
-	ErrNotUp     = errors.New("ikev2: session is not established")
-)
-
 var (
 	errHalfOpen  = errors.New("not established in time")
 	errGone      = errors.New("the IKE SA is gone")

@@ -3,7 +3,6 @@ package kink
 import (
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
 	"time"
 
@@ -89,22 +88,10 @@ func (e *Endpoint) Initiate(now time.Time, in Initiation) (ike.SessionID, error)
 	return s.ID, nil
 }
 
-// established returns a session that takes commands.
-func (e *Endpoint) established(id ike.SessionID) (*session, error) {
-	s := e.sessions[id]
-	switch {
-	case s == nil:
-		return nil, ErrNoSession
-	case !s.Up:
-		return nil, ErrNotUp
-	}
-	return s, nil
-}
-
 // CreateChild negotiates a configured Child in an established session. acquire
 // and packet are as in Initiation.
 func (e *Endpoint) CreateChild(now time.Time, id ike.SessionID, name string, acquire spd.AcquireID, packet *spd.Selector) error {
-	s, err := e.established(id)
+	s, err := e.sessions.Established(id)
 	if err != nil {
 		return err
 	}
@@ -122,7 +109,7 @@ func (e *Endpoint) RekeyIKE(now time.Time, id ike.SessionID) error { return e.Re
 // Reauthenticate gets a new ticket for the peer and shows it (STATUS). It is told
 // as SessionRekeyed.
 func (e *Endpoint) Reauthenticate(now time.Time, id ike.SessionID) error {
-	s, err := e.established(id)
+	s, err := e.sessions.Established(id)
 	if err != nil {
 		return err
 	}
@@ -139,7 +126,7 @@ func (e *Endpoint) Reauthenticate(now time.Time, id ike.SessionID) error {
 
 // RekeyChild replaces a Child SA.
 func (e *Endpoint) RekeyChild(now time.Time, id ike.SessionID, c ike.ChildID) error {
-	s, a, err := e.childSA(id, c)
+	s, a, err := e.sessions.Child(id, c)
 	if err != nil {
 		return err
 	}
@@ -151,7 +138,7 @@ func (e *Endpoint) RekeyChild(now time.Time, id ike.SessionID, c ike.ChildID) er
 
 // DeleteChild deletes a Child SA.
 func (e *Endpoint) DeleteChild(now time.Time, id ike.SessionID, c ike.ChildID) error {
-	s, a, err := e.childSA(id, c)
+	s, a, err := e.sessions.Child(id, c)
 	if err != nil {
 		return err
 	}
@@ -168,21 +155,9 @@ func (e *Endpoint) DeleteChild(now time.Time, id ike.SessionID, c ike.ChildID) e
 	return nil
 }
 
-func (e *Endpoint) childSA(id ike.SessionID, c ike.ChildID) (*session, *child.SA, error) {
-	s, err := e.established(id)
-	if err != nil {
-		return nil, nil, err
-	}
-	a := s.Children.ByID(c)
-	if a == nil {
-		return nil, nil, ErrNoChild
-	}
-	return s, a, nil
-}
-
 // CheckLiveness asks the peer for a sign of life now.
 func (e *Endpoint) CheckLiveness(now time.Time, id ike.SessionID) error {
-	s, err := e.established(id)
+	s, err := e.sessions.Established(id)
 	if err != nil {
 		return err
 	}
@@ -193,9 +168,9 @@ func (e *Endpoint) CheckLiveness(now time.Time, id ike.SessionID) error {
 // Delete ends a session in any state; an established one when the peer has
 // answered, or Timing.DeleteWait later.
 func (e *Endpoint) Delete(now time.Time, id ike.SessionID, reason ike.DownReason) error {
-	s := e.sessions[id]
-	if s == nil {
-		return ErrNoSession
+	s, err := e.sessions.Get(id)
+	if err != nil {
+		return err
 	}
 	s.delete(now, reason)
 	return nil
@@ -203,9 +178,9 @@ func (e *Endpoint) Delete(now time.Time, id ike.SessionID, reason ike.DownReason
 
 // Forget ends a session without telling the peer.
 func (e *Endpoint) Forget(now time.Time, id ike.SessionID, reason ike.DownReason) error {
-	s := e.sessions[id]
-	if s == nil {
-		return ErrNoSession
+	s, err := e.sessions.Get(id)
+	if err != nil {
+		return err
 	}
 	s.end(now, reason, nil)
 	return nil
@@ -215,7 +190,7 @@ func (e *Endpoint) Forget(now time.Time, id ike.SessionID, reason ike.DownReason
 // times count at once or from the next rekey on, everything else from the next
 // Child SA on.
 func (e *Endpoint) SetPeer(now time.Time, id ike.SessionID, p *Peer) error {
-	s, err := e.established(id)
+	s, err := e.sessions.Established(id)
 	if err != nil {
 		return err
 	}
@@ -233,6 +208,10 @@ func (e *Endpoint) Session(id ike.SessionID) (ike.SessionState, bool) {
 	if s == nil {
 		return ike.SessionState{}, false
 	}
+	return s.snapshot(), true
+}
+
+func (s *session) snapshot() ike.SessionState {
 	st := s.State(s.info())
 	st.State = "ASSOCIATED"
 	switch {
@@ -244,15 +223,14 @@ func (e *Endpoint) Session(id ike.SessionID) (ike.SessionState, bool) {
 	for _, t := range s.running {
 		s.AddDeadline(&st, ike.DeadlineRetransmit, 0, &t.timer)
 	}
-	return st, true
+	return st
 }
 
 // Sessions yields snapshots of all sessions, oldest first.
 func (e *Endpoint) Sessions() iter.Seq[ike.SessionState] {
-	ids := slices.Sorted(maps.Keys(e.sessions))
 	return func(yield func(ike.SessionState) bool) {
-		for _, id := range ids {
-			if s, ok := e.Session(id); ok && !yield(s) {
+		for s := range e.sessions.Oldest() {
+			if !yield(s.snapshot()) {
 				return
 			}
 		}

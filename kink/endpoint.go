@@ -68,7 +68,7 @@ type Endpoint struct {
 	cfg   Config
 	peers *PeerSet
 
-	sessions     map[ike.SessionID]*session
+	sessions     core.Sessions[*session]
 	relations    map[relation]*session
 	transactions map[uint32]*transaction // begun here, by XID
 	served       map[servedKey]*served   // the peers'
@@ -110,7 +110,7 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 		engine:       c,
 		cfg:          cfg,
 		peers:        &PeerSet{},
-		sessions:     make(map[ike.SessionID]*session),
+		sessions:     make(core.Sessions[*session]),
 		relations:    make(map[relation]*session),
 		transactions: make(map[uint32]*transaction),
 		served:       make(map[servedKey]*served),

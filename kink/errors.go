@@ -10,13 +10,6 @@ import (
 	"github.com/racoon3/racoon/kink/message"
 )
 
-// Errors of commands.
-var (
-	ErrNoSession = errors.New("kink: no such session")
-	ErrNotUp     = errors.New("kink: session is not established")
-	ErrNoChild   = errors.New("kink: no such Child SA")
-)
-
 // ErrPeerRestarted: the peer's epoch has changed, so it has lost its SAs (RFC
 // 4430 3.7).
 var ErrPeerRestarted = errors.New("the peer has restarted, or has lost its Child SAs: its epoch has changed")
