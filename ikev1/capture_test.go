@@ -8,6 +8,7 @@ import (
 
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/internal/pcap"
+	"github.com/racoon3/racoon/internal/quickmode"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -128,7 +129,7 @@ func (w *wiretap) message(b []byte) {
 			esp = spd.MustParseProposal(spd.ProtoESP, "aes128-sha1")
 		}
 		for _, kernel := range w.secrets.SAD {
-			sa := w.keys.childSA(esp, spd.SPI(kernel.SPI), w.secrets.Shared[1], x.ni, x.nr)
+			sa := quickmode.NewSA(esp, spd.SPI(kernel.SPI), w.keys.keymatOf(w.secrets.Shared[1], x.ni, x.nr))
 			require.EqualValues(w, kernel.E, sa.EncrKey)
 			require.EqualValues(w, kernel.A, sa.IntegKey)
 			w.children++

@@ -234,11 +234,6 @@ func (k *phase1Keys) keymat(n int, shared []byte, protocol spd.Protocol, spi spd
 	return k.hash.feedback(k.d, n, nil, [][]byte{shared, id, ni, nr})
 }
 
-// childSA makes one direction of one ESP or AH SA.
-func (k *phase1Keys) childSA(p spd.Proposal, spi spd.SPI, shared, ni, nr []byte) spd.SA {
-	return quickmode.NewSA(p, spi, k.keymatOf(shared, ni, nr))
-}
-
 // keymatOf is the KEYMAT of one Quick Mode.
 func (k *phase1Keys) keymatOf(shared, ni, nr []byte) quickmode.Keymat {
 	return func(n int, protocol spd.Protocol, spi spd.SPI) secret.Bytes {

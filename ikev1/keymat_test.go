@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/internal/quickmode"
 	"github.com/racoon3/racoon/internal/secret"
 	"github.com/racoon3/racoon/spd"
 )
@@ -170,7 +171,7 @@ func TestChildSA(t *testing.T) {
 		{spd.ProtoAH, "aes256gmac-esn", 0, 36},
 	} {
 		p := spd.MustParseProposal(c.p, c.s)
-		sa := k.childSA(p, 0xabcdef01, nil, ni, nr)
+		sa := quickmode.NewSA(p, 0xabcdef01, k.keymatOf(nil, ni, nr))
 		require.Equal(t, c.p, sa.Protocol)
 		require.Equal(t, p.ESN(), sa.ESN, c.s)
 		require.EqualValues(t, 0xabcdef01, sa.SPI)

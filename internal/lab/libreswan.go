@@ -294,9 +294,6 @@ func (p *Pluto) rekey(what string) {
 // Terminate deletes the connection's SAs.
 func (p *Pluto) Terminate() { p.t.Helper(); p.must("--terminate", "--name", "lab") }
 
-// Status is what whack --status prints.
-func (p *Pluto) Status() string { p.t.Helper(); return p.must("--status") }
-
 // InstalledSAs are the SAs that pluto gave to the pretended kernel.
 func (p *Pluto) InstalledSAs() []InstalledSA { return readSALog(filepath.Join(p.dir, "sa")) }
 

@@ -130,22 +130,6 @@ func (w *World) Run(d time.Duration) {
 	w.now = end
 }
 
-// RunUntil lets time pass until done reports true, at most max; it asks after
-// everything that happens. It reports whether done was reached.
-func (w *World) RunUntil(max time.Duration, done func() bool) bool {
-	end := w.now.Add(max)
-	for {
-		w.settle()
-		if done() {
-			return true
-		}
-		if !w.Step(end) {
-			w.now = end
-			return done()
-		}
-	}
-}
-
 // settle takes everything out of the cores.
 func (w *World) settle() {
 	for range 10_000 {

@@ -51,9 +51,6 @@ func NewBuilder(dst []byte, h Header) Builder {
 	return b
 }
 
-// Len returns the length of what was written so far, in octets.
-func (b *Builder) Len() int { return len(b.buf) - b.start }
-
 func (b *Builder) fail(t PayloadType, why string) {
 	if b.err == nil {
 		b.err = fmt.Errorf("%w: %v payload: %s", ErrEncode, t, why)
