@@ -61,7 +61,7 @@ func (e *Endpoint) Initiate(now time.Time, in Initiation) (ike.SessionID, error)
 		}
 		s = e.newSession(now, in.Peer, principal, in.Path, true)
 	}
-	s.making++ // it stays until all have begun
+	s.beginning = true // it stays until all have begun
 	for i, name := range in.Children {
 		acquire, packet := in.Acquire, in.Packet
 		if i > 0 {
@@ -69,7 +69,7 @@ func (e *Endpoint) Initiate(now time.Time, in Initiation) (ike.SessionID, error)
 		}
 		s.createChild(now, in.Peer.child(name), acquire, packet)
 	}
-	s.making--
+	s.beginning = false
 	if len(in.Children) == 0 {
 		s.command(now, message.Status, nil, func(now time.Time, _ message.Payloads, err error) {
 			if err != nil {

@@ -92,7 +92,6 @@ func (s *session) StartRekey(now time.Time, a *child.SA) {
 // begin gets the ticket.
 func (x *create) begin(now time.Time) {
 	s := x.s
-	s.making++
 	s.creating = append(s.creating, x)
 	s.withTicket(now, func(now time.Time, ticket *krb.Ticket, err error) {
 		if err != nil {
@@ -501,7 +500,6 @@ func (s *session) made(x *create) bool {
 		return false
 	}
 	s.creating = slices.Delete(s.creating, i, i+1)
-	s.making--
 	if len(s.creating) == 0 {
 		s.overtook = nil
 	}

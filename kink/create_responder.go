@@ -44,7 +44,6 @@ func (v *served) create(now time.Time, s *session, peer *Peer) {
 		s.epoch.learn(now, r.epoch, r.from.Stamp)
 	}
 	v.session = s
-	s.making++ // until the answer leaves
 	s.serving = append(s.serving, v)
 	s.authorize(now, false, func(now time.Time, err error) {
 		if err != nil {
@@ -114,7 +113,6 @@ func (v *served) createAll(now time.Time, s *session) {
 // done takes a CREATE off the list of those under way.
 func (v *served) done() {
 	s := v.session
-	s.making--
 	s.serving = slices.DeleteFunc(s.serving, func(o *served) bool { return o == v })
 }
 
@@ -220,7 +218,7 @@ func (c *creation) serve(now time.Time, p *message.ISAKMP, done func(now time.Ti
 	if c.old != nil {
 		limit *= 2 // while it is replaced
 	}
-	if s.Children.Len()+s.making > limit {
+	if s.Children.Len()+s.making() > limit {
 		s.ep.Count.Limited++
 		refuse(now, isakmp.NotifyNoProposalChosen, nil, fmt.Errorf("limit of %d Child SAs is reached", limit))
 		return

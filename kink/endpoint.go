@@ -70,6 +70,7 @@ type Endpoint struct {
 
 	sessions     core.Sessions[*session]
 	relations    map[relation]*session
+	places       map[krb.Principal]int   // addresses in relations, by principal
 	transactions map[uint32]*transaction // begun here, by XID
 	served       map[servedKey]*served   // the peers'
 	servedBy     map[krb.Principal]int   // their number, by client
@@ -112,6 +113,7 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 		peers:        &PeerSet{},
 		sessions:     make(core.Sessions[*session]),
 		relations:    make(map[relation]*session),
+		places:       make(map[krb.Principal]int),
 		transactions: make(map[uint32]*transaction),
 		served:       make(map[servedKey]*served),
 		servedBy:     make(map[krb.Principal]int),

@@ -48,6 +48,7 @@ func fuzzBounded(t testing.TB, e *Endpoint) {
 func fuzzLeft(t testing.TB, e *Endpoint) {
 	require.Empty(t, e.sessions)
 	require.Empty(t, e.relations)
+	require.Empty(t, e.places)
 	require.Empty(t, e.transactions)
 	require.Empty(t, e.served)
 	require.Empty(t, e.servedBy)

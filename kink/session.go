@@ -38,12 +38,13 @@ type session struct {
 	serving  []*served // the peer's
 	overtook []spd.SPI // of the peer, which it has deleted before it has answered with them
 	unacked  []*served // CREATEs whose ACK is waited for
-	making   int       // both
-	probing  bool
-	why      ike.DownReason // what the last Child SA goes for
-	sweepErr error
-	telling  int  // DELETEs under way
-	untold   bool // one of them was in vain, or a CREATE was given up
+	// beginning: the Children of an Initiation are being begun, one after the other.
+	beginning bool
+	probing   bool
+	why       ike.DownReason // what the last Child SA goes for
+	sweepErr  error
+	telling   int  // DELETEs under way
+	untold    bool // one of them was in vain, or a CREATE was given up
 	// restarting: the Child SAs of the peer's former life are being removed.
 	restarting bool
 	endTimer   child.Timer // how long a delete may wait for its answer
@@ -58,6 +59,8 @@ func (e *Endpoint) newSession(now time.Time, peer *Peer, principal krb.Principal
 	if old := e.relations[s.relation]; old != nil { // it is being deleted
 		s.stamper = old.stamper
 		old.lose(now)
+	} else {
+		e.places[principal]++
 	}
 	s.LocalID = identity(e.cfg.Kerberos.Principal())
 	s.RemoteID = identity(principal)
@@ -80,6 +83,9 @@ func (s *session) up(now time.Time) {
 }
 
 func (s *session) info() ike.SessionInfo { return s.Info() }
+
+// making is the number of CREATEs that are under way, in either role.
+func (s *session) making() int { return len(s.creating) + len(s.serving) }
 
 // alive notes a sign of life.
 func (s *session) alive(now time.Time) { s.LastAlive = now }
@@ -110,12 +116,13 @@ func (s *session) lose(now time.Time) {
 		return
 	}
 	s.lost = true
-	for _, o := range s.ep.sessions {
-		if o != s && o.principal == s.principal && o.relation != s.relation {
-			return
-		}
+	elsewhere := s.ep.places[s.principal]
+	if s.ep.relations[s.relation] != nil {
+		elsewhere--
 	}
-	s.ep.cfg.Epochs.lose(now, s.principal)
+	if elsewhere == 0 {
+		s.ep.cfg.Epochs.lose(now, s.principal)
+	}
 }
 
 // leaves reports whether the end of the session may leave something with the
@@ -129,7 +136,7 @@ func (s *session) leaves() bool {
 // sweep ends a session that has lost its last Child SA, unless another one is
 // under way.
 func (s *session) sweep(now time.Time, reason ike.DownReason, err error) {
-	if s.Dead || s.Ending || s.making > 0 || slices.ContainsFunc(s.Children.All(), func(a *child.SA) bool { return a.State < child.Replaced }) {
+	if s.Dead || s.Ending || s.beginning || s.making() > 0 || slices.ContainsFunc(s.Children.All(), func(a *child.SA) bool { return a.State < child.Replaced }) {
 		s.sweepErr = nil
 		return
 	}
@@ -172,6 +179,9 @@ func (s *session) end(now time.Time, reason ike.DownReason, err error) {
 	delete(e.sessions, s.ID)
 	if e.relations[s.relation] == s {
 		delete(e.relations, s.relation)
+		if e.places[s.principal]--; e.places[s.principal] == 0 {
+			delete(e.places, s.principal)
+		}
 	}
 	e.StopTimer(&s.endTimer)
 	for _, t := range s.retiring {

@@ -210,7 +210,7 @@ func (p *simProtocol) Busy(e *Endpoint) string {
 		}
 	}
 	for _, s := range e.sessions {
-		if s.making > 0 || len(s.unacked) > 0 || s.Ending {
+		if s.making() > 0 || len(s.unacked) > 0 || s.Ending {
 			return fmt.Sprintf("session %x: %s", s.ID, stateOf(s))
 		}
 	}
@@ -306,8 +306,8 @@ func (p *simProtocol) Excess(n *simNode) string {
 
 // Left implements coretest.Protocol.
 func (p *simProtocol) Left(e *Endpoint) string {
-	if n := len(e.relations) + len(e.transactions) + len(e.served) + len(e.servedBy) + len(e.reloads); n > 0 {
-		return fmt.Sprintf("%d+%d+%d+%d+%d", len(e.relations), len(e.transactions), len(e.served), len(e.servedBy), len(e.reloads))
+	if n := len(e.relations) + len(e.places) + len(e.transactions) + len(e.served) + len(e.servedBy) + len(e.reloads); n > 0 {
+		return fmt.Sprintf("%d+%d+%d+%d+%d+%d", len(e.relations), len(e.places), len(e.transactions), len(e.served), len(e.servedBy), len(e.reloads))
 	}
 	return ""
 }
