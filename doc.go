@@ -1,5 +1,6 @@
 // Package racoon keeps IPsec tunnels up: it negotiates keys with other hosts
-// (IKEv2 so far) and gives them to a data plane, which protects the packets.
+// (IKEv2, IKEv1, KINK) and gives them to a data plane, which protects the
+// packets.
 //
 // A [Manager] owns the sockets, the goroutines and the [Session]s with any
 // number of peers. It is made from a [Config] of plain structs, checked as a
@@ -18,10 +19,11 @@
 //
 //   - The data plane (package esp in userspace, xfrm and pfkey for kernels)
 //     enforces policies. The program makes it, and closes it last.
-//   - Package ikev2 is the protocol, without I/O. Each worker goroutine of the
-//     Manager owns one ikev2.Endpoint; the SPIs say which. Slow work (key
-//     exchanges, signatures, callbacks, the data plane) runs on bounded pools
-//     of goroutines, so that nobody waits for somebody else's.
+//   - Packages ikev2, ikev1 and kink are the protocols, without I/O. Each
+//     worker goroutine of the Manager owns one endpoint of each; the SPIs,
+//     cookies and transaction IDs say whose a datagram is. Slow work (key
+//     exchanges, signatures, tickets, callbacks, the data plane) runs on
+//     bounded pools of goroutines, so that nobody waits for somebody else's.
 //   - Decisions are callbacks (Config.Authorize, Config.Narrow, Peer.Assign);
 //     facts are events ([Manager.Subscribe]).
 //
