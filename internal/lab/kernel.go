@@ -3,12 +3,10 @@
 package lab
 
 import (
-	"bytes"
 	"crypto/sha256"
-	_ "embed" // for the scripts and shims
+	_ "embed" // for the script
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,7 +14,6 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -26,18 +23,11 @@ import (
 //go:embed kernel_init.sh
 var kernelInit string
 
-//go:embed shims/xsave.c
-var kernelXSave string
-
 // kernelModules are loaded at the start, where the kernel has them. Crypto
 // algorithms and the rest load on demand.
 const kernelModules = "af_key xfrm_user esp4 esp6 ah4 ah6 ipcomp ipcomp6 xfrm4_tunnel xfrm6_tunnel ip_vti ip6_vti tun veth dummy udp_tunnel ip6_udp_tunnel"
 
-const (
-	kernelDir  = "/usr/lib/uml/modules"
-	envInside  = "RACOON_LAB_KERNEL"
-	umlProgram = "linux.uml"
-)
+const envInside = "RACOON_LAB_KERNEL"
 
 // KernelOptions are for [InKernel]; zero values serve.
 type KernelOptions struct {
@@ -45,6 +35,10 @@ type KernelOptions struct {
 	Timeout  time.Duration // 2 minutes if 0
 	Modules  []string      // to load besides those for IPsec
 	Env      []string      // NAME=value, for the test inside
+
+	// QEMU boots Debian's kernel in an emulated PC. It has what User Mode Linux
+	// lacks, such as XFRM interfaces, and is several times slower.
+	QEMU bool
 }
 
 // InKernel runs the test in a Linux kernel of its own, which has ESP, AH, IPComp,
@@ -57,8 +51,8 @@ type KernelOptions struct {
 //		// the test, as root in a kernel that is all its own
 //	}
 //
-// Outside, it boots User Mode Linux, an ordinary process that needs no
-// privilege, runs this test of this test binary in it again, takes over its
+// Outside, it boots User Mode Linux or QEMU, ordinary processes that need no
+// privilege, runs this test of this test binary in there again, takes over its
 // output and result, and returns false. Inside it returns true.
 //
 // The test inside sees the host's files and its working folder, but what it
@@ -70,7 +64,11 @@ func InKernel(t *testing.T, o KernelOptions) bool {
 	if os.Getenv(envInside) == "1" {
 		return true
 	}
-	Require(t, UML)
+	if o.QEMU {
+		Require(t, QEMU)
+	} else {
+		Require(t, UML)
+	}
 	binary, err := os.Executable()
 	if err != nil {
 		t.Fatalf("lab: %v", err)
@@ -133,64 +131,47 @@ func LoadAlgorithms(t testing.TB) {
 // InsideKernel tells whether this process runs in the kernel of [InKernel].
 func InsideKernel() bool { return os.Getenv(envInside) == "1" }
 
+// A boot boots a kernel that carries out the command in the folder state, and
+// waits until it is off or the time is over. It returns what the command wrote
+// and the kernel's log. The exit status is then in the folder's file "status".
+type boot func(t *testing.T, o KernelOptions, state string) (output, log string)
+
 // runKernel boots, runs the command, and returns what it wrote and its exit
 // status.
 func runKernel(t *testing.T, o KernelOptions, command ...string) (output, status string) {
 	t.Helper()
-	modules, err := filepath.Glob(kernelDir + "/*")
-	if err != nil || len(modules) == 0 {
-		t.Fatalf("lab: no modules in %s", kernelDir)
-	}
 	state := tempDir(t)
+	modules := kernelModules
+	boot := bootUML
+	if o.QEMU {
+		modules += " xfrm_interface"
+		boot = bootQEMU
+	}
 	writeFile(t, filepath.Join(state, "init"), kernelInit, 0o755)
-	writeFile(t, filepath.Join(state, "modules"), strings.Join(append(strings.Fields(kernelModules), o.Modules...), " ")+"\n", 0o644)
+	writeFile(t, filepath.Join(state, "modules"), strings.Join(append(strings.Fields(modules), o.Modules...), " ")+"\n", 0o644)
 	writeFile(t, filepath.Join(state, "command"), shellScript(append(append(os.Environ(), o.Env...), envInside+"=1", "TMPDIR=/tmp"), command), 0o644)
-
-	uml, err := program(umlProgram)
-	if err != nil {
-		t.Fatalf("lab: %v", err)
-	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatalf("lab: %v", err)
-	}
-	defer func() { _ = r.Close() }()
-	var log bytes.Buffer
-	cmd := exec.Command(uml, fmt.Sprintf("mem=%dM", o.MemoryMB), "quiet",
-		"uml_dir="+filepath.Join(state, "uml"), "umid=lab", "rootfstype=hostfs", "rootflags=/", "ro",
-		"con=null", "con0=null,fd:1", "con1=null,fd:3", "ssl=null",
-		"init=/bin/sh", "--", filepath.Join(state, "init"), state, modules[0])
-	cmd.Stdout, cmd.Stderr = &log, &log
-	cmd.ExtraFiles = []*os.File{w}
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + memoryDir(state)}
-	if cpuHasAMX() {
-		requirePrograms(t, "cc")
-		cmd.Env = append(cmd.Env, "LD_PRELOAD="+buildShim(t, "kernel-xsave", kernelXSave))
-	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
-	cmd.WaitDelay = 5 * time.Second
-	err = cmd.Start()
-	_ = w.Close()
-	if err != nil {
-		t.Fatalf("lab: %v", err)
-	}
-	// The test inside has the same limit; this is for a kernel that hangs.
-	kill := time.AfterFunc(o.Timeout+20*time.Second, func() { _ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) })
-	defer kill.Stop()
-	out := make(chan []byte)
-	go func() {
-		b, _ := io.ReadAll(r)
-		out <- b
-	}()
-	_ = cmd.Wait()
-	// The kernel's helper processes hold the pipe open.
-	_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
-	output = string(<-out)
+	output, log := boot(t, o, state)
 	b, err := os.ReadFile(filepath.Join(state, "status"))
 	if err != nil {
-		t.Fatalf("lab: the kernel ended without a result; its log:\n%s\noutput:\n%s", tail(log.String(), 60), tail(output, 60))
+		t.Fatalf("lab: the kernel ended without a result; its log:\n%s\noutput:\n%s", tail(log, 60), tail(output, 60))
 	}
 	return output, strings.TrimSpace(string(b))
+}
+
+// modulesDir is the one folder of a kernel's modules in dir.
+func modulesDir(t *testing.T, dir string) string {
+	t.Helper()
+	modules, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(modules) != 1 {
+		t.Fatalf("lab: no modules, or those of several kernels, in %s", dir)
+	}
+	return modules[0]
+}
+
+// killAfter ends the process group of a kernel that hangs: the test inside has
+// a time limit of its own. What it returns stops that.
+func killAfter(cmd *exec.Cmd, d time.Duration) func() bool {
+	return time.AfterFunc(d, func() { _ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }).Stop
 }
 
 // shellScript sets the environment and the working folder and becomes command.
@@ -211,21 +192,6 @@ func shellScript(env, command []string) string {
 }
 
 func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
-
-// memoryDir is where UML keeps its memory: a file that it maps executable, so
-// /dev/shm where that may be.
-func memoryDir(otherwise string) string {
-	var fs unix.Statfs_t
-	if err := unix.Statfs("/dev/shm", &fs); err != nil || fs.Flags&unix.ST_NOEXEC != 0 || fs.Type != unix.TMPFS_MAGIC {
-		return otherwise
-	}
-	return "/dev/shm"
-}
-
-func cpuHasAMX() bool {
-	b, _ := os.ReadFile("/proc/cpuinfo")
-	return strings.Contains(string(b), "amx_tile")
-}
 
 // withoutRace builds this package's tests without the race detector. Tests run
 // in the folder of their package.

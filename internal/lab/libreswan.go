@@ -56,7 +56,9 @@ type LibreswanConfig struct {
 	Lifetime, IKELifetime time.Duration
 
 	// Kernel uses the kernel's ESP: see InKernel. Otherwise no packet flows and
-	// [Pluto.InstalledSAs] shows what was negotiated.
+	// [Pluto.InstalledSAs] shows what was negotiated. A client with an address
+	// of the gateway's then gives it to itself, and a route to the networks behind
+	// the gateway; other routes are the test's: [Site.RouteTo].
 	Kernel bool
 
 	Conn, Setup string // more lines for the sections conn and config setup
@@ -89,8 +91,12 @@ func StartLibreswan(t testing.TB, ns *Namespace, c LibreswanConfig) *Pluto {
 	if c.XAuthClients != nil {
 		writeFile(t, filepath.Join(dir, "ipsec.d/passwd"), c.passwd(t), 0o600)
 	}
-	conf := filepath.Join(dir, "ipsec.conf")
-	writeFile(t, conf, c.ipsecConf(), 0o644)
+	conf, updown := filepath.Join(dir, "ipsec.conf"), "%disabled"
+	if c.Kernel && c.XAuthUser != "" {
+		updown = filepath.Join(dir, "updown")
+		writeFile(t, updown, clientUpdown, 0o755)
+	}
+	writeFile(t, conf, c.ipsecConf(updown), 0o644)
 
 	env := []string{"LAB_SA_LOG=" + filepath.Join(dir, "sa")}
 	preload := ""
@@ -116,8 +122,20 @@ func StartLibreswan(t testing.TB, ns *Namespace, c LibreswanConfig) *Pluto {
 	return p
 }
 
+// clientUpdown is what pluto runs when a client's connection comes up: its own
+// script does more than a namespace needs, and would find strongSwan's.
+const clientUpdown = `#!/bin/sh
+set -e
+case $PLUTO_VERB in
+route-client)
+	ip address replace "$PLUTO_MY_SOURCEIP/32" dev lo
+	ip route replace "$PLUTO_PEER_CLIENT" via "$PLUTO_PEER" src "$PLUTO_MY_SOURCEIP"
+	;;
+esac
+`
+
 // ipsecConf is the text of ipsec.conf.
-func (c *LibreswanConfig) ipsecConf() string {
+func (c *LibreswanConfig) ipsecConf(updown string) string {
 	s := &strings.Builder{}
 	set := func(key, value string) {
 		if value != "" {
@@ -160,9 +178,7 @@ func (c *LibreswanConfig) ipsecConf() string {
 	set("ike", c.IKE)
 	set("phase2alg", c.ESP)
 	set("encapsulation", yesNo(c.Encap))
-	// (The script would find strongSwan's. So with the kernel's ESP the routes are
-	// the test's: Site.RouteTo.)
-	set("leftupdown", "%disabled")
+	set("leftupdown", updown)
 	set("auto", "ignore")
 	if c.Lifetime > 0 || c.IKELifetime > 0 {
 		for key, d := range map[string]time.Duration{"salifetime": c.Lifetime, "ikelifetime": c.IKELifetime} {

@@ -15,7 +15,7 @@ import (
 // A Need is something that a test needs of the machine; see [Require].
 type Need string
 
-// What a test can need. Each but UML and the KDCs includes root's rights.
+// What a test can need. Each but UML, QEMU and the KDCs includes root's rights.
 const (
 	Root        Need = "root"       // namespaces and TUN devices; the programs ip and ping
 	StrongSwan  Need = "strongSwan" // charon with its userspace ESP, and swanctl
@@ -27,6 +27,7 @@ const (
 	WireGuardGo Need = "wireguard-go" // the go command, which builds it
 	Iperf3      Need = "iperf3"
 	UML         Need = "User Mode Linux" // for InKernel; on some processors also a C compiler
+	QEMU        Need = "QEMU"            // for InKernel, with Debian's kernel, unpacked by .ci/install-peers.sh
 	MITKDC      Need = "MIT krb5"        // KDC and its tools; without root's rights
 	HeimdalKDC  Need = "Heimdal"         // KDC and its tools, unpacked by .ci/install-peers.sh; without root's rights
 )
@@ -43,7 +44,8 @@ var programs = map[Need][]string{
 	WireGuardGo: {"go"},
 	Iperf3:      {"iperf3"},
 	MITKDC:      {"krb5kdc", "kdb5_util", "kadmin.local", "kinit", "kvno"},
-	UML:         {umlProgram, kernelDir, "modprobe", "ip"},
+	QEMU:        {qemuProgram, "modprobe", "ip"}, // and the kernel
+	UML:         {umlProgram, umlModules, "modprobe", "ip"},
 }
 
 // installHint is how to get everything.
@@ -57,7 +59,7 @@ func Require(t testing.TB, needs ...Need) {
 	var missing []string
 	for _, n := range needs {
 		missing = append(missing, lacks(n)...)
-		if n != Root && n != UML && n != MITKDC && n != HeimdalKDC {
+		if n != Root && n != UML && n != QEMU && n != MITKDC && n != HeimdalKDC {
 			missing = append(missing, lacks(Root)...)
 		}
 	}
@@ -104,6 +106,11 @@ func lacks(n Need) (missing []string) {
 			if _, err := os.Stat(filepath.Join(heimdalRoot(), p)); err != nil {
 				missing = append(missing, "Heimdal in "+heimdalRoot())
 			}
+		}
+	}
+	if n == QEMU {
+		if _, err := os.Stat(qemuFile("bin/busybox")); err != nil {
+			missing = append(missing, "a kernel for QEMU in "+qemuFile(""))
 		}
 	}
 	for _, p := range programs[n] {
