@@ -131,3 +131,46 @@ func first(sessions iter.Seq[*Session]) *Session {
 	}
 	return nil
 }
+
+// A peer is asked whether it is there. No session is needed for that, none is
+// left, and who wants one meanwhile gets it.
+func TestAsk(t *testing.T) {
+	host, gw, hp, _, realm := kinkPair(t, func(h, _ *Config) {
+		h.Peers[0].Timing = ike.Timing{RetransmitBase: 20 * time.Millisecond, RetransmitTries: 3}
+		h.Peers = append(h.Peers, Peer{Name: "caller", Versions: []Version{KINK}, KINK: KINKOptions{Principal: "kink/caller.example.com@EXAMPLE.COM"},
+			Children: []Child{{Local: []string{"10.1.0.0/16"}, Remote: []string{"10.3.0.0/16"}}}})
+	})
+	ctx := testContext(t)
+	events := host.Subscribe(ctx)
+	require.NoError(t, host.Ask(ctx, "gw"))
+	require.IsType(t, ike.PeerAlive{}, <-events, "and nothing of a session before")
+	require.Nil(t, first(host.Sessions()))
+	require.Nil(t, first(gw.Sessions()))
+	require.Empty(t, hp.SAs())
+	require.ErrorIs(t, host.Ask(ctx, "nobody"), ErrNoPeer)
+	require.ErrorContains(t, host.Ask(ctx, "caller"), "Remote is empty")
+
+	answers := make(chan error, 8)
+	for range cap(answers) {
+		go func() { answers <- host.Ask(ctx, "gw") }()
+	}
+	s, err := host.Initiate(ctx, "gw")
+	require.NoError(t, err)
+	for range cap(answers) {
+		require.NoError(t, <-answers)
+	}
+	require.NoError(t, host.Ask(ctx, "gw"), "with a session")
+	require.True(t, s.Up())
+	require.Len(t, s.ChildSAs(), 1)
+	require.NoError(t, s.Delete(ctx))
+
+	realm.SetDown(net.ErrClosed)
+	host.cfg.KINK.Kerberos.(*krbtest.Host).Forget()
+	err = host.Ask(ctx, "gw")
+	require.ErrorContains(t, err, "no ticket for kink/gw.example.com@EXAMPLE.COM")
+	realm.SetDown(nil)
+	require.NoError(t, gw.Shutdown(ctx))
+	err = host.Ask(ctx, "gw")
+	require.ErrorContains(t, err, "no answer to STATUS")
+	require.Nil(t, first(host.Sessions()))
+}

@@ -130,6 +130,8 @@ func describe(ev ike.Event) (level slog.Level, msg string, args []any) {
 		return slog.LevelInfo, "session rekeyed", []any{"initiator", ev.Initiator, "proposal", ev.Proposal.String()}
 	case ike.SessionMoved:
 		return slog.LevelInfo, "peer moved", []any{"from", ev.Old.Remote.String()}
+	case ike.PeerAlive:
+		return slog.LevelInfo, "the peer is alive", nil
 	case ike.ReauthNeeded:
 		return slog.LevelDebug, "reauthentication is due", nil
 	case ike.ChildUp:

@@ -133,6 +133,9 @@ func (r *registry) handle(ev ike.Event) {
 			}
 		}
 	}
+	if _, ok := ev.(ike.PeerAlive); ok {
+		r.asked(s)
+	}
 }
 
 // childGone takes the final counters of a Child SA.
@@ -270,6 +273,9 @@ func peerError(peer string, err error) error {
 func (r *registry) delete(s *Session, reason ike.DownReason) {
 	if w := r.m.workerOf(s.id); w != nil {
 		w.post(func(now time.Time, c core) error { return c.Delete(now, s.id, reason) })
+	}
+	if s.state == connecting && s.call == nil { // the core tells no event of a mere question's end
+		r.remove(s, reason, nil)
 	}
 }
 

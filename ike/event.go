@@ -191,6 +191,11 @@ type PeerNotify struct {
 	Text string // what it says, as a trace shows it, if that is known
 }
 
+// PeerAlive: a peer that was asked whether it is there has answered. KINK alone
+// tells it, where no session is needed for the question (STATUS, RFC 4430 3.7);
+// without one, EventHeader.Session is of no session that has been told or will be.
+type PeerAlive struct{ EventHeader }
+
 // ReauthNeeded: a session is to be reauthenticated make-before-break: its
 // driver initiates a new one with Initiation.Replaces, and the old one is
 // deleted when the new one is up.

@@ -9,7 +9,6 @@ import (
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/internal/child"
 	"github.com/racoon3/racoon/kink/krb"
-	"github.com/racoon3/racoon/kink/message"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -18,7 +17,8 @@ type Initiation struct {
 	Peer *Peer
 	Path ike.Path // from where to where; the peer's port is usually 910
 	// Children names the Child SAs to bring up; nil is all of the peer's. With an
-	// empty list the peer is only asked whether it is there.
+	// empty list the peer is only asked whether it is there: PeerAlive or
+	// SessionFailed tells, and a session that was not up ends without a word.
 	Children []string
 	// Acquire, if not 0, is answered with AcquireDone when the Child SA is up
 	// or has failed; Packet is the flow that raised it.
@@ -71,19 +71,7 @@ func (e *Endpoint) Initiate(now time.Time, in Initiation) (ike.SessionID, error)
 	}
 	s.beginning = false
 	if len(in.Children) == 0 {
-		s.command(now, message.Status, nil, func(now time.Time, _ message.Payloads, err error) {
-			if err != nil {
-				s.sweep(now, ike.DownFailed, err)
-				return
-			}
-			s.authorize(now, true, func(now time.Time, err error) {
-				if err != nil {
-					s.sweep(now, ike.DownFailed, err)
-					return
-				}
-				s.up(now)
-			})
-		})
+		s.ask(now)
 	}
 	return s.ID, nil
 }
@@ -155,13 +143,14 @@ func (e *Endpoint) DeleteChild(now time.Time, id ike.SessionID, c ike.ChildID) e
 	return nil
 }
 
-// CheckLiveness asks the peer for a sign of life now.
+// CheckLiveness asks the peer for a sign of life now. PeerAlive tells that it has
+// answered; one that does not ends the session.
 func (e *Endpoint) CheckLiveness(now time.Time, id ike.SessionID) error {
 	s, err := e.sessions.Established(id)
 	if err != nil {
 		return err
 	}
-	s.Probe(now)
+	s.ask(now)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package kink
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -19,6 +20,26 @@ func (s *session) Probe(now time.Time) {
 		s.probing = false
 		if _, noTicket := err.(*TicketError); noTicket && !s.Dead {
 			s.Warn(now, err) // it says nothing about the peer
+		}
+	})
+}
+
+// ask is STATUS because somebody wants to know, session or not.
+func (s *session) ask(now time.Time) {
+	s.command(now, message.Status, nil, func(now time.Time, _ message.Payloads, err error) {
+		switch {
+		case s.Dead:
+		case err == nil:
+			s.Emit(ike.PeerAlive{EventHeader: s.EventHeader(now)})
+			if !s.Up && s.making() == 0 && len(s.running) == 0 {
+				s.end(now, ike.DownLocal, nil)
+			}
+		case s.Up:
+			if _, silent := errors.AsType[*TimeoutError](err); !silent { // else the session ends of it
+				s.Warn(now, err)
+			}
+		default:
+			s.sweep(now, ike.DownFailed, err)
 		}
 	})
 }

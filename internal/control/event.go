@@ -52,6 +52,7 @@ const (
 	EventRekeyFailed     = "rekey-failed"
 	EventReauthNeeded    = "reauthentication-due"
 	EventPeerNotify      = "notify"
+	EventPeerAlive       = "peer-alive"
 	EventWarning         = "warning"
 	EventLost            = "lost"
 )
@@ -118,6 +119,8 @@ func describeEvent(ev ike.Event) Event {
 		out.Type = EventReauthNeeded
 	case ike.PeerNotify:
 		out.Type, out.Notify, out.Text = EventPeerNotify, ev.Type, ev.Text
+	case ike.PeerAlive:
+		out.Type = EventPeerAlive
 	case ike.Warning:
 		out.Type = EventWarning
 		failed(ev.Err)

@@ -106,6 +106,7 @@ func TestGoldenEvents(t *testing.T) {
 		ike.RekeyFailed{EventHeader: h, Child: 7, Name: "net", Err: why},
 		ike.ReauthNeeded{EventHeader: h},
 		ike.PeerNotify{EventHeader: h, Type: 16384, Text: "INITIAL_CONTACT"},
+		ike.PeerAlive{EventHeader: h},
 		ike.Warning{EventHeader: h, Err: why},
 		racoon.EventsLost{EventHeader: h, Count: 9},
 	} {

@@ -298,6 +298,8 @@ func (d *daemon) run(ctx context.Context, env Env) error {
 // wait serves signals until the daemon is to end; it returns why, if that is an
 // error.
 func (d *daemon) wait(ctx context.Context, env Env, served chan error) error {
+	questions := newQuestions(ctx, d.manager, d.log)
+	defer questions.end()
 	status := time.NewTicker(10 * time.Second)
 	defer status.Stop()
 	var watchdog <-chan time.Time
@@ -320,7 +322,7 @@ func (d *daemon) wait(ctx context.Context, env Env, served chan error) error {
 		case <-env.Reload:
 			_, _ = d.reload(ctx) // it is logged
 		case <-env.Status:
-			d.askPeers(ctx)
+			questions.ask()
 		case <-status.C:
 			d.tellStatus()
 		case <-watchdog:
@@ -336,20 +338,6 @@ func (d *daemon) wait(ctx context.Context, env Env, served chan error) error {
 			return fmt.Errorf("key management has ended: %w", err)
 		}
 	}
-}
-
-// askPeers asks every peer that there is a session with for a sign of life. What
-// does not answer ends as it does when the daemon asks by itself.
-func (d *daemon) askPeers(ctx context.Context) {
-	n := 0
-	for s := range d.manager.Sessions() {
-		if err := s.CheckLiveness(ctx); err != nil {
-			d.log.Warn("cannot ask a peer for a sign of life", "peer", s.Peer(), "err", err)
-			continue
-		}
-		n++
-	}
-	d.log.Info("peers are asked for a sign of life", "sessions", n)
 }
 
 // alive reports whether every worker answers.
