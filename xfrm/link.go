@@ -34,6 +34,7 @@ type Link struct {
 	Kind   LinkKind
 	Device string // the interface below it, by name; empty: the route decides
 	MTU    int    // 0: the kernel's default
+	Alias  string // a text beside the name, to tell whose it is: at most 255 octets
 
 	InterfaceID uint32 // LinkXFRM: not 0, unless External
 	External    bool   // LinkXFRM: routes say the InterfaceID. Linux 6.1
@@ -51,6 +52,7 @@ const (
 	iflaName     AttributeType = 3
 	iflaMTU      AttributeType = 4
 	iflaLinkInfo AttributeType = 18
+	iflaAlias    AttributeType = 20
 	infoKind     AttributeType = 1
 	infoData     AttributeType = 2
 
@@ -68,6 +70,8 @@ func (l *Link) valid() error {
 		return fail("Name is not 1 to 15 octets without slash and space")
 	case l.MTU < 0:
 		return fail("MTU %d is negative", l.MTU)
+	case len(l.Alias) > 255:
+		return fail("Alias has more than 255 octets")
 	case l.Kind == LinkXFRM && (l.InterfaceID == 0) != l.External:
 		return fail("needs either InterfaceID or External")
 	case l.Kind == LinkVTI && (!l.Local.Is4() || !l.Remote.Is4()), l.Kind == LinkVTI6 && (!l.Local.Is6() || !l.Remote.Is6()):
@@ -110,9 +114,16 @@ func appendLinkHeader(b []byte, index, flags uint32) []byte {
 	return append32(append32(b, flags), flags)
 }
 
+// namedLink appends an ifinfomsg about the link of a name.
+func namedLink(b []byte, name string) []byte {
+	return appendAttr(appendLinkHeader(b, 0, 0), iflaName, append([]byte(name), 0))
+}
+
 // AddLink makes a network interface, turns it on and returns its index. It is
 // not removed by Close, since routes hang on it. A kind that the kernel lacks is
-// spd.ErrUnsupported.
+// spd.ErrUnsupported. It is spd.ErrExists if there is an interface of that name,
+// or one of another name that has the InterfaceID, or the addresses and keys:
+// [DataPlane.FindLink] tells which it is.
 func (p *DataPlane) AddLink(ctx context.Context, l Link) (index int, err error) {
 	if err := l.valid(); err != nil {
 		return 0, err
@@ -131,6 +142,15 @@ func (p *DataPlane) AddLink(ctx context.Context, l Link) (index int, err error) 
 			}
 			return err
 		}
+		// The kernel takes an alias only for an interface that is there.
+		if l.Alias != "" {
+			_, err := routeRequest(ctx, conn, rtmNewLink, FlagAck, func(b []byte) []byte {
+				return appendAttr(namedLink(b, l.Name), iflaAlias, []byte(l.Alias))
+			}, "naming link "+l.Name)
+			if err != nil {
+				return errors.Join(err, deleteLink(ctx, conn, l.Name))
+			}
+		}
 		index, err = linkIndex(ctx, conn, l.Name)
 		return err
 	})
@@ -142,15 +162,15 @@ var linkModules = map[LinkKind]string{LinkXFRM: "xfrm_interface", LinkVTI: "ip_v
 // DeleteLink removes a network interface. One that is not there is
 // spd.ErrNotFound.
 func (p *DataPlane) DeleteLink(ctx context.Context, name string) error {
-	return p.onRoutes(func(conn Conn) error {
-		_, err := routeRequest(ctx, conn, rtmDelLink, FlagAck, func(b []byte) []byte {
-			return appendAttr(appendLinkHeader(b, 0, 0), iflaName, append([]byte(name), 0))
-		}, "removing link "+name)
-		if isErrno(err, ENODEV) {
-			return fmt.Errorf("xfrm: %w: link %s", spd.ErrNotFound, name)
-		}
-		return err
-	})
+	return p.onRoutes(func(conn Conn) error { return deleteLink(ctx, conn, name) })
+}
+
+func deleteLink(ctx context.Context, conn Conn, name string) error {
+	_, err := routeRequest(ctx, conn, rtmDelLink, FlagAck, func(b []byte) []byte { return namedLink(b, name) }, "removing link "+name)
+	if isErrno(err, ENODEV) {
+		return fmt.Errorf("xfrm: %w: link %s", spd.ErrNotFound, name)
+	}
+	return err
 }
 
 func (p *DataPlane) onRoutes(f func(Conn) error) error {
@@ -168,17 +188,21 @@ func (p *DataPlane) onRoutes(f func(Conn) error) error {
 	return f(conn)
 }
 
-func linkIndex(ctx context.Context, conn Conn, name string) (int, error) {
-	body, err := routeRequest(ctx, conn, rtmGetLink, 0, func(b []byte) []byte {
-		return appendAttr(appendLinkHeader(b, 0, 0), iflaName, append([]byte(name), 0))
-	}, "looking for link "+name)
+// linkInfo asks for a link and returns the attributes of the answer.
+func linkInfo(ctx context.Context, conn Conn, name string) (index int, attrs []byte, err error) {
+	body, err := routeRequest(ctx, conn, rtmGetLink, 0, func(b []byte) []byte { return namedLink(b, name) }, "looking for link "+name)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	if len(body) < ifInfoSize {
-		return 0, &ParseError{Reason: "answer about a link is cut short"}
+		return 0, nil, &ParseError{Reason: "answer about a link is cut short"}
 	}
-	return int(binary.NativeEndian.Uint32(body[4:])), nil
+	return int(binary.NativeEndian.Uint32(body[4:])), body[ifInfoSize:], nil
+}
+
+func linkIndex(ctx context.Context, conn Conn, name string) (int, error) {
+	index, _, err := linkInfo(ctx, conn, name)
+	return index, err
 }
 
 // routeRequest makes a request on a socket of its own and returns the body of

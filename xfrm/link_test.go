@@ -1,6 +1,7 @@
 package xfrm_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -40,10 +41,10 @@ func acknowledge(errno xfrm.Errno, text string) func(xfrm.Header) []byte {
 	return func(h xfrm.Header) []byte { return xfrm.AppendAck(nil, h, errno, text) }
 }
 
-func linkInfo(index uint32) func(xfrm.Header) []byte {
+func linkInfo(index uint32, attributes ...byte) func(xfrm.Header) []byte {
 	return func(h xfrm.Header) []byte {
 		return xfrm.AppendMessage(nil, xfrm.Header{Type: 16, Seq: h.Seq}, func(b []byte) []byte {
-			return append(binary.NativeEndian.AppendUint32(append(b, 0, 0, 0, 0), index), make([]byte, 8)...)
+			return append(append(binary.NativeEndian.AppendUint32(append(b, 0, 0, 0, 0), index), make([]byte, 8)...), attributes...)
 		})
 	}
 }
@@ -100,4 +101,53 @@ func TestAddLink(t *testing.T) {
 		_, err := p.AddLink(ctx, l)
 		require.Error(t, err, "%+v", l)
 	}
+}
+
+// TestFindLink: what the kernel of Linux 6.1 says about its links, without what
+// this package does not read.
+func TestFindLink(t *testing.T) {
+	r := &routes{}
+	p := withRoutes(t, r)
+	attr := func(n int, value ...byte) []byte {
+		b := binary.NativeEndian.AppendUint16(nil, uint16(4+len(value)))
+		b = append(binary.NativeEndian.AppendUint16(b, uint16(n)), value...)
+		return append(b, make([]byte, -len(value)&3)...)
+	}
+	number := func(n uint32) []byte { return binary.NativeEndian.AppendUint32(nil, n) }
+	about := func(name, kind string, data ...[]byte) func(xfrm.Header) []byte {
+		b := append(attr(3, append([]byte(name), 0)...), attr(4, number(1400)...)...)
+		b = append(b, attr(20, []byte("iked\x00")...)...)
+		b = append(b, attr(18, append(attr(1, append([]byte(kind), 0)...), attr(2, bytes.Join(data, nil)...)...)...)...)
+		return linkInfo(17, b...)
+	}
+	for _, c := range []struct {
+		answer func(xfrm.Header) []byte
+		want   xfrm.Link
+	}{
+		{about("ipsec0", "xfrm", attr(1, number(3)...), attr(2, number(42)...)), xfrm.Link{Name: "ipsec0", Kind: xfrm.LinkXFRM, InterfaceID: 42, MTU: 1400, Alias: "iked"}},
+		{about("ipsec1", "xfrm", attr(3)), xfrm.Link{Name: "ipsec1", Kind: xfrm.LinkXFRM, External: true, MTU: 1400, Alias: "iked"}},
+		{about("vti0", "vti", attr(1, number(0)...), attr(2, 0, 0, 0, 9), attr(3, 0, 0, 0, 10), attr(4, 192, 0, 2, 1), attr(5, 192, 0, 2, 2)),
+			xfrm.Link{Name: "vti0", Kind: xfrm.LinkVTI, InKey: 9, OutKey: 10, Local: addr("192.0.2.1"), Remote: addr("192.0.2.2"), MTU: 1400, Alias: "iked"}},
+		{about("br0", "bridge", attr(2, 1)), xfrm.Link{Name: "br0", Kind: "bridge", MTU: 1400, Alias: "iked"}},
+	} {
+		r.answers = append(r.answers, c.answer)
+		l, err := p.FindLink(ctx, c.want.Name)
+		require.NoError(t, err)
+		require.Equal(t, c.want, l)
+	}
+	for _, a := range []func(xfrm.Header) []byte{about("a", "xfrm", attr(2, 1)), about("a", "vti", attr(3, 1)), about("a", "vti6", attr(4, 1))} {
+		r.answers = append(r.answers, a)
+		_, err := p.FindLink(ctx, "a")
+		require.ErrorIs(t, err, xfrm.ErrSyntax)
+	}
+	r.answers = append(r.answers, acknowledge(xfrm.ENODEV, ""))
+	_, err := p.FindLink(ctx, "a")
+	require.ErrorIs(t, err, spd.ErrNotFound)
+
+	// The name beside the name comes in a second request.
+	r.answers = append(r.answers, acknowledge(0, ""), acknowledge(0, ""), linkInfo(18))
+	_, err = p.AddLink(ctx, xfrm.Link{Name: "ipsec0", Kind: xfrm.LinkXFRM, InterfaceID: 1, Alias: "iked"})
+	require.NoError(t, err)
+	require.NotContains(t, string(r.requests[len(r.requests)-3]), "iked")
+	require.Contains(t, string(r.requests[len(r.requests)-2]), "iked")
 }
