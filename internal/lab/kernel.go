@@ -131,13 +131,8 @@ func LoadAlgorithms(t testing.TB) {
 // InsideKernel tells whether this process runs in the kernel of [InKernel].
 func InsideKernel() bool { return os.Getenv(envInside) == "1" }
 
-// A boot boots a kernel that carries out the command in the folder state, and
-// waits until it is off or the time is over. It returns what the command wrote
-// and the kernel's log. The exit status is then in the folder's file "status".
-type boot func(t *testing.T, o KernelOptions, state string) (output, log string)
-
-// runKernel boots, runs the command, and returns what it wrote and its exit
-// status.
+// runKernel boots a kernel, which carries out the command in the folder state and
+// leaves its exit status there, and returns what it wrote and the status.
 func runKernel(t *testing.T, o KernelOptions, command ...string) (output, status string) {
 	t.Helper()
 	state := tempDir(t)
