@@ -33,7 +33,7 @@ func (e *Engine) Capabilities() spd.Capabilities {
 func capabilities(raw bool) spd.Capabilities {
 	c := spd.Capabilities{
 		Name: "esp", ESN: true, Tunnel: true, Transport: true,
-		UDPEncap: true, UDPEncap6: true, RawESP: raw,
+		UDPEncap: true, UDPEncap6: true, NonIKE: true, RawESP: raw,
 		MaxReplay: replay.MaxSize, Volume: true, TrapPolicy: true,
 	}
 	for _, id := range []uint16{
@@ -122,7 +122,7 @@ func (e *Engine) check(b *spd.Bundle) (*spd.SA, error) {
 	if err := e.caps.Check(b); err != nil {
 		return nil, err
 	}
-	to := endpoints(b)
+	to := b.Endpoints()
 	if err := checkEndpoints(&to); err != nil {
 		return nil, err
 	}
@@ -138,10 +138,6 @@ func checkEndpoints(to *spd.Endpoints) error {
 		return fmt.Errorf("%w: outer addresses %v, %v: unspecified", spd.ErrBundle, to.Local, to.Remote)
 	}
 	return nil
-}
-
-func endpoints(b *spd.Bundle) spd.Endpoints {
-	return spd.Endpoints{Local: b.Local, Remote: b.Remote, UDPEncap: b.UDPEncap}
 }
 
 // InstallInbound implements [spd.DataPlane]. The SPI need not come from
@@ -163,7 +159,7 @@ func (e *Engine) InstallInbound(ctx context.Context, b *spd.Bundle) error {
 	if s.Mode == spd.ModeTransport {
 		in.nat = &translation{srcWas: b.OriginalRemote.Unmap(), dstWas: b.OriginalLocal.Unmap()}
 	}
-	in.path.Store(&path{Endpoints: endpoints(b), id: b.ID(spd.In, 0)})
+	in.path.Store(&path{Endpoints: b.Endpoints(), id: b.ID(spd.In, 0)})
 
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -203,7 +199,7 @@ func (e *Engine) InstallOutbound(ctx context.Context, b *spd.Bundle) error {
 	if err := e.ready(ctx); err != nil {
 		return err
 	}
-	to := e.pathTo(out, b.ID(spd.Out, 0), endpoints(b))
+	to := e.pathTo(out, b.ID(spd.Out, 0), b.Endpoints())
 	out.path.Store(to)
 	if e.findOutbound(to.id) != nil {
 		return fmt.Errorf("esp: outbound SPI %08x to %v: %w", uint32(s.SPI), to.id.Dst, spd.ErrExists)

@@ -163,6 +163,9 @@ func (e *Engine) watchMapping(sa *inbound, d *Datagram, known *path) {
 	if !d.UDPEncap || !known.UDPEncap || !d.Remote.IsValid() {
 		return
 	}
+	if d.Local.IsValid() && d.Local.Port() != known.Local.Port() {
+		return // a NAT maps each port for itself
+	}
 	from := netip.AddrPortFrom(d.Remote.Addr().Unmap(), d.Remote.Port())
 	if from == known.Remote {
 		if sa.reported.Load() != nil {

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 
+	"github.com/racoon3/racoon/natt"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -226,7 +227,7 @@ func (e *Engine) seal(b *Batch, p Packet, f *flow, sa *outbound, to *path, now i
 	e.expired(to.id, &sa.usage, reached, false)
 	b.Datagrams = append(b.Datagrams, Datagram{
 		Packet: Packet{Buf: p.Buf, Start: start, End: end},
-		Local:  to.Local, Remote: to.Remote, UDPEncap: to.UDPEncap,
+		Local:  to.Local, Remote: to.Remote, UDPEncap: to.UDPEncap, NonIKE: to.NonIKE,
 		TOS: outerTOS(inner, sa.options.noDSCP, sa.options.noECN),
 		DF:  df,
 	})
@@ -253,6 +254,9 @@ func (e *Engine) pathTo(sa *outbound, id spd.SAID, to spd.Endpoints) *path {
 	room := outer - header
 	if to.UDPEncap {
 		room -= udpHeaderSize
+	}
+	if to.NonIKE {
+		room -= natt.NonIKEMarkerSize
 	}
 	room = sa.sa.MaxPayload(room)
 	if sa.mode == spd.ModeTransport {

@@ -3,6 +3,8 @@ package esp
 import (
 	"encoding/binary"
 	"net/netip"
+
+	"github.com/racoon3/racoon/natt"
 )
 
 // defaultTTL is that of headers which are made here (RFC 1700).
@@ -62,20 +64,26 @@ func putHeader(buf []byte, payload, n int, src, dst netip.Addr, proto, tos uint8
 }
 
 // WithOuterHeader puts the outer IP header, and with UDPEncap the UDP header,
-// before the datagram, in place, and returns the IP packet: for links that
+// and a marker, before the datagram, in place, and returns the IP packet: for links that
 // carry whole packets instead of sockets that add headers. It reports false if
-// the buffer has no room for them (48 octets at most before the datagram), the
+// the buffer has no room for them (56 octets at most before the datagram), the
 // addresses are not of one family, or the packet would be too long. The UDP
 // checksum is zero over IPv4, as RFC 3948 section 2.1 wants it.
 func (d *Datagram) WithOuterHeader() (Packet, bool) {
 	p, proto := d.Packet, uint8(protoESP)
 	if d.UDPEncap {
 		p.Start -= udpHeaderSize
+		if d.NonIKE {
+			p.Start -= natt.NonIKEMarkerSize
+		}
 		if p.Start < 0 || p.Len() > 0xffff {
 			return Packet{}, false
 		}
 		proto = protoUDP
 		u := p.Bytes()
+		if d.NonIKE {
+			clear(u[udpHeaderSize : udpHeaderSize+natt.NonIKEMarkerSize])
+		}
 		binary.BigEndian.PutUint16(u, d.Local.Port())
 		binary.BigEndian.PutUint16(u[2:], d.Remote.Port())
 		binary.BigEndian.PutUint16(u[4:], uint16(len(u)))

@@ -32,9 +32,13 @@ func (p Packet) Len() int { return p.End - p.Start }
 // A Datagram is an ESP packet on the outer network: the payload of an IP
 // packet of protocol 50, or of a UDP datagram (RFC 3948).
 type Datagram struct {
-	Packet                       // from the SPI to the ICV
+	Packet                       // from the SPI to the ICV, without a marker
 	Local, Remote netip.AddrPort // this host and the peer; the ports count with UDPEncap only
 	UDPEncap      bool
+	// NonIKE says that the non-IKE marker goes before an outbound packet, between
+	// UDP and ESP (drafts 00 and 01 of NAT traversal). A racoon.Manager puts it
+	// there by itself, by the socket that Local is of.
+	NonIKE bool
 
 	// TOS is the outer header's IPv4 TOS or IPv6 traffic class octet: DSCP and
 	// ECN. Inbound, 0 if it is not known; a congestion mark is lost then.

@@ -53,7 +53,7 @@ func (sa *isakmpSA) takeHeld(now time.Time, held []heldDatagram) {
 func (sa *isakmpSA) settle(now time.Time) {
 	s, p := sa.s, sa.p1
 	if sa.variant != natt.NoVariant {
-		s.NATLocal, s.NATRemote = sa.nat.LocalNAT, sa.nat.RemoteNAT
+		s.NATLocal, s.NATRemote, s.NonIKE = sa.nat.LocalNAT, sa.nat.RemoteNAT, !sa.variant.Floats()
 	}
 	// A peer that does not know NAT traversal cannot be made to encapsulate.
 	s.ForceEncap = sa.feigned

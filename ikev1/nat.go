@@ -9,6 +9,29 @@ import (
 	"github.com/racoon3/racoon/natt"
 )
 
+// announcesNATT reports whether a variant is announced to the peer.
+func (p *Peer) announcesNATT(v natt.Variant) bool {
+	if p.NATT != nil || p.NoNATT {
+		return p.takesNATT(v)
+	}
+	switch v {
+	case natt.RFC3947, natt.Draft03, natt.Draft02Newline, natt.Draft02:
+		return true
+	}
+	return false
+}
+
+// takesNATT reports whether a variant that the peer announces may be used.
+func (p *Peer) takesNATT(v natt.Variant) bool {
+	switch {
+	case p.NoNATT:
+		return false
+	case p.NATT != nil:
+		return slices.Contains(p.NATT, v)
+	}
+	return v.Floats()
+}
+
 // natPayloads are the NAT-D payloads: the hash of the peer's address first,
 // then that of the own one (RFC 3947 3.2). With ForceEncap, of any peer that it
 // may be, the own is of an address that nobody has, so that the peer sees a NAT

@@ -10,6 +10,7 @@ import (
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/internal/core"
 	"github.com/racoon3/racoon/internal/quickmode"
+	"github.com/racoon3/racoon/natt"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -96,6 +97,12 @@ type Peer struct {
 
 	// ForceEncap pretends that there is a NAT, so that ESP travels in UDP.
 	ForceEncap bool
+	// NATT are the kinds of NAT traversal to announce and to take; of those that
+	// both sides know, the newest is used. Nil: RFC 3947 and drafts 03 and 02 are
+	// announced, which are met in the field, and all are taken except drafts 00
+	// and 01. Those two leave IKE on port 500 and have ESP there too, behind the
+	// non-IKE marker, which needs a data plane with spd.Capabilities.NonIKE.
+	NATT []natt.Variant
 	// NoNATT turns NAT traversal off.
 	NoNATT bool
 
@@ -191,6 +198,11 @@ func (p *Peer) check() error {
 		return fmt.Errorf("Methods is empty; use AuthPSK or AuthRSA")
 	case len(p.Proposals) == 0:
 		return fmt.Errorf("Proposals is empty; spd.DefaultIKEProposals gives today's good ones")
+	}
+	for i, v := range p.NATT {
+		if !v.Valid() || slices.Contains(p.NATT[:i], v) {
+			return fmt.Errorf("NATT has %v, which is unknown or there twice", v)
+		}
 	}
 	for i, m := range p.Modes {
 		if m < MainMode || m > BaseMode || slices.Contains(p.Modes[:i], m) {

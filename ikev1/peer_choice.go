@@ -86,6 +86,8 @@ func (sa *isakmpSA) choosePeer(id ike.Identity) (*Peer, error) {
 			err = fmt.Errorf("the identity %v belongs to peer %q, and the pre-shared key to %q", id, peer.Name, p.keyed[0].peers[0].Name)
 		case err != nil:
 			err = fmt.Errorf("the identity %v belongs to peer %q, which does not allow what was negotiated before it was known: %w", id, peer.Name, err)
+		case (sa.nat.Found() || sa.feigned) && !peer.takesNATT(sa.variant):
+			err = fmt.Errorf("the identity %v belongs to peer %q, which does not allow NAT traversal as of %v, and there is a NAT", id, peer.Name, sa.variant)
 		default:
 			sa.negotiated = negotiated
 			sa.s.why = whyPeer(sa.s.Path, fitting, i)

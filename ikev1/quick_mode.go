@@ -416,7 +416,7 @@ func (q *quickMode) install(now time.Time, shared []byte, hold bool, done func(n
 	}
 	at := s.Endpoints()
 	bundle := func(sas []spd.SA) *spd.Bundle {
-		return &spd.Bundle{SAs: sas, ReqID: q.sa.Info.ReqID, Local: at.Local, Remote: at.Remote, UDPEncap: at.UDPEncap, Interface: s.Path.Interface,
+		return &spd.Bundle{SAs: sas, ReqID: q.sa.Info.ReqID, Local: at.Local, Remote: at.Remote, UDPEncap: at.UDPEncap, NonIKE: at.NonIKE, Interface: s.Path.Interface,
 			LocalTS: local, RemoteTS: remote, OriginalLocal: q.originalLocal, OriginalRemote: q.originalRemote, Lifetime: q.sa.Config.Volume, Options: q.cfg.Options}
 	}
 	s.Children.Install(now, q.sa, bundle(in), bundle(out), hold, func(now time.Time, err error) {

@@ -231,8 +231,7 @@ func overlap(a, b spd.TrafficSelector) bool {
 }
 
 // natOAs are the original addresses for transport mode behind a NAT (RFC 3947
-// 5.2): both, the initiator's first; the drafts before 03 have the own one
-// only.
+// 5.2): both, the initiator's first; the drafts up to 04 have the own one only.
 func (q *quickMode) natOAs(sa *isakmpSA) []isakmp.Payload {
 	s := q.s
 	if q.cfg.Mode != spd.ModeTransport || !s.Encap() || sa.variant == natt.NoVariant {
@@ -241,7 +240,7 @@ func (q *quickMode) natOAs(sa *isakmpSA) []isakmp.Payload {
 	t := isakmp.PayloadType(sa.variant.NATOA())
 	own, peer := &isakmp.NATOA{Type: t, Addr: s.LocalAddr()}, &isakmp.NATOA{Type: t, Addr: s.RemoteAddr()}
 	switch {
-	case sa.variant < natt.Draft03:
+	case sa.variant.OriginalAddresses() == 1:
 		return []isakmp.Payload{own}
 	case q.initiator:
 		return []isakmp.Payload{own, peer}

@@ -8,10 +8,6 @@ import (
 	"github.com/racoon3/racoon/natt"
 )
 
-// offeredVariants are the kinds of NAT traversal that an initiator announces,
-// the best first; the drafts are what older peers know.
-var offeredVariants = []natt.Variant{natt.RFC3947, natt.Draft03, natt.Draft02Newline, natt.Draft02}
-
 // vendorIDs are the own ones: what any of the peers that the other side may be
 // is configured for. A responder announces the one kind of NAT traversal that it
 // has chosen.
@@ -22,8 +18,10 @@ func (sa *isakmpSA) vendorIDs() (out []isakmp.Payload) {
 	case !sa.initiator && sa.variant != natt.NoVariant:
 		add(sa.variant.AppendVendorID(nil))
 	case sa.initiator && !peers[0].NoNATT:
-		for _, v := range offeredVariants {
-			add(v.AppendVendorID(nil))
+		for v := range natt.Variants() {
+			if peers[0].announcesNATT(v) {
+				add(v.AppendVendorID(nil))
+			}
 		}
 	}
 	if slices.ContainsFunc(peers, func(p *Peer) bool { return slices.ContainsFunc(p.Methods, AuthMethod.XAuth) }) {
@@ -50,9 +48,10 @@ func (sa *isakmpSA) announced(m isakmp.Payloads) {
 			sa.p1.vendors = append(sa.p1.vendors, info.Name)
 		}
 	}
-	if slices.ContainsFunc(sa.candidates(), func(p *Peer) bool { return !p.NoNATT }) && sa.peerVIDs.NATT().Floats() {
-		sa.variant = sa.peerVIDs.NATT()
-	}
+	peers := sa.candidates()
+	sa.variant = sa.peerVIDs.NATT(func(v natt.Variant) bool {
+		return slices.ContainsFunc(peers, func(p *Peer) bool { return p.takesNATT(v) })
+	})
 }
 
 // heard takes what a responder's first message says beside its choice; what a

@@ -33,6 +33,8 @@ func (k Kind) String() string {
 const (
 	// MarkerSize is the number of octets of the non-ESP marker.
 	MarkerSize = 4
+	// NonIKEMarkerSize is the number of octets of the non-IKE marker.
+	NonIKEMarkerSize = 8
 	// KeepaliveOctet is all that a keepalive contains.
 	KeepaliveOctet = 0xff
 
@@ -63,12 +65,25 @@ func Classify(datagram []byte) (Kind, []byte) {
 	return IKE, datagram[MarkerSize:]
 }
 
-// ClassifyIKE says what came in on a port for IKE alone (500), where there is no marker and never ESP
-// (RFC 7296 2.23). Stray keepalives are recognised.
+// ClassifyIKE says what came in on a port where IKE has no marker (500; RFC 7296 2.23), and returns the IKE message, or
+// the ESP packet without its marker:
+//
+//	ff                       keepalive
+//	00 00 00 00 00 00 00 00 | SPI | sequence number...   ESP, SPI not zero
+//	header...                                            IKE
+//
+// ESP is there only between peers that traverse NATs as drafts 00 and 01 have it (draft-ietf-ipsec-udp-encaps-00 and -01): eight
+// zero octets, the non-IKE marker, are where IKE has the initiator's cookie, which is never zero (RFC 2408 3.1). Whoever has not
+// negotiated it drops such packets.
 func ClassifyIKE(datagram []byte) (Kind, []byte) {
 	switch {
 	case len(datagram) == 1 && datagram[0] == KeepaliveOctet:
 		return Keepalive, nil
+	case len(datagram) >= NonIKEMarkerSize+espHeader && [NonIKEMarkerSize]byte(datagram) == [NonIKEMarkerSize]byte{}:
+		if datagram = datagram[NonIKEMarkerSize:]; [4]byte(datagram) == [4]byte{} {
+			return Invalid, nil
+		}
+		return ESP, datagram
 	case len(datagram) < ikeHeader:
 		return Invalid, nil
 	}
@@ -77,6 +92,10 @@ func ClassifyIKE(datagram []byte) (Kind, []byte) {
 
 // AppendMarker appends the non-ESP marker, four zero octets, that goes before an IKE message on port 4500 (RFC 3948 2.2).
 func AppendMarker(dst []byte) []byte { return append(dst, 0, 0, 0, 0) }
+
+// AppendNonIKEMarker appends the non-IKE marker, eight zero octets, that goes before an ESP packet on the port of IKE under
+// drafts 00 and 01.
+func AppendNonIKEMarker(dst []byte) []byte { return append(dst, 0, 0, 0, 0, 0, 0, 0, 0) }
 
 // AppendKeepalive appends the contents of a keepalive (RFC 3948 2.3).
 func AppendKeepalive(dst []byte) []byte { return append(dst, KeepaliveOctet) }

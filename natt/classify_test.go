@@ -13,6 +13,8 @@ import (
 
 func TestA34_Classify(t *testing.T) {
 	header := bytes.Repeat([]byte{0x5a}, 28)
+	esp := []byte{1, 2, 3, 4, 0, 0, 0, 1}
+	long := append([]byte{0, 0, 1, 0}, bytes.Repeat([]byte{0}, 1396)...)
 	marked := append(AppendMarker(nil), header...)
 	for name, c := range map[string]struct {
 		datagram []byte
@@ -50,6 +52,13 @@ func TestA34_Classify(t *testing.T) {
 		"IKE":           {header, IKE, header},
 		"marker on 500": {marked, IKE, marked}, // an SPI of zeros, for the message parser to refuse
 		"ESP short":     {[]byte{1, 2, 3, 4, 0, 0, 0, 1}, Invalid, nil},
+
+		"non-IKE marker":                {append(AppendNonIKEMarker(nil), esp...), ESP, esp},
+		"non-IKE marker before a long":  {append(AppendNonIKEMarker(nil), long...), ESP, long},
+		"non-IKE marker and half":       {append(AppendNonIKEMarker(nil), esp[:7]...), Invalid, nil},
+		"non-IKE marker and no SPI":     {make([]byte, 16), Invalid, nil},
+		"IKE with a cookie of 0, twice": {make([]byte, 28), Invalid, nil},
+		"seven zero octets":             {append(make([]byte, 7), header...), IKE, append(make([]byte, 7), header...)},
 	} {
 		kind, payload := ClassifyIKE(c.datagram)
 		require.Equal(t, c.kind, kind, name)
@@ -189,6 +198,7 @@ func FuzzClassify(f *testing.F) {
 	f.Add(make([]byte, 32))
 	f.Add(bytes.Repeat([]byte{1}, 32))
 	f.Add([]byte{0, 0, 0, 1, 0, 0, 0, 1})
+	f.Add(append(make([]byte, 8), 1, 2, 3, 4, 0, 0, 0, 1))
 	f.Fuzz(func(t *testing.T, d []byte) {
 		before := bytes.Clone(d)
 		kind, payload := Classify(d)
@@ -208,9 +218,20 @@ func FuzzClassify(f *testing.F) {
 			require.Nil(t, payload)
 		}
 		kind, payload = ClassifyIKE(d)
-		require.Equal(t, kind == IKE, len(d) >= ikeHeader)
-		if kind == IKE {
+		marked := len(d) >= 8 && binary.BigEndian.Uint64(d) == 0
+		switch kind {
+		case IKE:
+			require.False(t, marked && len(d) >= 16)
+			require.GreaterOrEqual(t, len(d), ikeHeader)
 			require.Equal(t, d, payload)
+		case ESP:
+			require.Equal(t, d, append(AppendNonIKEMarker(nil), payload...))
+			require.GreaterOrEqual(t, len(payload), espHeader)
+			require.NotZero(t, binary.BigEndian.Uint32(payload))
+		case Keepalive:
+			require.Equal(t, AppendKeepalive(nil), d)
+		case Invalid:
+			require.True(t, marked || len(d) < ikeHeader)
 		}
 		require.Equal(t, before, d)
 	})

@@ -5,6 +5,7 @@
 //	find a NAT       AppendHash makes what to send; a Detector judges what came
 //	change ports     Float
 //	one UDP port     Classify what came; AppendMarker, AppendKeepalive for what goes
+//	the port of IKE  ClassifyIKE what came; AppendNonIKEMarker for ESP, under drafts 00 and 01 of IKEv1
 //	keep it open     KeepaliveInterval
 //	IKEv1 only       Variant: RFC 3947 and its drafts, by vendor ID
 //

@@ -10,7 +10,7 @@ import (
 // numbers, not in ideas. IKEv2 has but one, and needs no vendor ID.
 type Variant uint8
 
-// The variants, from the oldest to the best. Draft02Newline is draft 02 under the vendor ID that its text prints: somebody hashed the
+// The variants, from the oldest to the best. The text of draft 01 prints the vendor ID of draft 00, whose numbers are the same. Draft02Newline is draft 02 under the vendor ID that its text prints: somebody hashed the
 // name with a line feed behind it.
 const (
 	NoVariant Variant = iota
@@ -67,12 +67,13 @@ func VariantOf(vendorID []byte) (Variant, bool) {
 	return NoVariant, false
 }
 
-func (v Variant) valid() bool { return v > NoVariant && v <= RFC3947 }
+// Valid reports whether v is one of the variants above; NoVariant is none.
+func (v Variant) Valid() bool { return v > NoVariant && v <= RFC3947 }
 
 // AppendVendorID appends the contents of the vendor ID payload that announces v: 16 octets, MD5 of the draft's name or
 // of "RFC 3947". NoVariant has none.
 func (v Variant) AppendVendorID(dst []byte) []byte {
-	if !v.valid() {
+	if !v.Valid() {
 		return dst
 	}
 	return append(dst, vendorIDs[v].id...)
@@ -85,20 +86,33 @@ func (v Variant) String() string {
 		return "none"
 	case v == Draft02Newline:
 		return vendorIDs[Draft02].text + `\n`
-	case v.valid():
+	case v.Valid():
 		return vendorIDs[v].text
 	}
 	return "natt.Variant(" + strconv.Itoa(int(v)) + ")"
 }
 
+// OriginalAddresses is how many original addresses (NAT-OA) a side sends in Quick Mode for transport mode: its own up to draft 04, the
+// initiator's and the responder's since draft 05 (section 5.2); 0 for NoVariant.
+func (v Variant) OriginalAddresses() int {
+	switch {
+	case !v.Valid():
+		return 0
+	case v <= Draft04:
+		return 1
+	}
+	return 2
+}
+
 // Floats reports whether IKE moves to port 4500 when a NAT is found. Under drafts 00 and 01 it stays on port 500 and shares it
-// with ESP behind eight zero octets, which Classify does not know: do not offer those two.
-func (v Variant) Floats() bool { return v >= Draft02 && v.valid() }
+// with ESP behind the non-IKE marker, which ClassifyIKE knows. NATs that know IPsec by its port 500 may spoil that, which is why
+// later drafts float.
+func (v Variant) Floats() bool { return v >= Draft02 && v.Valid() }
 
 // NATD is the type of the payload that carries a hash, 0 for NoVariant.
 func (v Variant) NATD() uint8 {
 	switch {
-	case !v.valid():
+	case !v.Valid():
 		return 0
 	case v <= Draft03:
 		return 130
@@ -111,7 +125,7 @@ func (v Variant) NATD() uint8 {
 // NATOA is the type of the payload that carries an original address, for transport mode; 0 for NoVariant.
 func (v Variant) NATOA() uint8 {
 	switch {
-	case !v.valid():
+	case !v.Valid():
 		return 0
 	case v <= Draft03:
 		return 131
@@ -137,7 +151,7 @@ const (
 // UDP returns the mode that stands for m in UDP under variant v: m is Tunnel or Transport. Anything else, and any m under
 // NoVariant, is returned as it is.
 func (m Mode) UDP(v Variant) Mode {
-	if !v.valid() || m != Tunnel && m != Transport {
+	if !v.Valid() || m != Tunnel && m != Transport {
 		return m
 	}
 	if v <= Draft03 {

@@ -54,24 +54,25 @@ func TestVariantNumbers(t *testing.T) {
 		natd, natoa       uint8
 		tunnel, transport Mode
 		floats            bool
+		originals         int // 4.2 of 00 and 01, 5.2 of the others
 	}
 	for v, want := range map[Variant]numbers{
-		NoVariant:      {0, 0, 1, 2, false},
-		Draft00:        {130, 131, 61443, 61444, false},
-		Draft01:        {130, 131, 61443, 61444, false},
-		Draft02:        {130, 131, 61443, 61444, true},
-		Draft02Newline: {130, 131, 61443, 61444, true},
-		Draft03:        {130, 131, 61443, 61444, true},
-		Draft04:        {15, 16, 3, 4, true},
-		Draft05:        {15, 16, 3, 4, true},
-		Draft06:        {15, 16, 3, 4, true},
-		Draft07:        {15, 16, 3, 4, true},
-		Draft08:        {15, 16, 3, 4, true},
-		RFC3947:        {20, 21, 3, 4, true},
-		RFC3947 + 1:    {0, 0, 1, 2, false},
-		255:            {0, 0, 1, 2, false},
+		NoVariant:      {0, 0, 1, 2, false, 0},
+		Draft00:        {130, 131, 61443, 61444, false, 1},
+		Draft01:        {130, 131, 61443, 61444, false, 1},
+		Draft02:        {130, 131, 61443, 61444, true, 1},
+		Draft02Newline: {130, 131, 61443, 61444, true, 1},
+		Draft03:        {130, 131, 61443, 61444, true, 1},
+		Draft04:        {15, 16, 3, 4, true, 1},
+		Draft05:        {15, 16, 3, 4, true, 2},
+		Draft06:        {15, 16, 3, 4, true, 2},
+		Draft07:        {15, 16, 3, 4, true, 2},
+		Draft08:        {15, 16, 3, 4, true, 2},
+		RFC3947:        {20, 21, 3, 4, true, 2},
+		RFC3947 + 1:    {0, 0, 1, 2, false, 0},
+		255:            {0, 0, 1, 2, false, 0},
 	} {
-		require.Equal(t, want, numbers{v.NATD(), v.NATOA(), Tunnel.UDP(v), Transport.UDP(v), v.Floats()}, "%v", v)
+		require.Equal(t, want, numbers{v.NATD(), v.NATOA(), Tunnel.UDP(v), Transport.UDP(v), v.Floats(), v.OriginalAddresses()}, "%v", v)
 		for _, m := range []Mode{Tunnel, Transport} {
 			plain, udp := m.UDP(v).Plain()
 			require.Equal(t, m, plain)

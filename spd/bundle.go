@@ -115,7 +115,7 @@ func (b *Bundle) Valid() error {
 			return fail("SAs[%d]: IntegKey has %d octets, %v takes %d", i, len(sa.IntegKey), integ, integ.KeymatLen())
 		}
 	}
-	outer := Endpoints{b.Local, b.Remote, b.UDPEncap}
+	outer := b.Endpoints()
 	if err := outer.Valid(); err != nil {
 		return err
 	}
@@ -135,6 +135,16 @@ func (b *Bundle) Valid() error {
 	return b.Options.Valid()
 }
 
+// Endpoints returns the outer addresses of the bundle.
+func (b *Bundle) Endpoints() Endpoints {
+	return Endpoints{Local: b.Local, Remote: b.Remote, UDPEncap: b.UDPEncap, NonIKE: b.NonIKE}
+}
+
+// SetEndpoints gives the bundle other outer addresses.
+func (b *Bundle) SetEndpoints(to Endpoints) {
+	b.Local, b.Remote, b.UDPEncap, b.NonIKE = to.Local, to.Remote, to.UDPEncap, to.NonIKE
+}
+
 // Valid returns nil if the endpoints can be those of an SA, else an error that
 // wraps [ErrBundle] and names the field.
 func (e *Endpoints) Valid() error {
@@ -148,6 +158,9 @@ func (e *Endpoints) Valid() error {
 		if e.UDPEncap && a.addr.Port() == 0 {
 			return fmt.Errorf("%w: %s: UDPEncap without a port", ErrBundle, a.name)
 		}
+	}
+	if e.NonIKE && !e.UDPEncap {
+		return fmt.Errorf("%w: NonIKE without UDPEncap", ErrBundle)
 	}
 	if e.Local.Addr().Is4() != e.Remote.Addr().Is4() {
 		return fmt.Errorf("%w: Local %v and Remote %v are of different families", ErrBundle, e.Local.Addr(), e.Remote.Addr())
@@ -185,6 +198,8 @@ func (c *Capabilities) Check(b *Bundle) error {
 	switch {
 	case b.UDPEncap && is4 && !c.UDPEncap || b.UDPEncap && !is4 && !c.UDPEncap6:
 		return c.lacks("ESP in UDP")
+	case b.NonIKE && !c.NonIKE:
+		return c.lacks("ESP in UDP behind the non-IKE marker, on the port of IKE")
 	case !b.UDPEncap && !c.RawESP && slices.ContainsFunc(b.SAs, func(s SA) bool { return s.Protocol == ProtoESP }):
 		return c.lacks("ESP that is not in UDP")
 	}

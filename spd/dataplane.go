@@ -79,6 +79,15 @@ type DataPlane interface {
 	Close() error
 }
 
+// NonIKESocket is implemented by a data plane that has [Capabilities].NonIKE and
+// has to be told of the sockets.
+type NonIKESocket interface {
+	// PrepareNonIKE is called for a socket without the non-ESP marker, after
+	// PrepareSocket, when a peer may send ESP in UDP to it behind the non-IKE
+	// marker. It may be called again.
+	PrepareNonIKE(conn net.PacketConn) error
+}
+
 // Owner identifies who set policies: a configured peer's Child or a Child SA.
 type Owner uint64
 
@@ -89,6 +98,7 @@ type AcquireID uint64
 type Endpoints struct {
 	Local, Remote netip.AddrPort
 	UDPEncap      bool
+	NonIKE        bool // with UDPEncap: as [Bundle] has it
 }
 
 // SPIRequest asks for an inbound SPI.
@@ -111,6 +121,7 @@ type Capabilities struct {
 	Transport  bool
 	UDPEncap   bool // ESP in UDP, IPv4
 	UDPEncap6  bool // ESP in UDP, IPv6
+	NonIKE     bool // ESP in UDP behind the non-IKE marker; see [NonIKESocket]
 	RawESP     bool // ESP as IP protocol 50
 	Bundles    bool // more than one transform per Child SA
 	IPComp     []uint8

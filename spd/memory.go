@@ -132,7 +132,7 @@ var _ DataPlane = (*Memory)(nil)
 // otherwise: everything this package knows.
 func MemoryCapabilities() Capabilities {
 	c := Capabilities{
-		Name: "memory", ESN: true, Tunnel: true, Transport: true, UDPEncap: true, UDPEncap6: true, RawESP: true,
+		Name: "memory", ESN: true, Tunnel: true, Transport: true, UDPEncap: true, UDPEncap6: true, NonIKE: true, RawESP: true,
 		Bundles: true, IPComp: []uint8{2}, MaxReplay: 4096, Volume: true, TrapPolicy: true,
 		Marks: true, InterfaceIDs: true, Offload: true, SecurityLabels: true, PerCPU: true,
 	}
@@ -440,7 +440,7 @@ func (m *Memory) MovePeer(ctx context.Context, id SAID, to Endpoints) error {
 		return ErrNotFound
 	}
 	moved := *sa.bundle.Bundle
-	moved.Local, moved.Remote, moved.UDPEncap = to.Local, to.Remote, to.UDPEncap
+	moved.SetEndpoints(to)
 	if err := moved.Valid(); err != nil {
 		return err
 	}
@@ -457,7 +457,7 @@ func (m *Memory) MovePeer(ctx context.Context, id SAID, to Endpoints) error {
 		m.out[next] = sa
 	}
 	sa.id, sa.mapping = next, to.Remote
-	sa.bundle.Local, sa.bundle.Remote, sa.bundle.UDPEncap = to.Local, to.Remote, to.UDPEncap
+	sa.bundle.SetEndpoints(to)
 	return nil
 }
 

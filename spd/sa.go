@@ -86,6 +86,7 @@ type Bundle struct {
 	// own in transport mode. The ports count with UDPEncap only.
 	Local, Remote netip.AddrPort
 	UDPEncap      bool   // ESP in UDP (RFC 3948)
+	NonIKE        bool   // with UDPEncap: behind the non-IKE marker, eight zero octets, on the port of plain IKE (draft-ietf-ipsec-udp-encaps-00, -01)
 	Interface     uint32 // interface index for link-local addresses, 0 for none
 
 	// LocalTS and RemoteTS are the negotiated traffic selectors. Inbound

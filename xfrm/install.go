@@ -95,7 +95,7 @@ func (p *DataPlane) enter(ctx context.Context, d spd.Direction, b *spd.Bundle, s
 	for i := range sas {
 		sa := &sas[i]
 		e := &entry{id: b.ID(d, i), key: sa.Key(), reqID: b.ReqID, selector: sa.Selector, limits: sa.Limits,
-			ends: spd.Endpoints{Local: b.Local, Remote: b.Remote, UDPEncap: b.UDPEncap}}
+			ends: b.Endpoints()}
 		e.mapping = b.Remote
 		e.exhausts = exhausts(d, &b.SAs[i], &b.Lifetime) && i == len(sas)-1
 		p.remember(e)

@@ -127,7 +127,7 @@ func (s *Set) Move(to spd.Endpoints) {
 			continue
 		}
 		if a.pending != nil {
-			a.pending.Local, a.pending.Remote, a.pending.UDPEncap = to.Local, to.Remote, to.UDPEncap
+			a.pending.SetEndpoints(to)
 		}
 		plane := s.plane
 		s.host.Cleanup(ike.JobMove, uint64(a.Info.ID), func(ctx context.Context) (any, error) {

@@ -15,7 +15,7 @@ func (s *Session) Encap() bool {
 
 // Endpoints are the outer addresses as the data plane wants them.
 func (s *Session) Endpoints() spd.Endpoints {
-	e := spd.Endpoints{Local: s.Path.Local, Remote: s.Path.Remote, UDPEncap: s.Encap()}
+	e := spd.Endpoints{Local: s.Path.Local, Remote: s.Path.Remote, UDPEncap: s.Encap(), NonIKE: s.NonIKE && s.Encap() && s.ESPPort == 0}
 	if s.ESPPort != 0 {
 		e.Local = netip.AddrPortFrom(e.Local.Addr(), s.ESPPort)
 		if e.Remote = netip.AddrPortFrom(e.Remote.Addr(), s.ESPPort); s.espRemote.Addr() == e.Remote.Addr() {

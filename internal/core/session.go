@@ -51,6 +51,7 @@ type Session struct {
 
 	NATLocal, NATRemote bool // who is behind a NAT
 	ForceEncap          bool // ESP travels in UDP even without a NAT
+	NonIKE              bool // ESP in UDP shares the port of IKE behind the non-IKE marker (IKEv1, drafts 00 and 01)
 	// ESPPort is the UDP port of ESP apart from that of IKE, as Cisco had it
 	// before NAT traversal; 0: ESP goes where IKE goes.
 	ESPPort uint16

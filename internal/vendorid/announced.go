@@ -15,7 +15,7 @@ import (
 type Announced struct {
 	extensions    uint16
 	fragmentation Fragments
-	natt          natt.Variant
+	natt          uint16 // a bit for each variant
 }
 
 // Add takes one vendor ID, and returns what it announces.
@@ -30,7 +30,7 @@ func (a *Announced) Add(id []byte) Extension {
 		a.fragmentation |= fragmentsOf(i.Rest)
 	case NATT:
 		if v, ok := natt.VariantOf(id); ok {
-			a.natt = max(a.natt, v)
+			a.natt |= 1 << v
 		}
 	}
 	return i.Extension
@@ -39,8 +39,15 @@ func (a *Announced) Add(id []byte) Extension {
 // Has reports whether the peer has announced x.
 func (a Announced) Has(x Extension) bool { return x != NoExtension && a.extensions&(1<<x) != 0 }
 
-// NATT returns the best variant of NAT traversal that the peer has announced, or natt.NoVariant.
-func (a Announced) NATT() natt.Variant { return a.natt }
+// NATT returns the best variant of NAT traversal that the peer has announced and that is allowed, or natt.NoVariant.
+func (a Announced) NATT(allowed func(natt.Variant) bool) natt.Variant {
+	for v := range natt.Variants() {
+		if a.natt&(1<<v) != 0 && allowed(v) {
+			return v
+		}
+	}
+	return natt.NoVariant
+}
 
 // Fragmentation returns in which exchanges the peer takes fragments.
 func (a Announced) Fragmentation() Fragments { return a.fragmentation }

@@ -39,7 +39,12 @@ func TestAnnounced(t *testing.T) {
 		for x := NoExtension; x <= NATT; x++ {
 			require.Equal(t, slices.Contains(c.has, x), a.Has(x), "%s %d", c.client, x)
 		}
-		require.Equal(t, c.natt, a.NATT(), c.client)
+		require.Equal(t, c.natt, a.NATT(natt.Variant.Valid), c.client)
+		require.Equal(t, natt.NoVariant, a.NATT(func(v natt.Variant) bool { return !v.Floats() }), c.client)
+		if c.client == "vpnc" {
+			require.Equal(t, natt.Draft02Newline, a.NATT(func(v natt.Variant) bool { return v != natt.RFC3947 }))
+			require.Equal(t, natt.Draft02, a.NATT(func(v natt.Variant) bool { return v <= natt.Draft02 }))
+		}
 		require.Equal(t, c.fragments, a.Fragmentation(), c.client)
 		require.Equal(t, c.method, a.Method65001(), c.client)
 	}

@@ -14,7 +14,8 @@ type Writer interface {
 	// WriteESP sends packets, each from its SPI on, from a local address to a
 	// remote one, with the traffic class tos in the outer header. It returns
 	// how many were sent and the first error. It must not keep the packets,
-	// and may be called by several goroutines.
+	// and may be called by several goroutines. Whether the non-IKE marker goes
+	// before them follows from the local port.
 	WriteESP(local, remote netip.AddrPort, tos byte, packets [][]byte) (int, error)
 }
 
