@@ -40,6 +40,9 @@ func (p *program) done(did string, d control.Done, err error) error {
 		p.print(d)
 	} else {
 		p.say("%s %s, %s", did, plural(d.Sessions, "session", "sessions"), plural(d.Children, "Child SA", "Child SAs"))
+		if d.Calls > 0 {
+			p.say("gave up %s", plural(d.Calls, "call", "calls"))
+		}
 		if d.Pending > 0 {
 			p.say("of them %d still wait for their peers", d.Pending)
 		}

@@ -201,6 +201,29 @@ func TestShowEventFollows(t *testing.T) {
 	require.Equal(t, exitOK, <-ended)
 }
 
+// TestDisconnectWhileConnecting: vpn-disconnect ends an attempt that somebody
+// else's vpn-connect waits for.
+func TestDisconnectWhileConnecting(t *testing.T) {
+	p := controltest.New(t, controltest.Silent(t))
+	type result struct {
+		status int
+		errs   string
+	}
+	ended := make(chan result, 1)
+	go func() {
+		status, _, errs := ctl(t, p.Client, "", "vpn-connect", "gw")
+		ended <- result{status, errs}
+	}()
+	require.Eventually(t, func() bool { return jsonOf[control.Status](t, p.Client, "status").Calls == 1 }, 10*time.Second, time.Millisecond)
+	require.Equal(t, "deleted 0 sessions, 0 Child SAs\ngave up 1 call\n", ok(t, p.Client, "vpn-disconnect", "127.0.0.1"))
+	r := <-ended
+	require.Equal(t, exitRefused, r.status)
+	require.Contains(t, r.errs, "the call was given up")
+	status, _, errs := ctl(t, p.Client, "", "vpn-disconnect", "gw")
+	require.Equal(t, exitRefused, status)
+	require.Contains(t, errs, "no session")
+}
+
 func TestExitStatus(t *testing.T) {
 	p := controltest.New(t)
 	for _, c := range []struct {

@@ -191,7 +191,8 @@ type Select struct {
 type Done struct {
 	Sessions int      `json:"sessions"`
 	Children int      `json:"children"`
-	Pending  int      `json:"pending"` // of them ordered, but the peer has not answered yet
+	Pending  int      `json:"pending"`         // of them ordered, but the peer has not answered yet
+	Calls    int      `json:"calls,omitempty"` // attempts that were ordered through the control socket and have been given up
 	Errors   []string `json:"errors,omitempty"`
 }
 

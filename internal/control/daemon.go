@@ -31,6 +31,7 @@ type Daemon struct {
 	Limits Limits
 
 	users        users
+	calls        calls
 	certificates certificates
 	journal      journal
 	started      time.Time

@@ -49,9 +49,11 @@ func (s *server) establish(ctx context.Context, q *EstablishRequest) (any, error
 			}
 			return nil, &Error{Status: http.StatusServiceUnavailable, Code: CodeBusy, Message: "too many orders are under way"}
 		}
+		ctx, end := s.calls.begin(s.ctx, peer, q.User)
 		s.wg.Go(func() {
 			defer func() { <-s.busy }()
-			ctx, cancel := context.WithTimeout(s.ctx, s.limits.Operation)
+			defer end()
+			ctx, cancel := context.WithTimeout(ctx, s.limits.Operation)
 			defer cancel()
 			if _, _, err := run(ctx); err != nil {
 				s.log.Warn("what was ordered through the control socket has failed", "peer", peer.Name, "err", err)
@@ -59,7 +61,9 @@ func (s *server) establish(ctx context.Context, q *EstablishRequest) (any, error
 		})
 		return Established{Peer: peer.Name}, nil
 	}
-	session, warning, err := run(ctx)
+	calling, end := s.calls.begin(ctx, peer, q.User)
+	session, warning, err := run(calling)
+	end()
 	if session == nil {
 		return nil, err
 	}

@@ -23,11 +23,20 @@ func (s *server) delete(ctx context.Context, q *Select) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	calls := s.giveUp(ctx, sel)
 	list := s.choose(sel)
-	if len(list) == 0 {
+	if len(list) == 0 && calls == 0 {
 		return nil, notFound("no session or Child SA is like that")
 	}
-	return s.deleteAll(ctx, list), nil
+	return s.deleteAll(ctx, list, calls), nil
+}
+
+// giveUp ends the calls under way that are meant, so that what they have brought
+// up until then is there to be deleted.
+func (s *server) giveUp(ctx context.Context, q *selection) int {
+	ctx, cancel := context.WithTimeout(ctx, s.limits.Delete)
+	defer cancel()
+	return s.calls.giveUp(ctx, q)
 }
 
 func (s *server) flush(ctx context.Context, q *FlushRequest) (any, error) {
@@ -35,8 +44,10 @@ func (s *server) flush(ctx context.Context, q *FlushRequest) (any, error) {
 		return nil, unsupported("sessions")
 	}
 	var list []chosen
+	calls := 0
 	switch q.What {
 	case "isakmp":
+		calls = s.giveUp(ctx, &selection{})
 		list = s.choose(&selection{})
 	case "esp", "ah":
 		list = s.choose(&selection{Select: Select{Protocol: q.What}})
@@ -45,7 +56,7 @@ func (s *server) flush(ctx context.Context, q *FlushRequest) (any, error) {
 	default:
 		return nil, badRequest("%q cannot be flushed; isakmp, esp, ah and ipsec can", q.What)
 	}
-	return s.deleteAll(ctx, list), nil
+	return s.deleteAll(ctx, list, calls), nil
 }
 
 func (s *server) logout(ctx context.Context, q *LogoutRequest) (any, error) {
@@ -55,20 +66,22 @@ func (s *server) logout(ctx context.Context, q *LogoutRequest) (any, error) {
 	if q.User == "" {
 		return nil, badRequest("it is not said which user")
 	}
-	list := s.choose(&selection{Select: Select{User: q.User}})
-	if len(list) == 0 {
+	user := &selection{Select: Select{User: q.User}}
+	calls := s.giveUp(ctx, user)
+	list := s.choose(user)
+	if len(list) == 0 && calls == 0 {
 		return nil, notFound("user %q has no session", q.User)
 	}
-	return s.deleteAll(ctx, list), nil
+	return s.deleteAll(ctx, list, calls), nil
 }
 
 // deleteAll deletes sessions, or the Child SAs of them that are chosen. All
 // peers are told before any is waited for, and those that do not answer are not
 // waited for long.
-func (s *server) deleteAll(ctx context.Context, list []chosen) *Done {
+func (s *server) deleteAll(ctx context.Context, list []chosen, calls int) *Done {
 	wait, cancel := context.WithTimeout(ctx, s.limits.Delete)
 	defer cancel()
-	done := new(Done)
+	done := &Done{Calls: calls}
 	var whole []*racoon.Session
 	var parts []func() error
 	for _, c := range list {

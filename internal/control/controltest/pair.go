@@ -200,3 +200,13 @@ func (l *Log) String() string {
 func Network(address string) *ike.NetworkConfig {
 	return &ike.NetworkConfig{Addresses: []netip.Prefix{netip.MustParsePrefix(address)}}
 }
+
+// Silent has the client call a gateway that never answers.
+func Silent(t testing.TB) func(p *Pair) {
+	return func(p *Pair) {
+		conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
+		require.NoError(t, err)
+		t.Cleanup(func() { conn.Close() })
+		p.Client.Config.Peers[0].Remote = conn.LocalAddr().String()
+	}
+}
