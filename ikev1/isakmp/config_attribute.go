@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"strconv"
 	"time"
+
+	"github.com/racoon3/racoon/internal/trace"
 )
 
 // A ConfigAttribute is one attribute of an [Attributes] payload. An empty Data
@@ -271,25 +273,25 @@ func (a *ConfigAttribute) appendText(b []byte) []byte {
 		v, err = a.AddressExpiry()
 	case AttrSupportedAttributes: // Check Point's user name has the same number
 		if len(a.Data) > 128 {
-			return appendOctets(b, len(a.Data))
+			return trace.AppendOctets(b, len(a.Data))
 		}
 		v, err = a.SupportedAttributes()
 	case AttrUnitySplitInclude, AttrUnityLocalLAN:
 		if len(a.Data) > 32*unityNetworkLen {
-			return appendOctets(b, len(a.Data))
+			return trace.AppendOctets(b, len(a.Data))
 		}
 		v, err = a.UnityNetworks()
 	case AttrApplicationVersion, AttrXAuthUserName, AttrXAuthMessage, AttrXAuthDomain,
 		AttrUnityBanner, AttrUnityDefaultDomain, AttrUnitySplitDNS, AttrUnityDDNSHostname, AttrCheckPointDefaultDomain:
-		return appendQuoted(b, a.Data)
+		return trace.AppendQuoted(b, a.Data)
 	default: // may be a password
 		if a.Basic {
-			return appendOctets(b, 2)
+			return trace.AppendOctets(b, 2)
 		}
-		return appendOctets(b, len(a.Data))
+		return trace.AppendOctets(b, len(a.Data))
 	}
 	if err != nil {
-		return appendOctets(append(b, "malformed "...), len(a.Data))
+		return trace.AppendOctets(append(b, "malformed "...), len(a.Data))
 	}
 	return fmt.Append(b, v)
 }

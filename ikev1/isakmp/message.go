@@ -1,6 +1,10 @@
 package isakmp
 
-import "log/slog"
+import (
+	"log/slog"
+
+	"github.com/racoon3/racoon/internal/trace"
+)
 
 // A Message is a decoded ISAKMP message. Its getters (m.SA(), m.Notify(t)...)
 // are those of [Payloads].
@@ -70,7 +74,7 @@ const maxTrace = 16 << 10
 func (m Message) String() string {
 	b := m.Header.appendText(nil)
 	if m.Header.Encrypted() {
-		return string(appendOctets(append(b, ": "...), len(m.Ciphertext)))
+		return string(trace.AppendOctets(append(b, ": "...), len(m.Ciphertext)))
 	}
 	b = append(b, ": "...)
 	return string(m.Payloads.appendText(b))

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"strconv"
+
+	"github.com/racoon3/racoon/internal/trace"
 )
 
 func (p *Notify) dataError() error {
@@ -84,10 +86,10 @@ func (p *Notify) appendData(b []byte) []byte {
 			return a.AppendTo(b)
 		}
 	case NotifyUnityGroupHash:
-		return appendOctets(b, len(p.Data))
+		return trace.AppendOctets(b, len(p.Data))
 	}
-	if p.Type.IsError() && printable(p.Data) {
-		return appendQuoted(b, p.Data)
+	if p.Type.IsError() && trace.Printable(p.Data) {
+		return trace.AppendQuoted(b, p.Data)
 	}
-	return appendHex(b, p.Data)
+	return trace.AppendHex(b, p.Data)
 }

@@ -1,5 +1,7 @@
 package isakmp
 
+import "github.com/racoon3/racoon/internal/trace"
+
 // CERT is the Certificate payload (RFC 2408 3.9).
 type CERT struct {
 	Encoding CertEncoding
@@ -30,7 +32,7 @@ func (p CERT) String() string { return string(p.appendText(nil)) }
 func (p CERT) appendText(b []byte) []byte {
 	b = append(b, "CERT("...)
 	b = append(append(b, p.Encoding.String()...), ' ')
-	return append(appendOctets(b, len(p.Data)), ')')
+	return append(trace.AppendOctets(b, len(p.Data)), ')')
 }
 
 // CR is the Certificate Request payload (RFC 2408 3.10).

@@ -3,6 +3,8 @@ package isakmp
 import (
 	"encoding/binary"
 	"strconv"
+
+	"github.com/racoon3/racoon/internal/trace"
 )
 
 // Fragment is the payload of Cisco's IKE fragmentation, of which there is no
@@ -64,5 +66,5 @@ func (p Fragment) appendText(b []byte) []byte {
 		b = append(b, " last"...)
 	}
 	b = strconv.AppendUint(append(b, " of "...), uint64(p.ID), 10)
-	return append(appendOctets(append(b, ' '), len(p.Data)), ')')
+	return append(trace.AppendOctets(append(b, ' '), len(p.Data)), ')')
 }

@@ -1,6 +1,10 @@
 package isakmp
 
-import "log/slog"
+import (
+	"log/slog"
+
+	"github.com/racoon3/racoon/internal/trace"
+)
 
 // HASH is the Hash payload (RFC 2408 3.11): a MAC over parts of the exchange.
 type HASH struct {
@@ -38,5 +42,5 @@ func (p HASH) GoString() string { return p.String() }
 func (p HASH) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
 func (p HASH) appendText(b []byte) []byte {
-	return append(appendOctets(append(b, "HASH("...), len(p.Data)), ')')
+	return append(trace.AppendOctets(append(b, "HASH("...), len(p.Data)), ')')
 }

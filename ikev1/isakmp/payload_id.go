@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 
+	"github.com/racoon3/racoon/internal/trace"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -247,13 +248,13 @@ func (p *ID) appendData(b []byte) []byte {
 			return p.addr(len(p.Data) / 2).AppendTo(append(p.addr(0).AppendTo(b), sep))
 		}
 	case IDFQDN, IDUserFQDN:
-		return appendQuoted(b, p.Data)
+		return trace.AppendQuoted(b, p.Data)
 	case IDDERASN1DN:
 		return appendDN(b, p.Data)
 	case IDKeyID:
-		if printable(p.Data) {
-			return appendQuoted(b, p.Data)
+		if trace.Printable(p.Data) {
+			return trace.AppendQuoted(b, p.Data)
 		}
 	}
-	return appendHex(b, p.Data)
+	return trace.AppendHex(b, p.Data)
 }

@@ -1,5 +1,7 @@
 package isakmp
 
+import "github.com/racoon3/racoon/internal/trace"
+
 // KE is the Key Exchange payload (RFC 2408 3.7): the public value, as the
 // group of the SA wants it.
 type KE struct {
@@ -31,5 +33,5 @@ func (p *KE) fault() string {
 func (p KE) String() string { return string(p.appendText(nil)) }
 
 func (p KE) appendText(b []byte) []byte {
-	return append(appendOctets(append(b, "KE("...), len(p.Data)), ')')
+	return append(trace.AppendOctets(append(b, "KE("...), len(p.Data)), ')')
 }

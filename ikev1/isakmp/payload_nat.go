@@ -3,6 +3,8 @@ package isakmp
 import (
 	"net/netip"
 	"strconv"
+
+	"github.com/racoon3/racoon/internal/trace"
 )
 
 // NATD is the NAT-D payload (RFC 3947 3.2): a hash of cookies, address and
@@ -29,7 +31,7 @@ func (*NATD) fault() string { return "" }
 func (p NATD) String() string { return string(p.appendText(nil)) }
 
 func (p NATD) appendText(b []byte) []byte {
-	return append(appendHex(append(append(b, p.PayloadType().String()...), '('), p.Hash), ')')
+	return append(trace.AppendHex(append(append(b, p.PayloadType().String()...), '('), p.Hash), ')')
 }
 
 // NATOA is the NAT-OA payload (RFC 3947 5.2): an address as it was before

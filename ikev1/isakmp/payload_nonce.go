@@ -1,6 +1,10 @@
 package isakmp
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/racoon3/racoon/internal/trace"
+)
 
 // Lengths of a nonce in octets (RFC 2409 5).
 const (
@@ -38,5 +42,5 @@ func (p Nonce) AppendBody(dst []byte) []byte { return append(dst, p.Data...) }
 func (p Nonce) String() string { return string(p.appendText(nil)) }
 
 func (p Nonce) appendText(b []byte) []byte {
-	return append(appendOctets(append(b, "NONCE("...), len(p.Data)), ')')
+	return append(trace.AppendOctets(append(b, "NONCE("...), len(p.Data)), ')')
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"strconv"
 
+	"github.com/racoon3/racoon/internal/trace"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -99,7 +100,7 @@ func (p Notify) appendText(b []byte) []byte {
 		b = append(append(b, ' '), protocolName(p.Protocol)...)
 	}
 	if len(p.SPI) > 0 {
-		b = appendHex(append(b, " SPI "...), p.SPI)
+		b = trace.AppendHex(append(b, " SPI "...), p.SPI)
 	}
 	if len(p.Data) > 0 {
 		b = p.appendData(append(b, ' '))

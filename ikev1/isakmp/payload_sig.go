@@ -1,6 +1,10 @@
 package isakmp
 
-import "log/slog"
+import (
+	"log/slog"
+
+	"github.com/racoon3/racoon/internal/trace"
+)
 
 // SIG is the Signature payload (RFC 2408 3.12).
 type SIG struct {
@@ -38,5 +42,5 @@ func (p SIG) GoString() string { return p.String() }
 func (p SIG) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
 func (p SIG) appendText(b []byte) []byte {
-	return append(appendOctets(append(b, "SIG("...), len(p.Data)), ')')
+	return append(trace.AppendOctets(append(b, "SIG("...), len(p.Data)), ')')
 }

@@ -1,5 +1,7 @@
 package isakmp
 
+import "github.com/racoon3/racoon/internal/trace"
+
 // Unknown is a payload for which this package has no struct: unassigned and
 // private types, those of IKEv2, those of GDOI, and 15 and 16 whatever they
 // mean ([Payloads.NATDs], [Payloads.NATOAs]). ISAKMP has no critical bit:
@@ -27,5 +29,5 @@ func (p Unknown) String() string { return string(p.appendText(nil)) }
 
 func (p Unknown) appendText(b []byte) []byte {
 	b = append(append(b, p.Type.String()...), '(')
-	return append(appendHex(b, p.Body), ')')
+	return append(trace.AppendHex(b, p.Body), ')')
 }

@@ -1,5 +1,7 @@
 package isakmp
 
+import "github.com/racoon3/racoon/internal/trace"
+
 // VendorID is the Vendor ID payload (RFC 2408 3.16): any octets, even none.
 type VendorID struct {
 	ID []byte
@@ -19,10 +21,10 @@ func (p VendorID) String() string { return string(p.appendText(nil)) }
 
 func (p VendorID) appendText(b []byte) []byte {
 	b = append(b, "VID("...)
-	if printable(p.ID) {
-		b = appendQuoted(b, p.ID)
+	if trace.Printable(p.ID) {
+		b = trace.AppendQuoted(b, p.ID)
 	} else {
-		b = appendHex(b, p.ID)
+		b = trace.AppendHex(b, p.ID)
 	}
 	return append(b, ')')
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/racoon3/racoon/internal/trace"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -39,7 +40,7 @@ func (p *Proposal) appendText(b []byte) []byte {
 	b = append(b, protocolName(p.Protocol)...)
 	if len(p.SPI) > 0 {
 		b = append(b, " SPI "...)
-		b = appendHex(b, p.SPI)
+		b = trace.AppendHex(b, p.SPI)
 	}
 	for i := range p.Transforms {
 		b = append(b, ' ')
@@ -172,7 +173,7 @@ func (a *Attribute) appendNumber(b []byte, p spd.Protocol, isNumber bool, v uint
 		b = append(b, '=')
 	}
 	if !isNumber {
-		return appendHex(b, a.Data)
+		return trace.AppendHex(b, a.Data)
 	}
 	return strconv.AppendUint(b, v, 10)
 }

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"strconv"
 	"time"
+
+	"github.com/racoon3/racoon/internal/trace"
 )
 
 func (a *ConfigAttribute) valueError() error {
@@ -224,19 +226,19 @@ func (a *ConfigAttribute) appendText(b []byte) []byte {
 		v, err = p.String()+" for "+d.String(), e
 	case AttrSupportedAttributes:
 		if len(a.Value) > 128 {
-			return appendOctets(b, len(a.Value))
+			return trace.AppendOctets(b, len(a.Value))
 		}
 		v, err = a.SupportedAttributes()
 	case AttrInternalDNSSECTA:
 		t, e := a.TrustAnchor()
 		v, err = fmt.Sprintf("key tag %d algorithm %d digest type %d", t.KeyTag, t.Algorithm, t.DigestType), e
 	case AttrApplicationVersion, AttrInternalDNSDomain:
-		return appendQuoted(b, a.Value)
+		return trace.AppendQuoted(b, a.Value)
 	default:
-		return appendOctets(b, len(a.Value))
+		return trace.AppendOctets(b, len(a.Value))
 	}
 	if err != nil {
-		return appendOctets(append(b, "malformed "...), len(a.Value))
+		return trace.AppendOctets(append(b, "malformed "...), len(a.Value))
 	}
 	return fmt.Append(b, v)
 }

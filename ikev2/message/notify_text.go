@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/racoon3/racoon/internal/trace"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -20,7 +21,7 @@ func (p Notify) appendText(b []byte) []byte {
 	b = append(b, p.Type.String()...)
 	if len(p.SPI) > 0 {
 		b = append(append(b, ' '), protocolName(p.Protocol)...)
-		b = appendHex(append(b, " SPI "...), p.SPI)
+		b = trace.AppendHex(append(b, " SPI "...), p.SPI)
 	}
 	if len(p.Data) > 0 {
 		b = p.appendData(append(b, ' '))
@@ -46,7 +47,7 @@ func (p *Notify) appendData(b []byte) []byte {
 		v, err = p.AuthLifetime()
 	case NotifySignatureHashAlgorithms:
 		if len(p.Data) > 64 {
-			return appendOctets(b, len(p.Data))
+			return trace.AppendOctets(b, len(p.Data))
 		}
 		v, err = p.HashAlgorithms()
 	case NotifyIPCompSupported:
@@ -61,29 +62,29 @@ func (p *Notify) appendData(b []byte) []byte {
 		var r Redirect
 		r, err = p.Redirect()
 		if v = any(r.Addr); r.Type == GatewayFQDN {
-			v = string(appendQuoted(nil, r.FQDN))
+			v = string(trace.AppendQuoted(nil, r.FQDN))
 		}
 	case NotifyTicketLTOpaque:
 		ticket, lifetime, e := p.Ticket()
-		v, err = string(appendOctets(nil, len(ticket)))+" for "+lifetime.String(), e
+		v, err = string(trace.AppendOctets(nil, len(ticket)))+" for "+lifetime.String(), e
 	case NotifyPPKIdentity:
 		t, id, e := p.PPKIdentity()
-		v, err = t.String()+" "+string(appendQuoted(nil, id)), e
+		v, err = t.String()+" "+string(trace.AppendQuoted(nil, id)), e
 	case NotifyPuzzle:
 		z, e := p.Puzzle()
 		v, err = spd.TransformName(spd.TransformPRF, z.PRF)+" "+strconv.Itoa(int(z.Difficulty)), e
 	case NotifyNATDetectionSourceIP, NotifyNATDetectionDestinationIP, NotifyCookie, NotifyCookie2, NotifyQuickCrashDetection:
-		return appendHex(b, p.Data)
+		return trace.AppendHex(b, p.Data)
 	case NotifyTicketOpaque, NotifyNoPPKAuth, NotifyPPKIdentityKey:
-		return appendOctets(b, len(p.Data))
+		return trace.AppendOctets(b, len(p.Data))
 	default:
-		if printable(p.Data) {
-			return appendQuoted(b, p.Data)
+		if trace.Printable(p.Data) {
+			return trace.AppendQuoted(b, p.Data)
 		}
-		return appendHex(b, p.Data)
+		return trace.AppendHex(b, p.Data)
 	}
 	if err != nil {
-		return appendHex(append(b, "malformed "...), p.Data)
+		return trace.AppendHex(append(b, "malformed "...), p.Data)
 	}
 	return fmt.Append(b, v)
 }

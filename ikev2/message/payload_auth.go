@@ -1,6 +1,10 @@
 package message
 
-import "log/slog"
+import (
+	"log/slog"
+
+	"github.com/racoon3/racoon/internal/trace"
+)
 
 // AUTH is the Authentication payload (RFC 7296 3.8).
 type AUTH struct {
@@ -40,5 +44,5 @@ func (p AUTH) LogValue() slog.Value { return slog.StringValue(p.String()) }
 func (p AUTH) appendText(b []byte) []byte {
 	b = append(b, "AUTH("...)
 	b = append(append(b, p.Method.String()...), ' ')
-	return append(appendOctets(b, len(p.Data)), ')')
+	return append(trace.AppendOctets(b, len(p.Data)), ')')
 }

@@ -1,6 +1,10 @@
 package message
 
-import "iter"
+import (
+	"iter"
+
+	"github.com/racoon3/racoon/internal/trace"
+)
 
 // CERT is the Certificate payload (RFC 7296 3.6).
 type CERT struct {
@@ -33,7 +37,7 @@ func (p CERT) String() string { return string(p.appendText(nil)) }
 func (p CERT) appendText(b []byte) []byte {
 	b = append(b, "CERT("...)
 	b = append(append(b, p.Encoding.String()...), ' ')
-	return append(appendOctets(b, len(p.Data)), ')')
+	return append(trace.AppendOctets(b, len(p.Data)), ')')
 }
 
 // CERTREQ is the Certificate Request payload (RFC 7296 3.7).
@@ -80,9 +84,9 @@ func (p CERTREQ) appendText(b []byte) []byte {
 	b = append(b, "CERTREQ("...)
 	b = append(append(b, p.Encoding.String()...), ' ')
 	if n := len(p.Authority); n > 0 && n%20 == 0 {
-		b = appendCount(b, n/20, "hash", "hashes")
+		b = trace.AppendCount(b, n/20, "hash", "hashes")
 	} else {
-		b = appendOctets(b, n)
+		b = trace.AppendOctets(b, n)
 	}
 	return append(b, ')')
 }

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"strconv"
 
+	"github.com/racoon3/racoon/internal/trace"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -91,11 +92,11 @@ func (p Delete) appendText(b []byte) []byte {
 	for spi := range p.All() {
 		if shown == 32 {
 			b = append(b, " ... "...)
-			b = appendCount(b, p.Len()-shown, "more", "more")
+			b = trace.AppendCount(b, p.Len()-shown, "more", "more")
 			break
 		}
 		shown++
-		b = appendHex(append(b, ' '), spi)
+		b = trace.AppendHex(append(b, ' '), spi)
 	}
 	return append(b, ')')
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"log/slog"
 	"strconv"
+
+	"github.com/racoon3/racoon/internal/trace"
 )
 
 // EAP is the Extensible Authentication Protocol payload (RFC 7296 3.16): one
@@ -85,5 +87,5 @@ func (p EAP) appendText(b []byte) []byte {
 	if t := p.MethodType(); t != 0 {
 		b = append(append(b, ' '), t.String()...)
 	}
-	return append(appendOctets(append(b, ' '), len(p.Message)), ')')
+	return append(trace.AppendOctets(append(b, ' '), len(p.Message)), ')')
 }

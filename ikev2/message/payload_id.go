@@ -5,6 +5,8 @@ import (
 	"encoding/asn1"
 	"net/netip"
 	"strconv"
+
+	"github.com/racoon3/racoon/internal/trace"
 )
 
 // ID is the Identification payload, IDi or IDr (RFC 7296 3.5).
@@ -85,16 +87,16 @@ func (p ID) appendText(b []byte) []byte {
 			return append(a.AppendTo(b), ')')
 		}
 	case IDFQDN, IDRFC822Addr:
-		return append(appendQuoted(b, p.Data), ')')
+		return append(trace.AppendQuoted(b, p.Data), ')')
 	case IDDERASN1DN:
 		var dn pkix.RDNSequence
 		if rest, err := asn1.Unmarshal(p.Data, &dn); err == nil && len(rest) == 0 {
-			return append(appendQuoted(b, dn.String()), ')')
+			return append(trace.AppendQuoted(b, dn.String()), ')')
 		}
 	case IDKeyID:
-		if printable(p.Data) {
-			return append(appendQuoted(b, p.Data), ')')
+		if trace.Printable(p.Data) {
+			return append(trace.AppendQuoted(b, p.Data), ')')
 		}
 	}
-	return append(appendHex(b, p.Data), ')')
+	return append(trace.AppendHex(b, p.Data), ')')
 }

@@ -3,6 +3,7 @@ package message
 import (
 	"encoding/binary"
 
+	"github.com/racoon3/racoon/internal/trace"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -44,5 +45,5 @@ func (p KE) String() string { return string(p.appendText(nil)) }
 func (p KE) appendText(b []byte) []byte {
 	b = append(b, "KE("...)
 	b = appendTransformName(b, spd.TransformKE, p.Group)
-	return append(appendOctets(append(b, ' '), len(p.Data)), ')')
+	return append(trace.AppendOctets(append(b, ' '), len(p.Data)), ')')
 }

@@ -1,6 +1,10 @@
 package message
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/racoon3/racoon/internal/trace"
+)
 
 // Lengths of a nonce in octets (RFC 7296 3.9). A nonce must also be at least
 // half as long as the key of the negotiated PRF.
@@ -40,5 +44,5 @@ func (p Nonce) AppendBody(dst []byte) []byte { return append(dst, p.Data...) }
 func (p Nonce) String() string { return string(p.appendText(nil)) }
 
 func (p Nonce) appendText(b []byte) []byte {
-	return append(appendOctets(append(b, "Nonce("...), len(p.Data)), ')')
+	return append(trace.AppendOctets(append(b, "Nonce("...), len(p.Data)), ')')
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"strconv"
 
+	"github.com/racoon3/racoon/internal/trace"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -281,7 +282,7 @@ func (p *Proposal) appendText(b []byte) []byte {
 	b = append(b, protocolName(p.Protocol)...)
 	if len(p.SPI) > 0 {
 		b = append(b, " SPI "...)
-		b = appendHex(b, p.SPI)
+		b = trace.AppendHex(b, p.SPI)
 	}
 	for i := range p.Transforms {
 		b = append(b, ' ')
@@ -306,7 +307,7 @@ func (t *Transform) appendText(b []byte) []byte {
 		b = append(b, "[attribute "...)
 		b = strconv.AppendUint(b, uint64(a.Type), 10)
 		b = append(b, ' ')
-		b = appendHex(b, a.Value)
+		b = trace.AppendHex(b, a.Value)
 		b = append(b, ']')
 	}
 	return b

@@ -3,6 +3,8 @@ package message
 import (
 	"encoding/binary"
 	"strconv"
+
+	"github.com/racoon3/racoon/internal/trace"
 )
 
 // SK is the Encrypted payload (RFC 7296 3.14). It is the last of its message.
@@ -24,7 +26,7 @@ func (*SK) fault() string { return "" }
 func (p SK) String() string { return string(p.appendText(nil)) }
 
 func (p SK) appendText(b []byte) []byte {
-	return append(appendOctets(append(b, "SK("...), len(p.Body)), ')')
+	return append(trace.AppendOctets(append(b, "SK("...), len(p.Body)), ')')
 }
 
 // SKF is the Encrypted Fragment payload (RFC 7383 2.5). It is the last of its
@@ -77,5 +79,5 @@ func (p SKF) appendText(b []byte) []byte {
 	b = strconv.AppendUint(b, uint64(p.Number), 10)
 	b = append(b, " of "...)
 	b = strconv.AppendUint(b, uint64(p.Total), 10)
-	return append(appendOctets(append(b, ' '), len(p.Body)), ')')
+	return append(trace.AppendOctets(append(b, ' '), len(p.Body)), ')')
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 
+	"github.com/racoon3/racoon/internal/trace"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -195,7 +196,7 @@ func (s TrafficSelector) String() string { return string(s.appendText(nil)) }
 func (s *TrafficSelector) appendText(b []byte) []byte {
 	if s.Type != TSIPv4AddrRange && s.Type != TSIPv6AddrRange {
 		b = append(append(b, s.Type.String()...), ' ')
-		return appendHex(b, s.Raw)
+		return trace.AppendHex(b, s.Raw)
 	}
 	if p, ok := rangePrefix(s.First, s.Last); ok {
 		b = p.AppendTo(b)

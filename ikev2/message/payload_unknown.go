@@ -1,5 +1,7 @@
 package message
 
+import "github.com/racoon3/racoon/internal/trace"
+
 // Unknown is a payload for which this package has no struct: unassigned types,
 // those of IKEv1, and the Puzzle Solution, GSPM and group payloads. RFC 7296
 // 2.5 has it skipped if the critical bit is clear; if it is set the message is
@@ -31,5 +33,5 @@ func (p Unknown) appendText(b []byte) []byte {
 	if p.Critical {
 		b = append(b, "critical "...)
 	}
-	return append(appendHex(b, p.Body), ')')
+	return append(trace.AppendHex(b, p.Body), ')')
 }

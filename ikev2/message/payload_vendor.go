@@ -1,5 +1,7 @@
 package message
 
+import "github.com/racoon3/racoon/internal/trace"
+
 // VendorID is the Vendor ID payload (RFC 7296 3.12): any octets, even none.
 type VendorID struct {
 	Critical bool
@@ -20,10 +22,10 @@ func (p VendorID) String() string { return string(p.appendText(nil)) }
 
 func (p VendorID) appendText(b []byte) []byte {
 	b = append(b, "V("...)
-	if printable(p.ID) {
-		b = appendQuoted(b, p.ID)
+	if trace.Printable(p.ID) {
+		b = trace.AppendQuoted(b, p.ID)
 	} else {
-		b = appendHex(b, p.ID)
+		b = trace.AppendHex(b, p.ID)
 	}
 	return append(b, ')')
 }

@@ -96,5 +96,5 @@ func TestImports(t *testing.T) {
 		}
 	}
 	const module = "github.com/racoon3/racoon/"
-	require.ElementsMatch(t, []string{module + "ikev2/message", module + "spd", module + "internal/secret"}, others)
+	require.ElementsMatch(t, []string{module + "ikev2/message", module + "spd", module + "internal/secret", module + "internal/trace"}, others)
 }

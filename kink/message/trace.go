@@ -2,30 +2,21 @@ package message
 
 import (
 	"fmt"
-	"strconv"
 	"time"
+
+	"github.com/racoon3/racoon/internal/trace"
 )
-
-const maxQuoted = 128 // octets of a peer's text in a trace
-
-func appendOctets(b []byte, n int) []byte {
-	b = strconv.AppendInt(b, int64(n), 10)
-	if n == 1 {
-		return append(b, " octet"...)
-	}
-	return append(b, " octets"...)
-}
 
 // appendOpaque appends the name of a payload and the length of its content.
 func appendOpaque(b []byte, t PayloadType, n int) []byte {
 	b = append(append(b, t.String()...), '(')
-	return append(appendOctets(b, n), ')')
+	return append(trace.AppendOctets(b, n), ')')
 }
 
 func appendEpoch(b []byte, t PayloadType, e Epoch, n int) []byte {
 	b = append(append(b, t.String()...), "(epoch "...)
 	b = append(append(b, e.String()...), ' ')
-	return append(appendOctets(b, n), ')')
+	return append(trace.AppendOctets(b, n), ')')
 }
 
 // String returns the epoch as a time.
@@ -71,12 +62,7 @@ func (p *KRBError) appendText(b []byte) []byte { return appendOpaque(b, PayloadK
 
 func (p *TGTReq) appendText(b []byte) []byte {
 	b = append(b, "KINK_TGT_REQ("...)
-	if n := len(p.Principal) - maxQuoted; n > 0 {
-		b = strconv.AppendQuote(b, string(p.Principal[:maxQuoted]))
-		b = strconv.AppendInt(append(b, "...+"...), int64(n), 10)
-	} else {
-		b = strconv.AppendQuote(b, string(p.Principal))
-	}
+	b = trace.AppendQuoted(b, p.Principal)
 	return append(b, ')')
 }
 

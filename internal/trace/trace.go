@@ -1,4 +1,8 @@
-package message
+// Package trace writes what a peer has sent into the text of a trace or a log:
+// bounded, and so that it can do no harm there. The codecs share it.
+//
+// All functions append to a buffer and allocate nothing but its growth.
+package trace
 
 import (
 	"encoding/hex"
@@ -8,14 +12,14 @@ import (
 )
 
 const (
-	maxQuoted = 128 // octets of a peer's text in a trace
-	maxHex    = 32  // octets of a peer's data in a trace
+	maxQuoted = 128 // octets of a peer's text
+	maxHex    = 32  // octets of a peer's data
 )
 
-// appendQuoted appends text that a peer chose as a Go string literal, so that
+// AppendQuoted appends text that a peer chose as a Go string literal, so that
 // it can neither end a line, nor steer a terminal, nor look like more than one
 // field; a long one is cut.
-func appendQuoted[T string | []byte](b []byte, text T) []byte {
+func AppendQuoted[T string | []byte](b []byte, text T) []byte {
 	cut := len(text) - maxQuoted
 	if cut <= 0 {
 		return strconv.AppendQuote(b, string(text))
@@ -24,8 +28,8 @@ func appendQuoted[T string | []byte](b []byte, text T) []byte {
 	return appendMore(b, cut)
 }
 
-// appendHex appends data in hexadecimal, cut if it is long, "-" if empty.
-func appendHex(b, data []byte) []byte {
+// AppendHex appends data in hexadecimal, cut if it is long, "-" if empty.
+func AppendHex(b, data []byte) []byte {
 	if len(data) == 0 {
 		return append(b, '-')
 	}
@@ -40,9 +44,11 @@ func appendMore(b []byte, n int) []byte {
 	return strconv.AppendInt(b, int64(n), 10)
 }
 
-func appendOctets(b []byte, n int) []byte { return appendCount(b, n, "octet", "octets") }
+// AppendOctets appends "1 octet", "2 octets".
+func AppendOctets(b []byte, n int) []byte { return AppendCount(b, n, "octet", "octets") }
 
-func appendCount(b []byte, n int, one, many string) []byte {
+// AppendCount appends a number of things.
+func AppendCount(b []byte, n int, one, many string) []byte {
 	b = append(strconv.AppendInt(b, int64(n), 10), ' ')
 	if n == 1 {
 		return append(b, one...)
@@ -50,8 +56,8 @@ func appendCount(b []byte, n int, one, many string) []byte {
 	return append(b, many...)
 }
 
-// printable reports whether data reads as text.
-func printable(data []byte) bool {
+// Printable reports whether data reads as text.
+func Printable(data []byte) bool {
 	if len(data) == 0 {
 		return false
 	}
