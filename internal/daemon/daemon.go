@@ -135,7 +135,7 @@ func (d *daemon) open(ctx context.Context, cfg *conf.Config) error {
 		return err
 	}
 	d.atEnd(d.closePlane)
-	links, err := makeInterfaces(ctx, cfg, d.plane.xfrm, d.log)
+	links, err := makeInterfaces(ctx, cfg, d.plane.xfrm, d.Name, d.log)
 	if err != nil {
 		return err
 	}

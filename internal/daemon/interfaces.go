@@ -14,43 +14,59 @@ import (
 	"github.com/racoon3/racoon/xfrm"
 )
 
+// A linkMaker makes network interfaces; [xfrm.DataPlane] is one.
+type linkMaker interface {
+	AddLink(ctx context.Context, l xfrm.Link) (index int, err error)
+	FindLink(ctx context.Context, name string) (xfrm.Link, error)
+	DeleteLink(ctx context.Context, name string) error
+}
+
 // interfaces are the network interfaces for route-based operation.
 type interfaces struct {
-	plane   *xfrm.DataPlane
+	links   linkMaker
+	alias   string // of what this program makes: by it the next one knows it again
+	log     *slog.Logger
 	changes *route.Changes
 	made    []string
 }
 
 // makeInterfaces makes the interfaces of a configuration with their addresses
-// and routes. One that is there already, such as a predecessor's, stays as it is.
-func makeInterfaces(ctx context.Context, cfg *conf.Config, plane *xfrm.DataPlane, log *slog.Logger) (i *interfaces, err error) {
+// and routes, and takes over those that a predecessor of that program's name
+// left behind. One that somebody else has made is used if it is what the
+// configuration says, and stays.
+func makeInterfaces(ctx context.Context, cfg *conf.Config, plane *xfrm.DataPlane, name string, log *slog.Logger) (*interfaces, error) {
 	if len(cfg.Interfaces) == 0 {
 		return nil, nil
 	}
 	if plane == nil {
 		return nil, errors.New("[interface.NAME] needs the data plane xfrm")
 	}
-	i = &interfaces{plane: plane}
+	i := &interfaces{links: plane, alias: "made by " + name, log: log}
+	return i, i.makeAll(ctx, cfg.Interfaces)
+}
+
+// makeAll makes all, or after an error none.
+func (i *interfaces) makeAll(ctx context.Context, list []*conf.Interface) (err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, i.remove(ctx))
 		}
 	}()
 	if i.changes, err = route.New(); err != nil {
-		return nil, err
+		return err
 	}
-	for _, c := range cfg.Interfaces {
-		if err := i.make(ctx, c, log); err != nil {
-			return nil, fmt.Errorf("interface %s: %w", c.Name, err)
+	for _, c := range list {
+		if err := i.make(ctx, c); err != nil {
+			return fmt.Errorf("interface %s: %w", c.Name, err)
 		}
-		log.Info("interface", "name", c.Name, "kind", c.Kind)
+		i.log.Info("interface", "name", c.Name, "kind", c.Kind)
 	}
-	return i, nil
+	return nil
 }
 
-func (i *interfaces) make(ctx context.Context, c *conf.Interface, log *slog.Logger) error {
-	l := xfrm.Link{Name: c.Name, Kind: xfrm.LinkKind(c.Kind), Device: c.Device, MTU: c.MTU, InterfaceID: c.InterfaceID, External: c.External, InKey: c.InKey, OutKey: c.OutKey}
-	if c.Kind != "xfrm" {
+func (i *interfaces) make(ctx context.Context, c *conf.Interface) error {
+	l := xfrm.Link{Name: c.Name, Kind: xfrm.LinkKind(c.Kind), Device: c.Device, MTU: c.MTU, InterfaceID: c.InterfaceID, External: c.External, InKey: c.InKey, OutKey: c.OutKey, Alias: i.alias}
+	if l.Kind != xfrm.LinkXFRM {
 		var err error
 		if l.Local, err = netip.ParseAddr(c.Local); err == nil {
 			l.Remote, err = netip.ParseAddr(c.Remote)
@@ -59,16 +75,21 @@ func (i *interfaces) make(ctx context.Context, c *conf.Interface, log *slog.Logg
 			return err
 		}
 	}
-	switch _, err := i.plane.AddLink(ctx, l); {
-	case err == nil:
-		i.made = append(i.made, c.Name)
-	case errors.Is(err, spd.ErrExists):
-		log.Warn("the interface is there already; it is used as it is, and stays", "name", c.Name)
-	default:
+	ours, err := i.link(ctx, l)
+	if err != nil {
 		return err
 	}
-	if err := i.changes.SetUp(c.Name, c.MTU); err != nil {
+	mtu := c.MTU
+	if !ours {
+		mtu = 0
+	}
+	if err := i.changes.SetUp(c.Name, mtu); err != nil {
 		return err
+	}
+	if l.Kind != xfrm.LinkXFRM {
+		if err := i.trust(c.Name); err != nil {
+			return err
+		}
 	}
 	if err := addAddresses(i.changes, c.Name, c.Addresses); err != nil {
 		return err
@@ -78,11 +99,80 @@ func (i *interfaces) make(ctx context.Context, c *conf.Interface, log *slog.Logg
 		if err == nil {
 			err = i.changes.AddRoute(route.Route{Dst: p, Link: c.Name})
 		}
-		if err != nil && !errors.Is(err, os.ErrExist) {
+		switch {
+		case errors.Is(err, os.ErrExist) && !ours:
+			i.log.Warn("there is a route already, which is left alone", "interface", c.Name, "route", r)
+		case err != nil && !errors.Is(err, os.ErrExist):
 			return fmt.Errorf("the route %s: %w", r, err)
 		}
 	}
 	return nil
+}
+
+// link makes an interface, or takes the one that is there. It is ours if it is
+// to be removed at the end.
+func (i *interfaces) link(ctx context.Context, l xfrm.Link) (ours bool, err error) {
+	_, err = i.links.AddLink(ctx, l)
+	if errors.Is(err, spd.ErrExists) {
+		is, findErr := i.links.FindLink(ctx, l.Name)
+		switch {
+		case errors.Is(findErr, spd.ErrNotFound) && l.Kind == xfrm.LinkXFRM:
+			return false, fmt.Errorf("%w: an interface of another name has interface-id %d; use another number", err, l.InterfaceID)
+		case errors.Is(findErr, spd.ErrNotFound):
+			return false, fmt.Errorf("%w: an interface of another name is between %v and %v with in-key %d", err, l.Local, l.Remote, l.InKey)
+		case findErr != nil:
+			return false, errors.Join(err, findErr)
+		case is.Alias != l.Alias && sameLink(is, l):
+			i.log.Warn("the interface is there already; it is used as it is, and stays", "name", l.Name)
+			return false, nil
+		case is.Alias != l.Alias:
+			return false, fmt.Errorf("%w: that one is %s, not %s; remove it, or use another name", err, describeLink(is), describeLink(l))
+		case sameLink(is, l):
+			i.log.Info("the interface of the last daemon is taken over", "name", l.Name)
+			err = nil
+		default: // the configuration is another since
+			i.log.Info("the interface of the last daemon is replaced", "name", l.Name, "was", describeLink(is))
+			if err = i.links.DeleteLink(ctx, l.Name); err == nil {
+				_, err = i.links.AddLink(ctx, l)
+			}
+		}
+	}
+	if err == nil {
+		i.made = append(i.made, l.Name)
+	}
+	return err == nil, err
+}
+
+// trust lets what comes in through a VTI pass without a policy for its inner
+// packets: those that the interface's key marks were asked before it came out,
+// and without the mark there is none to find.
+func (i *interfaces) trust(name string) error {
+	for _, family := range []string{"ipv4", "ipv6"} {
+		if err := i.changes.Set("net/"+family+"/conf/"+name+"/disable_policy", "1"); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// sameLink reports whether two interfaces serve the same SAs and policies.
+func sameLink(a, b xfrm.Link) bool {
+	return a.Kind == b.Kind && a.InterfaceID == b.InterfaceID && a.External == b.External &&
+		a.Local == b.Local && a.Remote == b.Remote && a.InKey == b.InKey && a.OutKey == b.OutKey
+}
+
+func describeLink(l xfrm.Link) string {
+	switch {
+	case l.Kind == xfrm.LinkXFRM && l.External:
+		return "of kind xfrm and external"
+	case l.Kind == xfrm.LinkXFRM:
+		return fmt.Sprintf("of kind xfrm with interface-id %d", l.InterfaceID)
+	case l.Kind == xfrm.LinkVTI, l.Kind == xfrm.LinkVTI6:
+		return fmt.Sprintf("of kind %s between %v and %v with in-key %d and out-key %d", l.Kind, l.Local, l.Remote, l.InKey, l.OutKey)
+	case l.Kind == "":
+		return "a device"
+	}
+	return "of kind " + string(l.Kind)
 }
 
 func (i *interfaces) remove(ctx context.Context) error {
@@ -94,9 +184,10 @@ func (i *interfaces) remove(ctx context.Context) error {
 		errs = append(errs, i.changes.Undo())
 	}
 	for _, name := range i.made {
-		if err := i.plane.DeleteLink(ctx, name); !errors.Is(err, spd.ErrNotFound) {
+		if err := i.links.DeleteLink(ctx, name); !errors.Is(err, spd.ErrNotFound) {
 			errs = append(errs, err)
 		}
 	}
+	i.made = nil
 	return errors.Join(errs...)
 }
