@@ -62,7 +62,7 @@ func (a *acquires) hold(e *Engine, p Packet, policy *spd.Policy, f *flow, now in
 	if w == nil {
 		a.last++
 		w = &acquire{id: a.last, policy: *policy, expires: now + int64(a.cfg.AcquireTimeout)}
-		if !e.events.emit(spd.AcquireEvent{ID: w.id, Policy: *policy, Packet: f.Selector(spd.Out)}) {
+		if !e.events.Emit(spd.AcquireEvent{ID: w.id, Policy: *policy, Packet: f.Selector(spd.Out)}) {
 			return false // nobody hears it: the next packet tries again
 		}
 		a.byPolicy[w.policy], a.byID[w.id] = w, w

@@ -359,7 +359,7 @@ func (e *Engine) AcquireDone(ctx context.Context, id spd.AcquireID, err error) e
 func (e *Engine) PrepareSocket(net.PacketConn, bool) error { return nil }
 
 // Events implements [spd.DataPlane].
-func (e *Engine) Events() <-chan spd.Event { return e.events.ch }
+func (e *Engine) Events() <-chan spd.Event { return e.events.Events() }
 
 // Close implements [spd.DataPlane]. Packets are dropped from now on.
 func (e *Engine) Close() error {
@@ -378,6 +378,6 @@ func (e *Engine) Close() error {
 	e.in.clear(func(in *inbound) { in.usage.final() })
 	e.larvals.clear()
 	e.acquires.clear()
-	e.events.close()
+	e.events.Close()
 	return nil
 }

@@ -60,7 +60,7 @@ type Engine struct {
 
 	larvals  larvals
 	acquires acquires
-	events   events
+	events   *spd.EventQueue
 	unknown  limiter // of events about unknown SPIs
 	selector limiter // of events about selectors
 
@@ -102,7 +102,7 @@ func New(cfg Config) *Engine {
 		outbound: make(map[spd.SPI][]*outbound),
 		pathMTU:  make(map[netip.Addr]int),
 	}
-	e.events.ch = make(chan spd.Event, cfg.Events)
+	e.events = spd.NewEventQueue(cfg.Events)
 	e.acquires.init(&e.cfg)
 	e.larvals.init(max(0, cfg.HoldInbound), e.acquires.signal)
 	return e

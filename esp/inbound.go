@@ -89,7 +89,7 @@ func (e *Engine) receive(b *Batch, d *Datagram, now int64) {
 		return
 	}
 	if !sa.used.Load() && sa.used.CompareAndSwap(false, true) {
-		e.events.emit(spd.FirstPacketEvent{ID: known.id})
+		e.events.Emit(spd.FirstPacketEvent{ID: known.id})
 	}
 	if o.Newest {
 		e.watchMapping(sa, d, known)
@@ -115,7 +115,7 @@ func (e *Engine) receive(b *Batch, d *Datagram, now int64) {
 		sa.usage.selectorDrops.Add(1)
 		if e.selector.allow(now) {
 			err := fmt.Errorf("%w: %v", ErrSelectors, f.Flow)
-			e.events.emit(spd.PeerErrorEvent{SPI: known.id.SPI, Remote: d.Remote, Err: err})
+			e.events.Emit(spd.PeerErrorEvent{SPI: known.id.SPI, Remote: d.Remote, Err: err})
 		}
 		return
 	}
@@ -151,7 +151,7 @@ func (e *Engine) withoutSA(d *Datagram, spi uint32, now int64) *inbound {
 	}
 	e.stats.unknownSPI.Add(1)
 	if e.unknown.allow(now) {
-		e.events.emit(spd.PeerErrorEvent{SPI: spd.SPI(spi), Remote: d.Remote, Err: ErrUnknownSPI})
+		e.events.Emit(spd.PeerErrorEvent{SPI: spd.SPI(spi), Remote: d.Remote, Err: ErrUnknownSPI})
 	}
 	return nil
 }
@@ -176,7 +176,7 @@ func (e *Engine) watchMapping(sa *inbound, d *Datagram, known *path) {
 	if last := sa.reported.Load(); last != nil && *last == from {
 		return
 	}
-	if e.events.emit(spd.MappingEvent{ID: known.id, Old: known.Remote, New: from}) {
+	if e.events.Emit(spd.MappingEvent{ID: known.id, Old: known.Remote, New: from}) {
 		reported := from // on the heap only now
 		sa.reported.Store(&reported)
 	}

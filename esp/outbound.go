@@ -236,7 +236,7 @@ func (e *Engine) seal(b *Batch, p Packet, f *flow, sa *outbound, to *path, now i
 // expired reports a limit that was reached, if any.
 func (e *Engine) expired(id spd.SAID, u *usage, l limit, exhausted bool) {
 	if l != withinLimits {
-		e.events.emit(spd.ExpireEvent{ID: id, Hard: l == hardLimit, Exhausted: exhausted, Counters: u.counters()})
+		e.events.Emit(spd.ExpireEvent{ID: id, Hard: l == hardLimit, Exhausted: exhausted, Counters: u.counters()})
 	}
 }
 

@@ -432,7 +432,7 @@ func TestAcquire(t *testing.T) {
 
 	// If nobody can hear the question, it is not taken for asked.
 	p, _ = setup(Config{Events: 4})
-	for p.a.events.emit(spd.OverflowEvent{}) {
+	for p.a.events.Emit(spd.OverflowEvent{}) {
 	}
 	pol := spd.Policy{Direction: spd.Out, Action: spd.ActionTrap, ReqID: 99, Selector: spd.Selector{Local: spd.AnyIPv4, Remote: spd.FromAddr(netip.MustParseAddr("9.9.9.9"))}}
 	require.NoError(t, p.a.SetPolicies(t.Context(), 2, []spd.Policy{pol}))
