@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -54,10 +55,14 @@ func (p *pretendedLinks) DeleteLink(_ context.Context, name string) error {
 	return nil
 }
 
+// carrier is what follows a change later.
+var carrier = regexp.MustCompile(`NO-CARRIER,|,LOWER_UP| state \w+|,M-DOWN| linkdown`)
+
 // all is what a daemon can change there.
 func (p *pretendedLinks) all() string {
-	return p.Run("ip", "-o", "addr") + p.Run("ip", "link") + p.Run("ip", "route") + p.Run("ip", "-6", "route") +
+	all := p.Run("ip", "-o", "addr") + p.Run("ip", "link") + p.Run("ip", "route") + p.Run("ip", "-6", "route") +
 		p.Run("sh", "-c", "cd /proc/sys/net && grep . ipv4/conf/*/disable_policy ipv6/conf/*/disable_policy")
+	return carrier.ReplaceAllString(all, "")
 }
 
 // make makes the interfaces of a program.
