@@ -58,7 +58,7 @@ type DataPlane struct {
 	events *Client
 	cfg    DataPlaneConfig
 	caps   spd.Capabilities
-	out    eventChannel
+	out    *spd.EventQueue
 	stop   context.CancelFunc
 	done   sync.WaitGroup
 
@@ -147,7 +147,7 @@ func NewDataPlane(ctx context.Context, c *Client, cfg DataPlaneConfig) (*DataPla
 		bundles: map[uint32][]*bundle{}, acquires: map[spd.AcquireID]*acquire{}, dying: map[spd.SAID]bool{},
 	}
 	p.policies.init()
-	p.out.ch = make(chan spd.Event, cfg.EventBuffer+1)
+	p.out = spd.NewEventQueue(cfg.EventBuffer + 1)
 	if err := p.begin(ctx); err != nil {
 		p.closeClients()
 		return nil, err
@@ -200,7 +200,7 @@ func (p *DataPlane) Capabilities() spd.Capabilities {
 
 // Events implements [spd.DataPlane]. FirstPacketEvent and PeerErrorEvent never
 // come: no kernel tells.
-func (p *DataPlane) Events() <-chan spd.Event { return p.out.ch }
+func (p *DataPlane) Events() <-chan spd.Event { return p.out.Events() }
 
 // lock locks the tables if the data plane is open.
 func (p *DataPlane) lock(ctx context.Context) error {
@@ -259,7 +259,7 @@ func (p *DataPlane) Close() error {
 	p.stop()
 	p.closeClients()
 	p.done.Wait()
-	p.out.close()
+	p.out.Close()
 	return err
 }
 

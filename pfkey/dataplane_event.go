@@ -5,51 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/racoon3/racoon/spd"
 )
-
-// eventChannel is the bounded channel of events. The last place is kept for
-// the OverflowEvent, so that whoever falls behind learns of it.
-type eventChannel struct {
-	mu     sync.Mutex
-	ch     chan spd.Event
-	lost   uint64
-	closed bool
-}
-
-func (e *eventChannel) emit(ev spd.Event) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closed {
-		return
-	}
-	free := cap(e.ch) - len(e.ch)
-	if e.lost > 0 && free > 2 {
-		e.ch <- spd.OverflowEvent{Lost: e.lost}
-		e.lost = 0
-		free--
-	}
-	if free > 1 {
-		e.ch <- ev
-		return
-	}
-	if e.lost++; free == 1 {
-		e.ch <- spd.OverflowEvent{Lost: e.lost}
-		e.lost = 0
-	}
-}
-
-func (e *eventChannel) close() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.closed {
-		e.closed = true
-		close(e.ch)
-	}
-}
 
 // acquire is an ACQUIRE that has not been answered.
 type acquire struct {
@@ -73,7 +32,7 @@ func (p *DataPlane) listen(ctx context.Context) {
 	resync := make(chan uint64, 1)
 	p.done.Go(func() {
 		for lost := range resync {
-			p.out.emit(spd.OverflowEvent{Lost: lost})
+			p.out.Emit(spd.OverflowEvent{Lost: lost})
 			p.resynchronise(ctx)
 		}
 	})
@@ -147,7 +106,7 @@ func (p *DataPlane) acquired(ctx context.Context, m *Message) {
 	if ev.Policy.Mode == spd.ModeTransport {
 		ev.Packet = spd.Selector{Local: spd.FromAddr(src.Addr), Remote: spd.FromAddr(dst.Addr)}
 	}
-	p.out.emit(ev)
+	p.out.Emit(ev)
 }
 
 // foreignPolicy describes a policy that somebody else has put into the kernel,
@@ -255,7 +214,7 @@ func (p *DataPlane) tellExpired(s *installed, hard bool, c spd.Counters) {
 	}
 	id := s.id
 	p.mu.Unlock()
-	p.out.emit(spd.ExpireEvent{ID: id, Hard: hard, Counters: c})
+	p.out.Emit(spd.ExpireEvent{ID: id, Hard: hard, Counters: c})
 }
 
 // mapped tells that a peer's packets come from another address or port.
@@ -280,7 +239,7 @@ func (p *DataPlane) mapped(m *Message) {
 	}
 	p.mu.Unlock()
 	if found != nil {
-		p.out.emit(spd.MappingEvent{ID: id, Old: netip.AddrPortFrom(src.Addr, m.port(ExtNATTSPort)), New: netip.AddrPortFrom(dst.Addr, m.port(ExtNATTDPort))})
+		p.out.Emit(spd.MappingEvent{ID: id, Old: netip.AddrPortFrom(src.Addr, m.port(ExtNATTSPort)), New: netip.AddrPortFrom(dst.Addr, m.port(ExtNATTDPort))})
 	}
 }
 

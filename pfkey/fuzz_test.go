@@ -82,7 +82,7 @@ func FuzzNotifications(f *testing.F) {
 		p := &DataPlane{d: d, c: c, sas: map[spd.SAID]*installed{id: {id: id}}, dying: map[spd.SAID]bool{}, acquires: map[spd.AcquireID]*acquire{},
 			cfg: DataPlaneConfig{Now: time.Now}}
 		p.policies.init()
-		p.out.ch = make(chan spd.Event, 4)
+		p.out = spd.NewEventQueue(4)
 		c.handle(b)
 		for len(c.notes.ch) > 0 {
 			n := <-c.notes.ch

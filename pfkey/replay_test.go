@@ -374,14 +374,14 @@ func TestNetBSDExpire(t *testing.T) {
 	m, err := netBSDLittle.Parse(octets)
 	require.NoError(t, err)
 	p := &DataPlane{d: netBSDLittle, sas: map[spd.SAID]*installed{}, dying: map[spd.SAID]bool{}, cfg: DataPlaneConfig{Now: time.Now}}
-	p.out.ch = make(chan spd.Event, 4)
+	p.out = spd.NewEventQueue(4)
 	id := spd.SAID{Direction: spd.Out, Protocol: spd.ProtoESP, SPI: 0xa0001, Dst: netip.MustParseAddr("10.9.0.2")}
 	p.sas[id] = &installed{id: id}
 	p.handle(t.Context(), m)
 	p.handle(t.Context(), m)
-	ev := (<-p.out.ch).(spd.ExpireEvent)
+	ev := (<-p.out.Events()).(spd.ExpireEvent)
 	require.Equal(t, id, ev.ID)
 	require.False(t, ev.Hard)
 	require.NotZero(t, ev.Counters.Bytes)
-	require.Empty(t, p.out.ch, "once")
+	require.Empty(t, p.out.Events(), "once")
 }
