@@ -73,11 +73,20 @@ func (m *Manager) Ask(ctx context.Context, peer string) error {
 		case <-w.done: // it has answered, which was all
 			return nil
 		default:
-			return peerError(peer, s.Err())
+			return peerError(peer, s.failure())
 		}
 	case <-ctx.Done():
 		return peerError(peer, context.Cause(ctx))
 	}
+}
+
+// failure is why a session never came up.
+func (s *Session) failure() error {
+	defer s.m.reg.lock()()
+	if s.err != nil {
+		return s.err
+	}
+	return s.endError()
 }
 
 // asked: the peer of a session has answered. The core has ended it without

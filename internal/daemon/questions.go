@@ -16,7 +16,7 @@ type questions struct {
 	log    *slog.Logger
 	ctx    context.Context
 	cancel context.CancelFunc
-	busy   sync.Mutex // while peers are being asked
+	busy   sync.Mutex // while peers without a session are being asked
 	wg     sync.WaitGroup
 }
 
@@ -36,15 +36,9 @@ func (q *questions) end() {
 
 // ask asks every peer that there is a session with: what does not answer ends as
 // it does when the daemon asks by itself. With KINK, which needs no session for
-// it, every peer that can be called is asked. While that goes on it is not begun
-// again.
+// it, every peer that can be called is asked; one question at a time.
 func (q *questions) ask() {
 	q.wg.Go(func() {
-		if !q.busy.TryLock() {
-			q.log.Info("peers are still being asked for a sign of life")
-			return
-		}
-		defer q.busy.Unlock()
 		sessions, up := 0, make(map[string]bool)
 		for s := range q.m.Sessions() {
 			if !s.Up() {
@@ -66,6 +60,11 @@ func (q *questions) ask() {
 		peers = slices.DeleteFunc(peers, func(p racoon.PeerStatus) bool {
 			return p.Remote == "" || up[p.Name] || !slices.Contains(p.Versions, racoon.KINK)
 		})
+		if !q.busy.TryLock() {
+			q.log.Info("peers are asked for a sign of life; those without a session are being asked already", "sessions", sessions)
+			return
+		}
+		defer q.busy.Unlock()
 		q.log.Info("peers are asked for a sign of life", "sessions", sessions, "without-session", len(peers))
 		var asked sync.WaitGroup
 		limit := make(chan struct{}, questionsAtOnce)
