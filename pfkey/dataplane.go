@@ -22,6 +22,10 @@ type DataPlaneConfig struct {
 	// a predecessor that has crashed, and those of everybody else.
 	Flush bool
 
+	// Displaced remembers the policies of others that this data plane's are in
+	// the place of. nil: they are put back as long as the data plane lives only.
+	Displaced spd.DisplacedStore
+
 	// EventBuffer is how many events are kept for the reader, 0 for 1024.
 	EventBuffer int
 

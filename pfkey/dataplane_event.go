@@ -12,8 +12,9 @@ import (
 
 // acquire is an ACQUIRE that has not been answered.
 type acquire struct {
-	typ SAType
-	at  time.Time
+	typ   SAType
+	reqID uint32 // of the policy
+	at    time.Time
 }
 
 // maxAcquires bounds the ACQUIREs that are kept in mind; a kernel forgets its
@@ -80,7 +81,8 @@ func (p *DataPlane) acquired(ctx context.Context, m *Message) {
 			break
 		}
 	}
-	p.acquires[id] = &acquire{typ: m.SAType, at: p.cfg.Now()}
+	a := &acquire{typ: m.SAType, at: p.cfg.Now()}
+	p.acquires[id] = a
 	p.mu.Unlock()
 
 	ev := spd.AcquireEvent{ID: id, Policy: spd.Policy{Direction: spd.Out, Action: spd.ActionTrap}}
@@ -93,10 +95,13 @@ func (p *DataPlane) acquired(ctx context.Context, m *Message) {
 		p.policyMu.Unlock()
 		if !known && x.ID != 0 {
 			if e, err := p.c.SPDGet(ctx, x.Dir, x.ID); err == nil {
-				ev.Policy = foreignPolicy(e)
+				ev.Policy = p.foreignPolicy(e)
 			}
 		}
 	}
+	p.mu.Lock()
+	a.reqID = ev.Policy.ReqID
+	p.mu.Unlock()
 	for proto, t := range protocolTypes {
 		if t == m.SAType && ev.Policy.Protocol == 0 {
 			ev.Policy.Protocol = proto
@@ -105,43 +110,15 @@ func (p *DataPlane) acquired(ctx context.Context, m *Message) {
 	// In tunnel mode the addresses are the tunnel's.
 	if ev.Policy.Mode == spd.ModeTransport {
 		ev.Packet = spd.Selector{Local: spd.FromAddr(src.Addr), Remote: spd.FromAddr(dst.Addr)}
+		// Protocol and ports are not told, but the policy's are some of them.
+		sel := &ev.Policy.Selector
+		if l, ok := ev.Packet.Local.Intersect(sel.Local); ok {
+			if r, ok := ev.Packet.Remote.Intersect(sel.Remote); ok {
+				ev.Packet = spd.Selector{Local: l, Remote: r}
+			}
+		}
 	}
 	p.out.Emit(ev)
-}
-
-// foreignPolicy describes a policy that somebody else has put into the kernel,
-// with setkey for instance: its SAs are made on demand too.
-func foreignPolicy(e *PolicyEntry) spd.Policy {
-	side := func(n netip.Prefix, port uint16) spd.TrafficSelector {
-		ts := spd.FromPrefix(n)
-		if e.Proto != 0 {
-			ports := spd.AnyPort
-			if port != 0 {
-				ports = spd.PortRange{First: port, Last: port}
-			}
-			ts = ts.WithProtocol(e.Proto, ports)
-		}
-		return ts
-	}
-	p := spd.Policy{Direction: spd.Out, Action: spd.ActionTrap, Priority: e.Policy.Priority,
-		Selector: spd.Selector{Local: side(e.Src, e.SrcPort), Remote: side(e.Dst, e.DstPort)}}
-	if n := len(e.Policy.Requests); n > 0 {
-		r := &e.Policy.Requests[n-1]
-		p.ReqID = r.ReqID
-		if r.Mode == ModeTransport {
-			p.Mode = spd.ModeTransport
-		}
-		p.Local, p.Remote = r.Src.Addr, r.Dst.Addr
-		switch r.Proto {
-		case IPProtoESP:
-			p.Protocol = spd.ProtoESP
-		case IPProtoAH:
-			p.Protocol = spd.ProtoAH
-		case IPProtoIPComp:
-			p.Protocol = spd.ProtoIPComp
-		}
-	}
-	return p
 }
 
 // AcquireDone implements [spd.DataPlane]. A kernel sends what it held as soon as

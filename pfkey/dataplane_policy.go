@@ -32,8 +32,9 @@ type kernelPolicy struct {
 	want   []spd.Policy
 	serial uint64
 	there  bool
-	entry  PolicyEntry // as it is in the kernel
-	policy spd.Policy  // the best, which entry is of
+	entry  PolicyEntry  // as it is in the kernel
+	policy spd.Policy   // the best, which entry is of
+	under  *PolicyEntry // somebody else's, to be put back
 }
 
 func (s *policies) init() {
@@ -64,7 +65,8 @@ func (s *policies) with(reqID uint32, ok func(*kernelPolicy) bool) *kernelPolicy
 }
 
 // SetPolicies implements [spd.DataPlane]. A policy that somebody else has put
-// into the kernel with the same selector and direction is replaced.
+// into the kernel with the same selector and direction makes room, and is put
+// back when the own one goes.
 func (p *DataPlane) SetPolicies(ctx context.Context, owner spd.Owner, list []spd.Policy) error {
 	for i := range list {
 		if err := p.caps.CheckPolicy(&list[i]); err != nil {
@@ -203,7 +205,7 @@ func (p *DataPlane) claim(ctx context.Context, x *claimed) error {
 		}
 	case kp.there && !was:
 		// It was added, and something behind it could not be moved.
-		if derr := p.c.SPDDelete(undo, &kp.entry); derr != nil && !missing(derr) {
+		if derr := p.takeAway(undo, kp); derr != nil {
 			err = errors.Join(err, translate(derr))
 		}
 		fallthrough
@@ -245,7 +247,7 @@ func (p *DataPlane) unclaim(ctx context.Context, x *claimed) error {
 		}
 		return err
 	}
-	if err := p.c.SPDDelete(ctx, &kp.entry); err != nil && !missing(err) && !p.notThere(ctx, err, kp) {
+	if err := p.takeAway(ctx, kp); err != nil {
 		return translatePolicy(err, &x.policy)
 	}
 	p.drop(kp, &x.policy)
@@ -319,14 +321,19 @@ func (p *DataPlane) write(ctx context.Context, kp *kernelPolicy, e *PolicyEntry,
 	} else {
 		id, err = p.c.SPDAdd(ctx, e)
 		if errors.Is(err, EEXIST) {
-			id, err = p.c.SPDUpdate(ctx, e)
+			id, err = p.displace(ctx, kp, e)
 		}
 	}
 	if err != nil {
 		if !kp.there && errors.Is(err, ErrNoAnswer) {
 			undo, cancel := cleanup(ctx)
 			defer cancel()
-			_ = p.c.SPDDelete(undo, e) // it may be there
+			// It may be there.
+			if kp.under != nil {
+				_, _ = p.c.SPDUpdate(undo, kp.under)
+			} else {
+				_ = p.c.SPDDelete(undo, e)
+			}
 		}
 		return translatePolicy(err, sp)
 	}
@@ -428,7 +435,7 @@ func (p *DataPlane) removePolicies(ctx context.Context) error {
 		if !kp.there {
 			continue
 		}
-		if err := p.c.SPDDelete(ctx, &kp.entry); err != nil && !missing(err) && !errors.Is(err, EINVAL) {
+		if err := p.takeAway(ctx, kp); err != nil && !errors.Is(err, EINVAL) {
 			errs = errors.Join(errs, err)
 			if ctx.Err() != nil || errors.Is(err, ErrClosed) {
 				break

@@ -486,7 +486,13 @@ func TestDataPlaneForeignAcquire(t *testing.T) {
 	require.Equal(t, spd.FromAddr(addrB).WithProtocol(6, spd.PortRange{First: 22, Last: 22}), ev.Policy.Selector.Remote)
 	require.Equal(t, spd.ModeTransport, ev.Policy.Mode)
 	require.Equal(t, spd.ProtoESP, ev.Policy.Protocol)
-	require.Equal(t, spd.FromAddr(addrA), ev.Packet.Local)
+	require.Equal(t, spd.FromAddr(addrA).WithProtocol(6, spd.AnyPort), ev.Packet.Local)
+	require.Equal(t, ev.Policy.Selector.Remote, ev.Packet.Remote)
+	reqID, ok := p.AcquireReqID(ev.ID)
+	require.True(t, ok)
+	require.Zero(t, reqID)
+	_, ok = p.AcquireReqID(ev.ID + 1)
+	require.False(t, ok)
 }
 
 // TestDataPlaneVolume: soft and hard limits, also where the kernel is silent

@@ -52,6 +52,10 @@ func (p *DataPlane) AdoptPolicies(ctx context.Context, owner spd.Owner, list []s
 			wanted[k] = append(wanted[k], list[i])
 		}
 	}
+	under, err := p.loadDisplaced()
+	if err != nil {
+		return nil, err
+	}
 	change, err := s.set.Set(owner, adopted)
 	if err != nil {
 		return nil, err
@@ -69,6 +73,7 @@ func (p *DataPlane) AdoptPolicies(ctx context.Context, owner spd.Owner, list []s
 			}
 			if e != nil && s.keys[k] == nil {
 				p.found(k, e, &sp)
+				s.keys[k].under = under[placeOf(&k)]
 			}
 			x := &claimed{key: k, policy: sp}
 			if err := p.claim(ctx, x); err != nil {
@@ -117,6 +122,9 @@ func (p *DataPlane) dumpPolicies(ctx context.Context) (order []kernelKey, there 
 			c := *e
 			c.Policy.Requests = slices.Clone(e.Policy.Requests)
 			k := kernelKey{dir: e.Policy.Dir, src: e.Src.Masked(), dst: e.Dst.Masked(), sport: e.SrcPort, dport: e.DstPort, proto: e.Proto}
+			if k.dir < DirIn || k.dir > DirForward {
+				continue // a socket's
+			}
 			order = append(order, k)
 			there[k] = &c
 		}

@@ -13,6 +13,8 @@ type reqIDs struct {
 	ids   map[uint32]*reqID // by key management's
 	taken [MaxReqID + 1]bool
 	next  uint32
+
+	foreign map[uint32]bool // larger ones that are a kernel's own numbers
 }
 
 type reqID struct {
@@ -20,7 +22,9 @@ type reqID struct {
 	refs   int
 }
 
-func newReqIDs() reqIDs { return reqIDs{ids: map[uint32]*reqID{}, next: MaxReqID} }
+func newReqIDs() reqIDs {
+	return reqIDs{ids: map[uint32]*reqID{}, next: MaxReqID, foreign: map[uint32]bool{}}
+}
 
 // take returns the kernel's number, to be given back once for each take. 0 is
 // always 0: any SA.
@@ -31,7 +35,7 @@ func (r *reqIDs) take(id uint32) (uint32, error) {
 	x := r.ids[id]
 	if x == nil {
 		k := uint32(0)
-		if id <= MaxReqID && !r.taken[id] {
+		if id <= MaxReqID && !r.taken[id] || r.foreign[id] {
 			k = id
 		} else {
 			for range MaxReqID {
@@ -51,7 +55,10 @@ func (r *reqIDs) take(id uint32) (uint32, error) {
 			return 0, fmt.Errorf("%w: pfkey: more than %d request IDs at once", spd.ErrUnsupported, MaxReqID)
 		}
 		x = &reqID{kernel: k}
-		r.ids[id], r.taken[k] = x, true
+		r.ids[id] = x
+		if k <= MaxReqID {
+			r.taken[k] = true
+		}
 	}
 	x.refs++
 	return x.kernel, nil
@@ -61,7 +68,9 @@ func (r *reqIDs) give(id uint32) {
 	if x := r.ids[id]; x != nil {
 		if x.refs--; x.refs == 0 {
 			delete(r.ids, id)
-			r.taken[x.kernel] = false
+			if x.kernel <= MaxReqID {
+				r.taken[x.kernel] = false
+			}
 		}
 	}
 }

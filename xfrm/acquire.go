@@ -147,20 +147,7 @@ func (p *DataPlane) policyOf(k *Policy) spd.Policy {
 			return best.policy
 		}
 	}
-	pol := spd.Policy{Direction: spd.Out, Selector: unselect(k.Dir, &k.Selector), Action: spd.ActionProtect, Priority: k.Priority,
-		Mark: spd.Mark(k.Mark), InterfaceID: k.InterfaceID}
-	if len(k.Templates) > 0 {
-		t := &k.Templates[len(k.Templates)-1]
-		pol.ReqID, pol.Local, pol.Remote, pol.Mode = t.ReqID, t.Src, t.Dst, spd.ModeTransport
-		if k.Templates[0].Mode == ModeTunnel {
-			pol.Mode, pol.Local, pol.Remote = spd.ModeTunnel, k.Templates[0].Src, k.Templates[0].Dst
-		}
-		pol.Protocol = spd.ProtoESP
-		if t.Proto == ProtoAH {
-			pol.Protocol = spd.ProtoAH
-		}
-	}
-	return pol
+	return foreignPolicy(k)
 }
 
 // acquireOf makes an acquire of the SA that the kernel keeps for it.

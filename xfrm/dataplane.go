@@ -45,6 +45,10 @@ type Config struct {
 	// not been used.
 	NoFirstPacket bool
 
+	// Displaced remembers the policies of others that this data plane's are in
+	// the place of. nil: they are put back as long as the data plane lives only.
+	Displaced spd.DisplacedStore
+
 	// Events is how many events are kept for the reader; 0 means 1024.
 	Events int
 
@@ -56,9 +60,11 @@ type Config struct {
 // concurrent use. It needs CAP_NET_ADMIN.
 //
 // It removes and changes what it has installed itself and nothing else, with
-// one exception: a policy that is there already, left by an earlier life of the
-// program, is taken over. What else an earlier life has left is removed by
-// [Client.FlushSAs] and [Client.FlushPolicies] before New.
+// one exception: where a policy of somebody else is in the place of one that it
+// has to install, that one is displaced, and put back when its own goes. What an
+// earlier life of the program has left is adopted, see [DataPlane.AdoptPolicies],
+// or removed by [Client.FlushSAs] and [Client.FlushPolicies] before New;
+// otherwise it counts as somebody else's.
 type DataPlane struct {
 	cfg     Config
 	client  *Client

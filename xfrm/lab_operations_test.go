@@ -286,8 +286,9 @@ func testLabSocket(t *testing.T) {
 	require.Error(t, p.pa.PrepareSocket(struct{ net.PacketConn }{}, false))
 }
 
-// testLabRestart: after a program was killed, its SAs are flushed, its policies
-// taken over, and traffic flows again.
+// testLabRestart: after a program was killed, its SAs are flushed, its policies,
+// which nobody remembers, make room for the new ones, and traffic flows again. At
+// the end they are as they were found.
 func testLabRestart(t *testing.T) {
 	p := newPair(t, xfrm.Config{})
 	ctx := context.Background()
@@ -308,6 +309,9 @@ func testLabRestart(t *testing.T) {
 	r := again.install(t, child{proposal: "aes256gcm16"})
 	p.a.MustPing(p.a.Inner, p.b.Inner)
 	require.Equal(t, 3, strings.Count(p.a.Run("ip", "xfrm", "policy", "list", "nosock"), "dir "))
+	before := p.a.Run("ip", "xfrm", "policy", "list", "nosock")
 	again.removeAll(t, r)
+	require.Equal(t, before, p.a.Run("ip", "xfrm", "policy", "list", "nosock"))
+	require.NoError(t, newClient(t, p.a).FlushPolicies(ctx))
 	empty(t, p.a)
 }

@@ -35,8 +35,9 @@ type slot struct {
 	key     PolicyKey
 	claims  []*policyEntry
 	content content
-	has     bool // the kernel has it
-	unknown bool // nobody knows what the kernel has
+	has     bool    // the kernel has it
+	unknown bool    // nobody knows what the kernel has
+	under   *Policy // somebody else's, to be put back
 }
 
 // content is what is in a slot but for its key.
@@ -460,14 +461,13 @@ func (p *DataPlane) setSlot(ctx context.Context, s *slot, want content, has bool
 	k := &s.key
 	switch {
 	case !has:
-		err = unless(ENOENT, p.client.DeletePolicy(ctx, *k))
+		err = p.takeAway(ctx, s)
 	case s.has || s.unknown:
 		err = p.client.SetPolicy(ctx, kernelPolicy(k, &want))
 	default:
 		err = p.client.AddPolicy(ctx, kernelPolicy(k, &want))
 		if isErrno(err, EEXIST) {
-			p.log.Info("xfrm: taking over a policy that is there", "policy", k.Selector.String(), "dir", k.Dir.String())
-			err = p.client.SetPolicy(ctx, kernelPolicy(k, &want))
+			err = p.displace(ctx, s, kernelPolicy(k, &want))
 		}
 	}
 	if err != nil {
@@ -486,7 +486,7 @@ func (p *DataPlane) removePolicies(ctx context.Context) error {
 	for _, dir := range []Direction{DirIn, DirForward, DirOut} {
 		for k, s := range p.policies.slots {
 			if k.Dir == dir && (s.has || s.unknown) {
-				errs = append(errs, unless(ENOENT, p.client.DeletePolicy(ctx, k)))
+				errs = append(errs, p.takeAway(ctx, s))
 			}
 		}
 	}

@@ -48,6 +48,10 @@ func (p *DataPlane) AdoptPolicies(ctx context.Context, owner spd.Owner, list []s
 			entries[list[i]] = e
 		}
 	}
+	under, err := p.loadDisplaced()
+	if err != nil {
+		return nil, err
+	}
 	change, err := p.policies.set.Set(owner, adopted)
 	if err != nil {
 		return nil, err
@@ -61,7 +65,7 @@ func (p *DataPlane) AdoptPolicies(ctx context.Context, owner spd.Owner, list []s
 		if pol := found[s.key]; pol != nil && !s.has {
 			var plain bool
 			s.content, plain = contentOf(pol)
-			s.has, s.unknown = true, !plain
+			s.has, s.unknown, s.under = true, !plain, under[placeOf(&s.key)]
 		}
 		slots = append(slots, s)
 	}
@@ -133,7 +137,7 @@ func contentOf(pol *Policy) (c content, plain bool) {
 func (p *policies) abandon(slots []*slot) {
 	for _, s := range slots {
 		if len(s.claims) == 0 {
-			s.has, s.unknown, s.content = false, false, content{}
+			s.has, s.unknown, s.content, s.under = false, false, content{}, nil
 		}
 	}
 	p.sweep(slots)

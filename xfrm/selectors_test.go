@@ -143,28 +143,102 @@ func TestPolicyKinds(t *testing.T) {
 	}
 }
 
-// TestTakeOver: a policy that an earlier life has left is taken over, without a
+// TestDisplaced: where the policy of somebody else is in the place of one to be
+// set, such as one of an earlier life that nobody remembers, the own one is there
+// for as long as it is wanted, and the other one before and after, without a
 // moment without one.
-func TestTakeOver(t *testing.T) {
-	k, p := newFake(t)
+func TestDisplaced(t *testing.T) {
 	b := gateway(0x1001)
-	require.NoError(t, p.SetPolicies(ctx, 1, bundlePolicies(b)))
-	left := k.Policies()
-	k2 := xfrmtest.NewKernel()
-	c, err := xfrm.NewClient(k2.Dial)
-	require.NoError(t, err)
-	for i := range left {
-		left[i].Templates[0].ReqID = 99
-		require.NoError(t, c.AddPolicy(ctx, &left[i]))
+	foreign := func(t *testing.T) (*xfrmtest.Kernel, []xfrm.Policy) {
+		k, p := newFake(t)
+		require.NoError(t, p.SetPolicies(ctx, 1, bundlePolicies(b)))
+		left := k.Policies()
+		k2 := xfrmtest.NewKernel()
+		c, err := xfrm.NewClient(k2.Dial)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = c.Close() })
+		for i := range left {
+			left[i].Templates[0].ReqID = 99
+			require.NoError(t, c.AddPolicy(ctx, &left[i]))
+		}
+		watchClear(t, k2, outFlow)
+		return k2, left
 	}
-	p2 := openFake(t, k2, xfrm.Config{Capabilities: fakeCapabilities()})
-	watchClear(t, k2, outFlow)
-	require.NoError(t, p2.SetPolicies(ctx, 1, bundlePolicies(b)))
-	require.Len(t, k2.Policies(), 3)
-	for _, pol := range k2.Policies() {
-		require.EqualValues(t, 7, pol.Templates[0].ReqID)
+	reqIDs := func(k *xfrmtest.Kernel) (ids []uint32) {
+		for _, pol := range k.Policies() {
+			ids = append(ids, pol.Templates[0].ReqID)
+		}
+		return ids
 	}
-	k2.Do(func() { k2.After = nil })
-	require.NoError(t, p2.Close())
-	require.Empty(t, k2.Policies())
+	ours, theirs := []uint32{7, 7, 7}, []uint32{99, 99, 99}
+	cfg := func(store spd.DisplacedStore) xfrm.Config {
+		return xfrm.Config{Capabilities: fakeCapabilities(), Displaced: store}
+	}
+	for _, end := range []string{"removed", "closed"} {
+		t.Run(end, func(t *testing.T) {
+			k, _ := foreign(t)
+			p := openFake(t, k, cfg(nil))
+			list, err := p.ForeignPolicies(ctx)
+			require.NoError(t, err)
+			require.Len(t, list, 3)
+			want := bundlePolicies(b)
+			for i := range list {
+				w := want[0]
+				if list[i].Direction != spd.Out {
+					w = want[1]
+				}
+				w.Direction, w.Priority, w.ReqID = list[i].Direction, list[i].Priority, 99
+				require.Equal(t, w, list[i])
+			}
+			require.NoError(t, p.SetPolicies(ctx, 1, bundlePolicies(b)))
+			require.Equal(t, ours, reqIDs(k))
+			list, err = p.ForeignPolicies(ctx)
+			require.NoError(t, err)
+			require.Empty(t, list)
+			if end == "removed" {
+				require.NoError(t, p.SetPolicies(ctx, 1, nil))
+			} else {
+				require.NoError(t, p.Close())
+			}
+			require.Equal(t, theirs, reqIDs(k))
+		})
+	}
+	t.Run("after a crash", func(t *testing.T) {
+		k, _ := foreign(t)
+		store := memoryDisplaced{}
+		p := openFake(t, k, cfg(store))
+		require.NoError(t, p.SetPolicies(ctx, 1, bundlePolicies(b)))
+		require.Len(t, store, 3)
+		p = openFake(t, k, cfg(store)) // the next life
+		adopted, err := p.AdoptPolicies(ctx, 1, bundlePolicies(b))
+		require.NoError(t, err)
+		require.Len(t, adopted, 2)
+		require.NoError(t, p.SetPolicies(ctx, 1, nil))
+		require.Equal(t, theirs, reqIDs(k))
+		require.Empty(t, store)
+	})
+	t.Run("changed meanwhile", func(t *testing.T) {
+		k, theirs := foreign(t)
+		p := openFake(t, k, cfg(nil))
+		require.NoError(t, p.SetPolicies(ctx, 1, bundlePolicies(b)))
+		for i := range theirs {
+			theirs[i].Templates[0].ReqID = 55
+			require.NoError(t, p.Client().SetPolicy(ctx, &theirs[i]))
+		}
+		list, err := p.ForeignPolicies(ctx)
+		require.NoError(t, err)
+		require.Len(t, list, 3)
+		require.NoError(t, p.SetPolicies(ctx, 1, nil))
+		require.Equal(t, []uint32{55, 55, 55}, reqIDs(k))
+	})
 }
+
+// memoryDisplaced is a store that outlives a data plane.
+type memoryDisplaced map[string][]byte
+
+func (m memoryDisplaced) Load() (map[string][]byte, error) { return m, nil }
+func (m memoryDisplaced) Put(place string, content []byte) error {
+	m[place] = content
+	return nil
+}
+func (m memoryDisplaced) Remove(place string) error { delete(m, place); return nil }
