@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/racoon3/racoon/internal/onacquire"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -25,6 +26,15 @@ type DataPlaneConfig struct {
 	// Displaced remembers the policies of others that this data plane's are in
 	// the place of. nil: they are put back as long as the data plane lives only.
 	Displaced spd.DisplacedStore
+
+	// AcquireExpires is how long a kernel of Linux keeps a reserved SPI, and does
+	// not ask again for an SA that it has asked for; HoldPackets makes it keep the
+	// packets that wait for an SA, and send them then, instead of dropping them.
+	// They are the settings net.core.xfrm_acq_expires and xfrm_larval_drop of the
+	// network namespace of the thread that calls NewDataPlane, and stay as they are
+	// with 0 and false. Other systems have no such settings, or for themselves.
+	AcquireExpires time.Duration
+	HoldPackets    bool
 
 	// EventBuffer is how many events are kept for the reader, 0 for 1024.
 	EventBuffer int
@@ -168,6 +178,11 @@ func NewDataPlane(ctx context.Context, c *Client, cfg DataPlaneConfig) (*DataPla
 func (p *DataPlane) begin(ctx context.Context) error {
 	if p.d.nattStyle == nattUDPEncap {
 		return fmt.Errorf("%w: pfkey: no data plane for OpenBSD", spd.ErrUnsupported)
+	}
+	if p.d == Linux {
+		if err := (onacquire.Settings{AcquireExpires: p.cfg.AcquireExpires, HoldPackets: p.cfg.HoldPackets}).Set(); err != nil {
+			return fmt.Errorf("pfkey: %w", err)
+		}
 	}
 	auth, encrypt, err := p.events.Register(ctx, SATypeESP)
 	if err != nil {

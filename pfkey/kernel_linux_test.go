@@ -32,6 +32,7 @@ func TestKernel(t *testing.T) {
 		{"Promiscuous", testKernelPromiscuous},
 		{"Traffic", testKernelTraffic},
 		{"Acquire", testKernelAcquire},
+		{"Holds", testKernelHolds},
 		{"Expire", testKernelExpire},
 		{"Move", testKernelMove},
 		{"Mapping", testKernelMapping},

@@ -227,6 +227,45 @@ func testKernelAcquire(t *testing.T) {
 	}
 }
 
+// testKernelHolds: with HoldPackets a packet waits for its SA and is not lost. The
+// kernel asks again after AcquireExpires.
+func testKernelHolds(t *testing.T) {
+	a, b := lab.NewPair(t)
+	a.RouteTo(b)
+	b.RouteTo(a)
+	a.Sysctl("core/xfrm_larval_drop=1")
+	var pa *pfkey.DataPlane
+	var err error
+	client := kernelClient(t, a.Namespace, pfkey.ClientConfig{})
+	a.Do(func() {
+		pa, err = pfkey.NewDataPlane(t.Context(), client, pfkey.DataPlaneConfig{AcquireExpires: 2500 * time.Millisecond, HoldPackets: true})
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = pa.Close() })
+	require.Equal(t, "3\n0\n", a.Run("cat", "/proc/sys/net/core/xfrm_acq_expires", "/proc/sys/net/core/xfrm_larval_drop"))
+	k := &kernelPair{a: a, b: b, pa: pa, pb: kernelPlane(t, b.Namespace), spi: 0x10000}
+	ctx := t.Context()
+	ab, ba := k.bundles(t, link{text: "aes128-sha1", mode: spd.ModeTunnel}, 60)
+	require.NoError(t, pa.SetPolicies(ctx, 999, policiesOf(ab, spd.ActionTrap)[:1]))
+
+	answered := make(chan int)
+	go func() {
+		n, _ := a.Ping(a.Inner, b.Inner, 1, 100, "-W", "20")
+		answered <- n
+	}()
+	first := waitFor[spd.AcquireEvent](t, pa) // nobody answers that one
+	ev := waitFor[spd.AcquireEvent](t, pa)
+	require.NotEqual(t, first.ID, ev.ID)
+	require.NoError(t, k.pb.InstallInbound(ctx, mirror(ab)))
+	require.NoError(t, k.pb.InstallOutbound(ctx, ba))
+	require.NoError(t, k.pb.SetPolicies(ctx, 1, policiesOf(ba, spd.ActionProtect)))
+	require.NoError(t, pa.InstallInbound(ctx, mirror(ba)))
+	require.NoError(t, pa.InstallOutbound(ctx, ab))
+	require.NoError(t, pa.SetPolicies(ctx, 1, policiesOf(ab, spd.ActionProtect)))
+	require.NoError(t, pa.AcquireDone(ctx, ev.ID, nil))
+	require.Equal(t, 1, <-answered, "the one packet that was sent")
+}
+
 // waitFor returns the next event of a kind.
 func waitFor[T spd.Event](t testing.TB, p *pfkey.DataPlane) T {
 	t.Helper()

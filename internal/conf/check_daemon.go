@@ -51,6 +51,13 @@ func (k *checker) dataPlane() {
 			k.warn(s.at, k.sources[s.at].table.keys[0], "", "has no effect with kind = %q in [dataplane]", p.Kind)
 		}
 	}
+	if d := p.PFKey.Dialect; p.Kind == "pfkey" && d != "" && d != "linux" {
+		for _, key := range []string{"hold-packets", "acquire-timeout"} {
+			if k.written(p, key) {
+				k.warn(p, key, "remove it; sysctl net.key has what that system can", "has no effect with dialect = %q in [dataplane.pfkey]: only Linux has such a setting", d)
+			}
+		}
+	}
 	if p.XFRM.FirstSPI > p.XFRM.LastSPI {
 		k.bad(&p.XFRM, "first-spi", "exchange them", "is more than last-spi")
 	}

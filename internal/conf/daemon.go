@@ -63,9 +63,9 @@ type DataPlane struct {
 	AtStart string `toml:"at-start" default:"adopt" enum:"adopt|flush|keep"`
 	// How many events of the data plane may wait.
 	Events int `toml:"events" default:"1024" min:"16" max:"1048576"`
-	// Keep the packets that wait for an SA and send them then, instead of dropping them. On Linux that is a setting of the whole network namespace.
+	// Keep the packets that wait for an SA and send them then, instead of dropping them. On Linux that is a setting of the whole network namespace; other kernels drop them.
 	HoldPackets bool `toml:"hold-packets" default:"true"`
-	// How long an unanswered request of the data plane for an SA stands before it asks again. 0s: the data plane's own.
+	// How long an unanswered request of the data plane for an SA stands before it asks again. 0s: the data plane's own, as always with kernels other than Linux.
 	AcquireTimeout Duration `toml:"acquire-timeout" default:"0s" min:"0s" max:"1h"`
 
 	// Linux XFRM: what all Child SAs have unless they say otherwise.

@@ -197,6 +197,15 @@ func TestErrorsAreTyped(t *testing.T) {
 	require.Len(t, e.Unwrap(), 1)
 }
 
+// What only Linux can set is not set on another kernel in silence.
+func TestWarnsOfLinuxSettings(t *testing.T) {
+	c := parse(t, "[dataplane]\nkind = \"pfkey\"\nhold-packets = true\nacquire-timeout = \"10s\"\npfkey.dialect = \"netbsd\"\n")
+	require.Len(t, c.Warnings, 2)
+	require.ErrorContains(t, c.Warnings, "dataplane.hold-packets: has no effect with dialect = \"netbsd\"")
+	require.ErrorContains(t, c.Warnings, "dataplane.acquire-timeout: has no effect")
+	require.Empty(t, parse(t, "[dataplane]\nkind = \"pfkey\"\nhold-packets = true\npfkey.dialect = \"linux\"\n").Warnings)
+}
+
 func TestWarnings(t *testing.T) {
 	c := parse(t, `
 [secrets]

@@ -1,5 +1,0 @@
-//go:build !linux
-
-package xfrm
-
-func (p *DataPlane) setSystem() error { return nil }
