@@ -50,12 +50,12 @@ func (sa *ikeSA) prove(peer *Peer, remote ike.Identity, done func(now time.Time,
 	prf := sa.alg.prf
 	// RFC 7296 2.15: each side signs its own first message, the other's nonce
 	// and its own identity.
-	msg, nonce, skP := hs.messageI, hs.nr, sa.keys.skPi
+	msg, nonce, skP := hs.messageI, hs.nr, sa.keys.skP(true)
 	if !sa.initiator {
-		msg, nonce, skP = hs.messageR, hs.ni, sa.keys.skPr
+		msg, nonce, skP = hs.messageR, hs.ni, sa.keys.skP(false)
 	}
 	skP = skP.Clone()
-	local, hashes := peer.Local, s.signatureHashes
+	local, hashes := peer.Local, hs.signatureHashes
 	requested, cas := hs.certRequested, hs.certRequests
 	addr := s.LocalAddr()
 	responder, rand := !sa.initiator, s.ep.cfg.Rand
@@ -143,6 +143,7 @@ func (sa *ikeSA) certRequest(peers []*Peer) message.Payloads {
 type verified struct {
 	method string
 	chain  [][]byte
+	why    string // its certificate or key is trusted; "" for a pre-shared key
 }
 
 // verify checks the peer's AUTH payload against what its configuration
@@ -150,9 +151,9 @@ type verified struct {
 func (sa *ikeSA) verify(now time.Time, peer *Peer, id *message.ID, m *message.Message, done func(now time.Time, v verified, err error)) {
 	hs, s := sa.hs, sa.s
 	prf := sa.alg.prf
-	msg, nonce, skP := hs.messageR, hs.ni, sa.keys.skPr
+	msg, nonce, skP := hs.messageR, hs.ni, sa.keys.skP(false)
 	if !sa.initiator {
-		msg, nonce, skP = hs.messageI, hs.nr, sa.keys.skPi
+		msg, nonce, skP = hs.messageI, hs.nr, sa.keys.skP(true)
 	}
 	octets := newSignedOctets(prf, skP, msg, nonce, id)
 	identity := ike.Identity{Type: ike.IDType(id.Type), Data: string(id.Data)}
@@ -212,7 +213,7 @@ func (sa *ikeSA) verify(now time.Time, peer *Peer, id *message.ID, m *message.Me
 		if err != nil {
 			return nil, err
 		}
-		out := verified{method: auth.Method.String()}
+		out := verified{method: auth.Method.String(), why: v.Why()}
 		for _, c := range v.Chain {
 			out.chain = append(out.chain, c.Raw)
 		}
@@ -230,17 +231,31 @@ func methodError(got message.AuthMethod, allowed []AuthMethod) error {
 	return fmt.Errorf("peer authenticated with %v, allowed is %v", got, allowed)
 }
 
+// why tells why the peer's configuration is that of the session.
+func (s *session) why(v verified) string {
+	why := "called by this side"
+	if !s.Initiator {
+		why = s.ep.peers.index.Why(s.peer, s.Path)
+	}
+	switch {
+	case v.why == "":
+		return why
+	case why == "": // meanwhile the configuration has changed
+		return v.why
+	}
+	return why + ", " + v.why
+}
+
 // authorize asks the program about the peer.
 func (sa *ikeSA) authorize(now time.Time, v verified, done func(now time.Time, err error)) {
 	s := sa.s
-	s.remoteMethod = v.method
 	ask := s.ep.cfg.Authorize
 	if ask == nil {
 		done(now, nil)
 		return
 	}
 	r := ike.AuthorizeRequest{Session: s.ID, Peer: s.peer.Name, Initiator: s.Initiator, Path: s.Path, LocalID: s.LocalID, RemoteID: s.RemoteID,
-		Method: v.method, Certificates: v.chain, InitialContact: sa.hs.initialContact, Replaces: s.Replaces, Proposal: sa.alg.proposal}
+		Method: v.method, Certificates: v.chain, InitialContact: sa.hs.initialContact, Replaces: s.Replaces, Proposal: sa.alg.proposal, Why: s.why(v)}
 	s.Job(ike.JobAuthorize, 0, func(ctx context.Context) (any, error) {
 		return nil, ask(ctx, r)
 	}, func(now time.Time, _ any, err error) {

@@ -33,10 +33,14 @@ func BenchmarkHandshakeRatio(b *testing.B) { coretest.BenchRatio(b, benchCases(b
 // BenchmarkSessionHeap reports what an established session with one Child SA
 // occupies on the heap, on either side, when it is idle.
 func BenchmarkSessionHeap(b *testing.B) {
-	for _, n := range []int{10_000, 100_000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
+	cases := benchCases(b)
+	for _, size := range []struct {
+		c coretest.BenchCase[*Endpoint]
+		n int
+	}{{cases[0], 10_000}, {cases[0], 100_000}, {cases[1], 2_000}} {
+		b.Run(fmt.Sprintf("%s/%d", size.c.Name, size.n), func(b *testing.B) {
 			for b.Loop() {
-				coretest.BenchHeap(b, n, benchPair(b, nil))
+				coretest.BenchHeap(b, size.n, size.c.New(b))
 			}
 			b.ReportMetric(0, "ns/op")
 		})

@@ -249,6 +249,24 @@ func (x *childExchange) natSelectors(local, remote []spd.TrafficSelector) (l, r 
 	return l, r
 }
 
+// maxKnownLives bounds Endpoint.lives: there are few configurations of Child
+// SAs, and many sessions of each.
+const maxKnownLives = 64
+
+// lifeOf is core.LifeOf. Child SAs with the same settings share them.
+func (e *Endpoint) lifeOf(c *ike.ChildConfig, noRekey bool) *child.Config {
+	l := core.LifeOf(c, noRekey)
+	for _, known := range e.lives {
+		if *known == *l {
+			return known
+		}
+	}
+	if len(e.lives) < maxKnownLives {
+		e.lives = append(e.lives, l)
+	}
+	return l
+}
+
 // install derives the keys and installs both directions; with hold the
 // outbound one waits (responder of a rekey).
 func (x *childExchange) install(now time.Time, k *ikeKeys, shared []byte, hold bool, done func(now time.Time, err error)) {
@@ -264,7 +282,7 @@ func (x *childExchange) install(now time.Time, k *ikeKeys, shared []byte, hold b
 	x.sa = s.AddChild(ike.ChildInfo{Name: x.cfg.Name, Protocol: x.proposal.Protocol,
 		ChildSPIs: ike.ChildSPIs{In: in.SPI, Out: out.SPI}, ReqID: x.cfg.ReqID, Mode: x.mode,
 		LocalTS: x.local, RemoteTS: x.remote, Proposal: x.proposal, UDPEncap: s.Encap()},
-		core.LifeOf(x.cfg, s.peer.Quirks.NoChildRekeyInitiation), x.initiator, x.old)
+		s.ep.lifeOf(x.cfg, s.peer.Quirks.NoChildRekeyInitiation), x.initiator, x.old)
 	options := x.cfg.Options
 	if x.noTFC {
 		options.TFCPadding = 0

@@ -7,6 +7,7 @@ import (
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev2/message"
+	"github.com/racoon3/racoon/internal/child"
 	"github.com/racoon3/racoon/internal/core"
 	"github.com/racoon3/racoon/spd"
 )
@@ -27,7 +28,8 @@ type Endpoint struct {
 	initial  map[initKey]*ikeSA     // half-open responders by what their first message is known by
 	cookies  cookieJar
 
-	algorithms []*algorithms // see algorithmsOf
+	algorithms []*algorithms   // see algorithmsOf
+	lives      []*child.Config // see lifeOf
 
 	scratch []byte // payloads on their way into a message
 }

@@ -29,6 +29,8 @@ type handshake struct {
 	fingerprint [sha256.Size]byte // of the request
 	possible    []*Peer
 
+	signatureHashes []uint16 // that the peer announces
+
 	certRequests   [][20]byte // CAs that the peer trusts
 	certRequested  bool
 	initialContact bool

@@ -2,6 +2,7 @@ package ikev2
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
@@ -103,7 +104,7 @@ func (sa *ikeSA) serveInformational(now time.Time, m *message.Message) {
 		}
 	}
 	for n := range m.Notifies() {
-		s.Emit(ike.PeerNotify{EventHeader: s.EventHeader(now), Type: uint16(n.Type), Data: append([]byte(nil), n.Data...)})
+		s.Emit(ike.PeerNotify{EventHeader: s.EventHeader(now), Type: uint16(n.Type), Data: slices.Clone(n.Data), Text: n.String()})
 	}
 	if deletesIKE(m) {
 		sa.respond(now, message.ExchangeInformational)

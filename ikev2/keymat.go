@@ -85,54 +85,92 @@ func newAlgorithms(p spd.Proposal) (algorithms, error) {
 // and most IKE SAs are idle most of the time. During the handshake, when
 // message follows message, they stay.
 type ikeKeys struct {
-	alg      *algorithms
-	skD      secret.Bytes
-	skPi     secret.Bytes // needed until both sides are authenticated
-	skPr     secret.Bytes
-	out, in  direction
-	keep     bool
-	sealedIV uint64 // counter of IVs; unique for the life of the keys
+	alg       *algorithms
+	lasting   secret.Bytes   // SK_d | SK_ai | SK_ar | SK_ei | SK_er
+	early     *handshakeKeys // until both sides are authenticated
+	sealedIV  uint64         // counter of IVs; unique for the life of the keys
+	initiator bool           // this side is the SA's original initiator
 }
 
-// direction holds SK_e and SK_a of one direction.
-type direction struct {
-	encr, integ secret.Bytes
-	cipher      *suite.Cipher // while ikeKeys.keep
+// handshakeKeys are what only the handshake needs.
+type handshakeKeys struct {
+	skPi, skPr secret.Bytes
+	ciphers    [2]*suite.Cipher // of the initiator's messages and the responder's
+}
+
+// skD is the key that others are derived from.
+func (k *ikeKeys) skD() secret.Bytes { return k.lasting[:k.alg.prf.KeySize] }
+
+// skE and skA are the keys of the messages that the SA's initiator sends, or
+// its responder.
+func (k *ikeKeys) skE(initiator bool) secret.Bytes {
+	n := (len(k.lasting) - k.alg.prf.KeySize - 2*k.alg.integ.KeySize) / 2
+	return nth(k.lasting[k.alg.prf.KeySize+2*k.alg.integ.KeySize:], n, initiator)
+}
+
+func (k *ikeKeys) skA(initiator bool) secret.Bytes {
+	return nth(k.lasting[k.alg.prf.KeySize:], k.alg.integ.KeySize, initiator)
+}
+
+// nth is the first or the second of two keys of n octets.
+func nth(keys secret.Bytes, n int, first bool) secret.Bytes {
+	if first {
+		return keys[:n:n]
+	}
+	return keys[n : 2*n : 2*n]
+}
+
+// skP is the key of the initiator's or the responder's identity, nil when both
+// sides are authenticated.
+func (k *ikeKeys) skP(initiator bool) secret.Bytes {
+	switch {
+	case k.early == nil:
+		return nil
+	case initiator:
+		return k.early.skPi
+	}
+	return k.early.skPr
 }
 
 // sealer and opener return the cipher of a direction; done is to be called
 // with it after use.
-func (k *ikeKeys) sealer() (*suite.Cipher, error) { return k.cipher(&k.out) }
-func (k *ikeKeys) opener() (*suite.Cipher, error) { return k.cipher(&k.in) }
+func (k *ikeKeys) sealer() (*suite.Cipher, error) { return k.cipher(k.initiator) }
+func (k *ikeKeys) opener() (*suite.Cipher, error) { return k.cipher(!k.initiator) }
 
-func (k *ikeKeys) cipher(d *direction) (*suite.Cipher, error) {
-	if d.cipher != nil {
-		return d.cipher, nil
+func (k *ikeKeys) cipher(initiator bool) (*suite.Cipher, error) {
+	i := 0
+	if !initiator {
+		i = 1
 	}
-	c, err := suite.NewCipher(k.alg.encr.ID, k.alg.encrBits, k.alg.integ.ID, d.encr, d.integ)
-	if err == nil && k.keep {
-		d.cipher = c
+	if k.early != nil && k.early.ciphers[i] != nil {
+		return k.early.ciphers[i], nil
+	}
+	c, err := suite.NewCipher(k.alg.encr.ID, k.alg.encrBits, k.alg.integ.ID, k.skE(initiator), k.skA(initiator))
+	if err == nil && k.early != nil {
+		k.early.ciphers[i] = c
 	}
 	return c, err
 }
 
 func (k *ikeKeys) done(c *suite.Cipher) {
-	if c != k.out.cipher && c != k.in.cipher {
+	if k.early == nil {
 		c.Wipe()
 	}
 }
 
 // settle drops what only the handshake needs.
 func (k *ikeKeys) settle() {
-	k.skPi.Wipe()
-	k.skPr.Wipe()
-	k.keep = false
-	for _, d := range []*direction{&k.out, &k.in} {
-		if d.cipher != nil {
-			d.cipher.Wipe()
-			d.cipher = nil
+	if k.early == nil {
+		return
+	}
+	k.early.skPi.Wipe()
+	k.early.skPr.Wipe()
+	for _, c := range k.early.ciphers {
+		if c != nil {
+			c.Wipe()
 		}
 	}
+	k.early = nil
 }
 
 // initialSKEYSEED is SKEYSEED = prf(Ni | Nr, g^ir).
@@ -145,7 +183,7 @@ func initialSKEYSEED(prf suite.PRF, ni, nr, shared []byte) secret.Bytes {
 // rekeySKEYSEED is SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr) with the
 // old SA's PRF (RFC 7296 2.18).
 func rekeySKEYSEED(old *ikeKeys, ni, nr, shared []byte) secret.Bytes {
-	k := old.alg.prf.Keyed(old.skD)
+	k := old.alg.prf.Keyed(old.skD())
 	defer k.Wipe()
 	return k.Sum(make([]byte, 0, old.alg.prf.Size), shared, ni, nr)
 }
@@ -160,27 +198,16 @@ func deriveIKEKeys(a *algorithms, skeyseed, ni, nr []byte, spis [16]byte, initia
 	integLen, prfLen := a.integ.KeySize, a.prf.KeySize
 	prf := a.prf.Keyed(skeyseed)
 	defer prf.Wipe()
-	store := make(secret.Bytes, 3*prfLen+2*integLen+2*encrLen)
-	if err := prf.Plus(store, ni, nr, spis[:]); err != nil {
+	all := make(secret.Bytes, 3*prfLen+2*integLen+2*encrLen)
+	if err := prf.Plus(all, ni, nr, spis[:]); err != nil {
 		return nil, err
 	}
-	take := func(n int) secret.Bytes {
-		b := store[:n:n]
-		store = store[n:]
-		return b
-	}
-	var i, r direction
-	k := &ikeKeys{alg: a, keep: true}
-	k.skD = take(prfLen)
-	i.integ, r.integ = take(integLen), take(integLen)
-	i.encr, r.encr = take(encrLen), take(encrLen)
-	k.skPi, k.skPr = take(prfLen), take(prfLen)
-	if initiator {
-		k.out, k.in = i, r
-	} else {
-		k.out, k.in = r, i
-	}
-	return k, nil
+	// Apart, so that nothing else outlives the handshake with what lasts.
+	n := prfLen + 2*integLen + 2*encrLen
+	lasting, early := all[:n].Clone(), all[n:]
+	all[:n].Wipe()
+	return &ikeKeys{alg: a, lasting: lasting, initiator: initiator,
+		early: &handshakeKeys{skPi: nth(early, prfLen, true), skPr: nth(early, prfLen, false)}}, nil
 }
 
 // Format keeps the keys out of any text: fmt does not ask the fields of a
@@ -193,9 +220,7 @@ func (k *ikeKeys) wipe() {
 		return
 	}
 	k.settle()
-	for _, b := range []secret.Bytes{k.skD, k.out.encr, k.out.integ, k.in.encr, k.in.integ} {
-		b.Wipe()
-	}
+	k.lasting.Wipe()
 }
 
 // childKeys cuts KEYMAT = prf+(SK_d, [g^ir (new) |] Ni | Nr) for one ESP or AH
@@ -233,7 +258,7 @@ func childKeys(k *ikeKeys, p spd.Proposal, shared, ni, nr []byte, initiator bool
 	}
 	n := encrLen + integLen
 	buf := make(spd.Key, 2*n)
-	prf := k.alg.prf.Keyed(k.skD)
+	prf := k.alg.prf.Keyed(k.skD())
 	defer prf.Wipe()
 	if err := prf.Plus(buf, shared, ni, nr); err != nil {
 		return in, out, err

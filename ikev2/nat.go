@@ -49,9 +49,9 @@ func (sa *ikeSA) peerAnnounces(path ike.Path, m *message.Message) {
 		case message.NotifyIKEv2FragmentationSupported:
 			s.fragmentation = s.peer == nil || s.peer.FragmentSize >= 0
 		case message.NotifySignatureHashAlgorithms:
-			s.signatureHashes = make([]uint16, 0, min(len(n.Data)/2, 32))
+			sa.hs.signatureHashes = make([]uint16, 0, min(len(n.Data)/2, 32))
 			for i := 0; i+1 < len(n.Data) && i < 64; i += 2 {
-				s.signatureHashes = append(s.signatureHashes, uint16(n.Data[i])<<8|uint16(n.Data[i+1]))
+				sa.hs.signatureHashes = append(sa.hs.signatureHashes, uint16(n.Data[i])<<8|uint16(n.Data[i+1]))
 			}
 		case message.NotifyChildlessIKEv2Supported:
 			sa.hs.childless = true

@@ -54,6 +54,7 @@ func TestQuirkWindows(t *testing.T) {
 		require.Len(t, n, 1)
 		require.EqualValues(t, 12345, n[0].Type)
 		require.Equal(t, []byte{0, 0, 0x36, 0xb1}, n[0].Data)
+		require.Equal(t, "N(MS_NOTIFY_STATUS 000036b1)", n[0].Text)
 		require.Len(t, s.B.sessions, 1)
 	})
 	// It rekeys with MODP-2048 first when the gateway begins with the IKE SA.

@@ -498,7 +498,7 @@ func (s *scene) converged(children int) {
 	require.Equal(s.t, a.local, b.remote, story)
 	require.Equal(s.t, a.remote, b.local, story)
 	require.Equal(s.t, a.initiator, !b.initiator, story)
-	require.Equal(s.t, a.keys.skD, b.keys.skD, story)
+	require.Equal(s.t, a.keys.skD(), b.keys.skD(), story)
 	require.Empty(s.t, spd.CompareMemory(s.A.plane, s.B.plane), story)
 	if children > 0 {
 		s.flow()

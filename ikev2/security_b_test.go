@@ -304,11 +304,12 @@ func TestB22_Secrets(t *testing.T) {
 	s.A.sends("init")
 	s.B.sends("init:ok")
 	k := s.A.anySA().keys
-	skP := k.skPi
+	skP := k.early.skPi
 	require.NotZero(t, bytes.Compare(skP, make([]byte, len(skP))))
 	s.flush()
 	require.Equal(t, make([]byte, len(skP)), []byte(skP), "not needed after the authentication")
-	skD, encr := k.skD, k.out.encr
+	require.Nil(t, k.early)
+	skD, encr := k.skD(), k.skE(true)
 	require.NotZero(t, bytes.Compare(skD, make([]byte, len(skD))))
 	for _, text := range []string{
 		sprint(k), sprint(s.A.anySA()), sprint(s.A.session()), sprint(s.A.peer.Local), sprint(s.A.happened),

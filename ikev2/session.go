@@ -22,10 +22,8 @@ type session struct {
 	current *ikeSA
 	sas     []*ikeSA // current and those on their way in or out
 
-	remoteMethod    string
-	fragmentation   bool // both sides take fragments
-	signatureHashes []uint16
-	messageIDs      uint64 // exchanges finished on former IKE SAs
+	fragmentation bool   // both sides take fragments
+	messageIDs    uint64 // exchanges finished on former IKE SAs
 
 	reauth child.Timer
 }

@@ -61,7 +61,7 @@ func (p *simProtocol) Distrust(n *simNode, id ike.SessionID) string {
 		// The peer has lost its memory since it sent its last message.
 	case mirror == nil:
 		return fmt.Sprintf("session %v/%v is up, and the peer has no such SA", sa.local, sa.remote)
-	case mirror.remote != sa.local || mirror.keys == nil || !mirror.keys.skD.Equal(sa.keys.skD):
+	case mirror.remote != sa.local || mirror.keys == nil || !mirror.keys.skD().Equal(sa.keys.skD()):
 		return fmt.Sprintf("session %v/%v is up, and the peer has other keys", sa.local, sa.remote)
 	}
 	return ""
@@ -75,7 +75,7 @@ func (p *simProtocol) Differ() string {
 		switch {
 		case m == nil || m.remote != x.current.local || m.s.current != m:
 			return fmt.Sprintf("IKE SA %v/%v of a is not one of b's", x.current.local, x.current.remote)
-		case !m.keys.skD.Equal(x.current.keys.skD):
+		case !m.keys.skD().Equal(x.current.keys.skD()):
 			return fmt.Sprintf("IKE SA %v/%v: the keys differ", x.current.local, x.current.remote)
 		case m.initiator == x.current.initiator:
 			return fmt.Sprintf("IKE SA %v/%v: both sides have the same role", x.current.local, x.current.remote)

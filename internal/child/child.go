@@ -106,7 +106,7 @@ type total struct {
 	ending  bool // it is to be told when the last SA is removed
 }
 
-// A Set holds the Child SAs of one session.
+// A Set holds the Child SAs of one session, which embeds it and calls Init.
 type Set struct {
 	host  Host
 	plane spd.DataPlane
@@ -116,8 +116,8 @@ type Set struct {
 	empty    func(now time.Time)
 }
 
-// NewSet returns an empty set.
-func NewSet(host Host, plane spd.DataPlane) *Set { return &Set{host: host, plane: plane} }
+// Init makes an empty set of s.
+func (s *Set) Init(host Host, plane spd.DataPlane) { s.host, s.plane = host, plane }
 
 // All returns the SAs of the set, oldest first. The slice is the set's own.
 func (s *Set) All() []*SA { return s.sas }

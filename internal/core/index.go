@@ -109,6 +109,29 @@ func containsAddr(nets []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(nets, func(n netip.Prefix) bool { return n.Contains(a) })
 }
 
+// Why tells, for the log, which settings of a peer a path and an identity fit.
+func (x *Index[P]) Why(p P, path ike.Path) string {
+	f := x.facts[p]
+	if f == nil {
+		return ""
+	}
+	why := "any address"
+	remote := path.Remote.Addr().Unmap()
+	for _, n := range f.RemoteAddrs {
+		if n.Contains(remote) {
+			why = "address " + remote.String() + " is in " + n.String()
+			break
+		}
+	}
+	switch id, exact := f.RemoteID.IsExact(); {
+	case exact:
+		return why + ", identity is " + id.String()
+	case f.RemoteID.Any():
+		return why + ", any identity"
+	}
+	return why + ", identity matches " + f.RemoteID.String()
+}
+
 // Choose returns the peer that an initiator with this identity is, among those
 // possible by its address: exact identities before patterns, narrower patterns
 // first, then the order of configuration. local is the own identity that the

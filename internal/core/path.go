@@ -18,8 +18,8 @@ func (s *Session) Endpoints() spd.Endpoints {
 	e := spd.Endpoints{Local: s.Path.Local, Remote: s.Path.Remote, UDPEncap: s.Encap(), NonIKE: s.NonIKE && s.Encap() && s.ESPPort == 0}
 	if s.ESPPort != 0 {
 		e.Local = netip.AddrPortFrom(e.Local.Addr(), s.ESPPort)
-		if e.Remote = netip.AddrPortFrom(e.Remote.Addr(), s.ESPPort); s.espRemote.Addr() == e.Remote.Addr() {
-			e.Remote = s.espRemote
+		if e.Remote = netip.AddrPortFrom(e.Remote.Addr(), s.ESPPort); s.seldom != nil && s.seldom.espRemote.Addr() == e.Remote.Addr() {
+			e.Remote = s.seldom.espRemote
 		}
 	}
 	return e
@@ -69,8 +69,8 @@ func (s *Session) mapped(now time.Time, remote netip.AddrPort) {
 	if s.ESPPort != 0 {
 		// Only ESP itself shows the peer's port. Another address is not believed:
 		// that of IKE counts.
-		if remote.Addr() == s.RemoteAddr() && remote != s.espRemote {
-			s.espRemote = remote
+		if remote.Addr() == s.RemoteAddr() && remote != s.some().espRemote {
+			s.seldom.espRemote = remote
 			s.Children.Move(s.Endpoints())
 		}
 		return

@@ -25,30 +25,25 @@ type Protocol interface {
 // has borrowed, and how it ends. Child SAs belong to the session, so a rekey of
 // the IKE SA has nothing to hand over.
 type Session struct {
-	ID        ike.SessionID
-	Name      string        // the configured peer's, "" while it is not known
-	Initiator bool          // this side began it
-	Acquire   spd.AcquireID // to be answered
-	Replaces  ike.SessionID // reauthenticated by this one
-	Path      ike.Path
-	Seen      ike.Path // where ESP shows the peer to be; see mapped
-	Timing    *ike.Timing
+	ID       ike.SessionID
+	Name     string        // the configured peer's, "" while it is not known
+	Acquire  spd.AcquireID // to be answered
+	Replaces ike.SessionID // reauthenticated by this one
+	Path     ike.Path
+	Seen     ike.Path // where ESP shows the peer to be; see mapped
+	Timing   *ike.Timing
 
 	LocalID, RemoteID ike.Identity
-	Children          *child.Set
+	Children          child.Set
 	Network           *ike.NetworkConfig  // from the peer (client), or leased to it (gateway)
 	Leased            *ike.AddressRequest // what Network was leased for
 	Assign            ike.AddressAssigner // that has leased it
 	Asked             *ike.ConfigRequest  // what a client asks of its gateway
 
-	Up, Dead    bool
-	Ending      bool // a Delete of the IKE SA was asked for
-	EndReason   ike.DownReason
-	Successor   ike.SessionID // that has reauthenticated it
-	EndErr      error
-	Established time.Time
-	LastAlive   time.Time // last authenticated message
-
+	Initiator           bool // this side began it
+	Up, Dead            bool
+	Ending              bool // a Delete of the IKE SA was asked for
+	EndReason           ike.DownReason
 	NATLocal, NATRemote bool // who is behind a NAT
 	ForceEncap          bool // ESP travels in UDP even without a NAT
 	NonIKE              bool // ESP in UDP shares the port of IKE behind the non-IKE marker (IKEv1, drafts 00 and 01)
@@ -56,11 +51,14 @@ type Session struct {
 	// before NAT traversal; 0: ESP goes where IKE goes.
 	ESPPort uint16
 
-	core      *Core
-	self      Protocol
-	outer     map[*child.SA][]SAKey // further SAs of bundles, that events come by
-	early     []ike.Event           // see Emit
-	espRemote netip.AddrPort        // with ESPPort, where the peer\'s packets come from
+	EndErr      error
+	Successor   ike.SessionID // that has reauthenticated it
+	Established time.Time
+	LastAlive   time.Time // last authenticated message
+
+	core   *Core
+	self   Protocol
+	seldom *seldom
 
 	// Ended, if set, is called when an established session has ended and its
 	// counters are final.
@@ -70,11 +68,26 @@ type Session struct {
 	KeepaliveTimer child.Timer
 }
 
+// seldom is what few sessions have, or only for a moment: sessions are many.
+type seldom struct {
+	outer     map[*child.SA][]SAKey // further SAs of bundles, that events come by
+	early     []ike.Event           // see Emit
+	espRemote netip.AddrPort        // with ESPPort, where the peer's packets come from
+}
+
+// some returns what the session has of it, to be changed.
+func (s *Session) some() *seldom {
+	if s.seldom == nil {
+		s.seldom = new(seldom)
+	}
+	return s.seldom
+}
+
 // Init makes the embedded part of a session.
 func (s *Session) Init(c *Core, self Protocol, path ike.Path, initiator bool, timing *ike.Timing) {
 	s.core, s.self = c, self
 	s.ID, s.Path, s.Initiator, s.Timing = c.NewSessionID(), path, initiator, timing
-	s.Children = child.NewSet(self, c.plane)
+	s.Children.Init(self, c.plane)
 	s.LivenessTimer.Owner, s.KeepaliveTimer.Owner = s.livenessDue, s.keepaliveDue
 }
 
@@ -88,10 +101,14 @@ func (s *Session) Establish(now time.Time, info ike.SessionInfo) {
 	s.ArmLiveness(now)
 	s.ArmKeepalive(now)
 	c.Emit(ike.SessionUp{EventHeader: s.EventHeader(now), Info: info})
-	for _, ev := range s.early {
-		c.Emit(ev)
+	if m := s.seldom; m != nil {
+		for _, ev := range m.early {
+			c.Emit(ev)
+		}
+		if m.early = nil; m.outer == nil && !m.espRemote.IsValid() {
+			s.seldom = nil
+		}
 	}
-	s.early = nil
 }
 
 // End takes away what the session holds, and tells how it ended when that is
@@ -206,10 +223,13 @@ func (s *Session) Emit(e ike.Event) {
 	if !s.Up {
 		switch e := e.(type) {
 		case ike.ChildUp, ike.ChildRekeyed, ike.ChildFailed:
-			s.early = append(s.early, e)
+			s.some().early = append(s.some().early, e)
 			return
 		case ike.ChildDown:
-			s.early = slices.DeleteFunc(s.early, func(o ike.Event) bool {
+			if s.seldom == nil {
+				return
+			}
+			s.seldom.early = slices.DeleteFunc(s.seldom.early, func(o ike.Event) bool {
 				up, isUp := o.(ike.ChildUp)
 				rekeyed, isRekeyed := o.(ike.ChildRekeyed)
 				return isUp && up.Child.ID == e.Child.ID || isRekeyed && rekeyed.Child.ID == e.Child.ID
@@ -260,17 +280,21 @@ func (s *Session) AddOuter(a *child.SA, spis ike.ChildSPIs) {
 	for _, k := range keys {
 		s.core.owners[k] = s
 	}
-	if s.outer == nil {
-		s.outer = make(map[*child.SA][]SAKey)
+	m := s.some()
+	if m.outer == nil {
+		m.outer = make(map[*child.SA][]SAKey)
 	}
-	s.outer[a] = keys
+	m.outer[a] = keys
 }
 
 // Removed implements child.Host.
 func (s *Session) Removed(now time.Time, a *child.SA) {
 	s.core.childSAs--
-	keys := append([]SAKey{{SPI: a.Info.In}, {SPI: a.Info.Out, Remote: s.RemoteAddr()}}, s.outer[a]...)
-	delete(s.outer, a)
+	keys := []SAKey{{SPI: a.Info.In}, {SPI: a.Info.Out, Remote: s.RemoteAddr()}}
+	if m := s.seldom; m != nil {
+		keys = append(keys, m.outer[a]...)
+		delete(m.outer, a)
+	}
 	for _, k := range keys {
 		if s.core.owners[k] == s {
 			delete(s.core.owners, k)

@@ -36,6 +36,17 @@ type Verified struct {
 	Warnings []error
 }
 
+// Why tells, for the log, what the peer is trusted for.
+func (v Verified) Why() string {
+	switch n := len(v.Chain); {
+	case v.Leaf == nil:
+		return "a raw public key that is trusted"
+	case n > 1:
+		return "certificate " + ike.DNIdentity(v.Leaf.RawSubject).String() + " under " + ike.DNIdentity(v.Chain[n-1].RawSubject).String()
+	}
+	return "pinned certificate " + ike.DNIdentity(v.Leaf.RawSubject).String()
+}
+
 // Verify decides whether the peer with the identity id may authenticate with
 // what it sent: certificates in DER, its own first and the others in any
 // order (RFC 7296 3.6), or a raw public key, a DER SubjectPublicKeyInfo (RFC
