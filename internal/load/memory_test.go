@@ -36,14 +36,6 @@ func fill(t testing.TB, cfg Config) {
 	require.Equal(t, cfg.Handshakes, r.Established)
 }
 
-func liveHeap() int64 {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
-}
-
 // Neither goroutines nor timers of the runtime grow with the sessions.
 func TestGoroutinesDoNotGrowWithSessions(t *testing.T) {
 	gateway, addr := serve(t, ResponderConfig{Identity: psk("gw.example.org", "*@example.org")})

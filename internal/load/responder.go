@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"time"
 
@@ -125,18 +126,22 @@ type ResponderReport struct {
 	QueueFull   uint64  `json:"queue_full"`
 	CPU         float64 `json:"cpu_s"`
 	PerSession  float64 `json:"cpu_ms_per_handshake"`
-	RSS         int64   `json:"rss_bytes"` // 0 where the system does not tell
+	RSS         int64   `json:"rss_bytes"`  // 0 where the system does not tell
+	Heap        int64   `json:"heap_bytes"` // of live objects, after a collection
+	Goroutines  int     `json:"goroutines"`
 }
 
-// Report returns the counters.
+// Report returns the counters. It collects garbage, for the heap; what is in
+// memory is read before that.
 func (r *Responder) Report(ctx context.Context) ResponderReport {
 	st := r.Manager.Stats(ctx)
 	p := ResponderReport{
 		Plane: r.Plane.Capabilities().Name, Elapsed: time.Since(r.begin).Seconds(),
 		Sessions: st.Sessions, HalfOpen: st.HalfOpen, Established: st.IKE.Established, Failed: st.IKE.Failed,
 		Cookies: st.IKE.CookiesSent, Limited: st.IKE.Limited, Received: st.Received, Sent: st.Sent, QueueFull: st.QueueFull,
-		CPU: processorTime().Seconds(), RSS: residentMemory(),
+		CPU: processorTime().Seconds(), RSS: residentMemory(), Goroutines: runtime.NumGoroutine(),
 	}
+	p.Heap = liveHeap()
 	if p.Established > 0 {
 		p.PerSession = p.CPU * 1000 / float64(p.Established)
 	}
@@ -146,9 +151,9 @@ func (r *Responder) Report(ctx context.Context) ResponderReport {
 // String is the report for a reader.
 func (p ResponderReport) String() string {
 	return fmt.Sprintf("data plane %s: %d sessions, %d half-open; %d established, %d failed, %d cookies, %d limited, %d lost to full queues; "+
-		"%d datagrams in, %d out; %.2f s of processor time in %.1f s (%.3f ms a handshake); %.1f MiB in memory",
+		"%d datagrams in, %d out; %.2f s of processor time in %.1f s (%.3f ms a handshake); %.1f MiB in memory, %.1f MiB of heap, %d goroutines",
 		p.Plane, p.Sessions, p.HalfOpen, p.Established, p.Failed, p.Cookies, p.Limited, p.QueueFull,
-		p.Received, p.Sent, p.CPU, p.Elapsed, p.PerSession, float64(p.RSS)/(1<<20))
+		p.Received, p.Sent, p.CPU, p.Elapsed, p.PerSession, float64(p.RSS)/(1<<20), float64(p.Heap)/(1<<20), p.Goroutines)
 }
 
 // residentMemory is what of this process is in memory, in octets, as Linux
@@ -163,4 +168,13 @@ func residentMemory() int64 {
 		return 0
 	}
 	return resident * int64(os.Getpagesize())
+}
+
+// liveHeap is what the heap has of objects that are in use, in octets.
+func liveHeap() int64 {
+	runtime.GC()
+	runtime.GC() // finalizers of the first round
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
