@@ -28,7 +28,12 @@ func (m *Manager) newKINK(tag uint8, ps *peerSet) (core, error) {
 	return kinkCore{e}, nil
 }
 
-func (c kinkCore) SetPeers(ps *peerSet) { c.Endpoint.SetPeers(ps.kink) }
+func (c kinkCore) SetPeers(ps *peerSet) {
+	if k := &ps.kerberos; k.Kerberos != nil {
+		c.SetKerberos(k.Kerberos, k.ETypes, k.Skew)
+	}
+	c.Endpoint.SetPeers(ps.kink)
+}
 
 func (c kinkCore) HandleKINK(now time.Time, path ike.Path, b []byte) {
 	c.HandleDatagram(now, path, b)

@@ -96,6 +96,7 @@ func newManager(cfg Config, make newCore) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	ps.kerberos = f.KINK
 	m := &Manager{
 		cfg: f, asked: cfg, log: f.Logger, seed: maphash.MakeSeed(), given: c.reqIDs,
 		ready: newSignal(), stopping: newSignal(), stop: newSignal(), stopped: newSignal(),
@@ -110,7 +111,7 @@ func newManager(cfg Config, make newCore) (*Manager, error) {
 	m.sup.init(m)
 	m.events.init(f.EventBuffer)
 	m.runner = newJobRunner(m.ctx, f.Workers)
-	m.replays, m.created = krb.NewReplayCache(max(f.KINK.Skew, krb.DefaultSkew), 0, 0), clock()
+	m.replays, m.created = krb.NewReplayCache(f.KINK.skew(), 0, 0), clock()
 	m.epochs = kink.NewEpochs(m.created)
 	if m.router, err = ikev1.NewRouter(f.Rand); err != nil {
 		return nil, configError("Rand", "%w", err)

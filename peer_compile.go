@@ -76,6 +76,8 @@ type peerSet struct {
 	peers   []*peer
 	byName  map[string]*peer
 	byReqID map[uint32]peerAndChild // Children with a ReqID of their own
+
+	kerberos KINKConfig // its Kerberos is nil without KINK
 }
 
 type peerAndChild struct {

@@ -10,7 +10,8 @@ import (
 	"github.com/racoon3/racoon/kink/message"
 )
 
-// KINKConfig is what a Manager needs for peers that speak KINK.
+// KINKConfig is what a Manager needs for peers that speak KINK. [Manager.Reload]
+// takes another one, for the same principal.
 type KINKConfig struct {
 	// Kerberos gets tickets for the peers and reads theirs. It is needed if a
 	// peer speaks KINK; package kink/krb/kdc has one.
@@ -20,6 +21,17 @@ type KINKConfig struct {
 	ETypes []krb.EType
 	// Skew is by how much clocks may differ; 0 means 5 min.
 	Skew time.Duration
+}
+
+func (k *KINKConfig) skew() time.Duration { return max(k.Skew, krb.DefaultSkew) }
+
+// sameRealm reports whether a running Manager can have another KINKConfig: it is
+// known to its peers, and its sockets are there, from the beginning.
+func sameRealm(old, next *KINKConfig) bool {
+	if old.Kerberos == nil || next.Kerberos == nil {
+		return old.Kerberos == nil && next.Kerberos == nil
+	}
+	return old.Kerberos.Principal() == next.Kerberos.Principal()
 }
 
 // KINKOptions is what only KINK knows. A peer that speaks it (Versions is KINK

@@ -69,7 +69,7 @@ var childEffects = map[string]Effect{
 }
 
 // globalEffects is the same for Config.
-var globalEffects = map[string]Effect{"Authorize": EffectLive, "Narrow": EffectLive}
+var globalEffects = map[string]Effect{"Authorize": EffectLive, "Narrow": EffectLive, "KINK": EffectLive}
 
 // Reload takes another configuration. Nothing that has not changed is
 // dropped: sessions go on, and what has changed counts as the returned
@@ -107,6 +107,8 @@ func (m *Manager) Reload(ctx context.Context, cfg Config) ([]Change, error) {
 	}
 	before := m.peers.Load()
 	m.given, m.asked = c.reqIDs, cfg
+	ps.kerberos = next.KINK
+	m.replays.SetSkew(clock(), next.KINK.skew())
 	m.noteRestrictions(ps)
 
 	// From here on nothing fails. New handshakes first.
@@ -147,7 +149,7 @@ func compareGlobals(old, next *Config) []Change {
 	var changes []Change
 	eachDifference(reflect.ValueOf(*old), reflect.ValueOf(*next), func(field string) {
 		effect, ok := globalEffects[field]
-		if !ok {
+		if !ok || field == "KINK" && !sameRealm(&old.KINK, &next.KINK) {
 			effect = EffectRestart
 		}
 		if field != "Peers" {

@@ -112,7 +112,9 @@ func (e *Endpoint) Reauthenticate(now time.Time, id ike.SessionID) error {
 	return nil
 }
 
-// RekeyChild replaces a Child SA.
+// RekeyChild replaces a Child SA. One that the peer has made less than 20 s ago is
+// replaced when those are over: until then the peer may not have it, and would
+// take both for made at the same time.
 func (e *Endpoint) RekeyChild(now time.Time, id ike.SessionID, c ike.ChildID) error {
 	s, a, err := e.sessions.Child(id, c)
 	if err != nil {

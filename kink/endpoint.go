@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
@@ -128,6 +129,20 @@ func (e *Endpoint) Format(f fmt.State, _ rune) {
 // SetPeers replaces the configured peers. Sessions keep the configuration they
 // were made with.
 func (e *Endpoint) SetPeers(ps *PeerSet) { e.peers = ps }
+
+// SetKerberos replaces Config.Kerberos, ETypes and Skew. k must have the same
+// principal as before: the peers know this side by it. Sessions go on, and get a
+// new ticket with their next command.
+func (e *Endpoint) SetKerberos(k krb.Kerberos, etypes []krb.EType, skew time.Duration) {
+	if k != e.cfg.Kerberos || !slices.Equal(etypes, e.cfg.ETypes) {
+		for _, s := range e.sessions {
+			s.ticket = nil
+		}
+	}
+	e.cfg.Kerberos, e.cfg.ETypes, e.cfg.Skew = k, etypes, skew
+	e.acceptor.Keys, e.acceptor.ETypes, e.acceptor.Skew = k, etypes, skew
+	e.reloaded = time.Time{} // there may be other files
+}
 
 // HandleTimeout fires what is due.
 func (e *Endpoint) HandleTimeout(now time.Time) { e.engine.HandleTimeout(now) }

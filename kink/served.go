@@ -87,7 +87,7 @@ func (e *Endpoint) serve(now time.Time, r *request) {
 	v.timer.Owner = v.due
 	e.served[key] = v
 	e.servedBy[key.client]++
-	s, peer, err := e.sessionOf(now, r)
+	s, peer, err := e.sessionOf(r)
 	if err != nil {
 		e.Emit(ike.SessionFailed{EventHeader: ike.EventHeader{Time: now, Path: r.path}, Err: &PeerRefused{Principal: r.from.Client, Err: err}})
 		v.answer(now, false, notify(0, nil, isakmp.NotifyAuthenticationFailed, ""))
@@ -114,7 +114,7 @@ func (e *Endpoint) serve(now time.Time, r *request) {
 }
 
 // sessionOf finds the peer that a principal is, and its session.
-func (e *Endpoint) sessionOf(now time.Time, r *request) (*session, *Peer, error) {
+func (e *Endpoint) sessionOf(r *request) (*session, *Peer, error) {
 	if s := e.relations[relation{r.from.Client, r.path.Remote.Addr().Unmap()}]; s != nil {
 		return s, s.peer, nil
 	}

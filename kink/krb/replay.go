@@ -29,6 +29,7 @@ type ReplayCache struct {
 	share   int
 	n       int
 	next    time.Time // when to look for what can be forgotten
+	unknown Stamp     // what is up to here may have been forgotten
 	clients map[Principal]*replayClient
 }
 
@@ -60,6 +61,18 @@ func NewReplayCache(skew time.Duration, total, share int) *ReplayCache {
 		share = min(defaultReplayShare, total)
 	}
 	return &ReplayCache{skew: skew, total: total, share: share, clients: map[Principal]*replayClient{}}
+}
+
+// SetSkew changes by how much clocks may differ. A larger one counts from now on:
+// of authenticators that are older than the one before nothing is known, so they
+// are refused as replays.
+func (c *ReplayCache) SetSkew(now time.Time, skew time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if skew > c.skew {
+		c.unknown = max(c.unknown, StampOf(now.Add(-c.skew)))
+	}
+	c.skew = skew
 }
 
 // Len returns how many authenticators are remembered.
@@ -98,7 +111,7 @@ func (c *ReplayCache) check(now time.Time, client Principal, s Stamp, hash [16]b
 	if p == nil {
 		p = &replayClient{}
 	}
-	if s <= p.floor {
+	if s <= max(p.floor, c.unknown) {
 		return APErrRepeat
 	}
 	i, _ := slices.BinarySearchFunc(p.seen, s, func(e replayEntry, s Stamp) int { return cmp.Compare(e.stamp, s) })
