@@ -77,7 +77,7 @@ func (p *DataPlane) handleAcquire(m *Acquire) {
 		return
 	}
 	ev := spd.AcquireEvent{ID: w.id, Policy: p.policyOf(&m.Policy), Packet: unselect(DirOut, &m.Packet)}
-	if !p.events.emit(ev) {
+	if !p.events.Emit(ev) {
 		// Nobody hears it: the next packet tries again.
 		p.mu.Lock()
 		p.acquires.drop(w)
@@ -119,7 +119,7 @@ func (p *DataPlane) stale(m *Acquire, w *acquire) bool {
 		ev := spd.ExpireEvent{ID: e.id, Hard: true, Counters: e.seen}
 		p.mu.Unlock()
 		if gone {
-			p.events.emit(ev)
+			p.events.Emit(ev)
 		}
 	}
 	return false

@@ -75,7 +75,7 @@ type DataPlane struct {
 	stop    context.CancelFunc
 	done    context.Context
 	readers sync.WaitGroup
-	events  events
+	events  *spd.EventQueue
 
 	mu          sync.Mutex // never held during a request
 	closed      bool
@@ -151,7 +151,7 @@ func New(cfg Config) (*DataPlane, error) {
 	if size <= 0 {
 		size = 1024
 	}
-	p.events.ch = make(chan spd.Event, max(size, 4))
+	p.events = spd.NewEventQueue(size)
 	if err := p.start(); err != nil {
 		p.stop()
 		p.release()
@@ -190,7 +190,7 @@ func (p *DataPlane) Capabilities() spd.Capabilities {
 }
 
 // Events implements [spd.DataPlane].
-func (p *DataPlane) Events() <-chan spd.Event { return p.events.ch }
+func (p *DataPlane) Events() <-chan spd.Event { return p.events.Events() }
 
 // ready reports why a call cannot be served. p.mu is held.
 func (p *DataPlane) ready(ctx context.Context) error {
@@ -380,7 +380,7 @@ func (p *DataPlane) Close() error {
 	errs = append(errs, p.removePolicies(ctx))
 	p.stop()
 	p.readers.Wait()
-	p.events.close()
+	p.events.Close()
 	errs = append(errs, p.client.Close())
 	p.release()
 	return errors.Join(errs...)

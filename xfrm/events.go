@@ -4,53 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/racoon3/racoon/spd"
 )
-
-// events is the bounded channel of what happens. The last place is kept for the
-// OverflowEvent, so that whoever falls behind learns of it even if nothing else
-// ever happens.
-type events struct {
-	mu     sync.Mutex
-	ch     chan spd.Event
-	lost   uint64
-	closed bool
-}
-
-// emit hands on an event, and reports whether there was room.
-func (e *events) emit(ev spd.Event) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closed {
-		return false
-	}
-	free := cap(e.ch) - len(e.ch)
-	if e.lost > 0 && free > 2 {
-		e.ch <- spd.OverflowEvent{Lost: e.lost}
-		e.lost = 0
-		free--
-	}
-	if free > 1 {
-		e.ch <- ev
-		return true
-	}
-	e.lost++
-	if free == 1 {
-		e.ch <- spd.OverflowEvent{Lost: e.lost}
-		e.lost = 0
-	}
-	return false
-}
-
-func (e *events) close() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.closed = true
-	close(e.ch)
-}
 
 // readerPause is how long the reader waits before it goes on after an error
 // that is not its business: a program that is short of memory.
@@ -67,7 +24,7 @@ func (p *DataPlane) read(conn Conn) {
 			return
 		case errors.Is(err, ErrOverflow):
 			p.log.Warn("xfrm: events were lost; looking at all SAs")
-			p.events.emit(spd.OverflowEvent{Lost: 1}) // nobody knows how many
+			p.events.Emit(spd.OverflowEvent{Lost: 1}) // nobody knows how many
 			p.resynchronize(p.done)
 			continue
 		case err != nil:
@@ -134,7 +91,7 @@ func (p *DataPlane) handleExpire(m *Expire) {
 	ev, ok := p.expire(e, &m.SA, m.Hard)
 	p.mu.Unlock()
 	if ok {
-		p.events.emit(ev)
+		p.events.Emit(ev)
 	}
 }
 
@@ -166,7 +123,7 @@ func (p *DataPlane) handleMapping(m *Mapping) {
 	e.mapping = to
 	ev := spd.MappingEvent{ID: e.id, Old: e.ends.Remote, New: to}
 	p.mu.Unlock()
-	p.events.emit(ev)
+	p.events.Emit(ev)
 }
 
 // resynchronize compares the SAs with the kernel's after events were lost: it
@@ -209,7 +166,7 @@ func (p *DataPlane) resynchronize(ctx context.Context) {
 		}
 		p.mu.Unlock()
 		if ok {
-			p.events.emit(ev)
+			p.events.Emit(ev)
 		}
 	}
 	for _, sa := range waiting {
@@ -238,6 +195,6 @@ func (p *DataPlane) catchUp(e *entry, sa *SA) {
 	}
 	p.mu.Unlock()
 	for _, ev := range evs {
-		p.events.emit(ev)
+		p.events.Emit(ev)
 	}
 }
