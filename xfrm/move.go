@@ -175,7 +175,7 @@ func (p *DataPlane) addAgain(ctx context.Context, e *entry, key SAKey, to spd.En
 		p.arrived(e)
 		ev := spd.ExpireEvent{ID: e.id, Hard: true, Counters: e.seen}
 		p.mu.Unlock()
-		p.events.emit(ev)
+		p.events.Emit(ev)
 		err = errors.Join(err, back)
 	}
 	return err

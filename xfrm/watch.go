@@ -76,7 +76,7 @@ func (p *DataPlane) handleUsed(k SAKey) {
 	p.arrived(e)
 	id := e.id
 	p.mu.Unlock()
-	p.events.emit(spd.FirstPacketEvent{ID: id})
+	p.events.Emit(spd.FirstPacketEvent{ID: id})
 	// From now on the SA says nothing, even if somebody listens.
 	err := p.client.SetAE(p.done, &AE{Key: k, Flags: AEReplayThreshold, Thresholds: &Thresholds{}})
 	if err != nil && !errors.Is(err, spd.ErrNotFound) && p.done.Err() == nil {
