@@ -166,18 +166,18 @@ func (sa *isakmpSA) spiUnknown(now time.Time, n *isakmp.Notify) {
 	}
 }
 
-// refused takes an error notification: the answer to a Quick Mode of ours, if
-// there is one that it may be about.
+// refused takes an error notification: the answer to a Quick Mode or New Group
+// Mode of ours, if there is one that it may be about.
 func (sa *isakmpSA) refused(now time.Time, n *isakmp.Notify) {
 	s := sa.s
 	var mine []*exchange
 	for _, x := range sortedExchanges(sa.exchanges) {
 		q, ok := x.of.(*quickMode)
-		if !ok || !x.initiator || q.step != 2 {
+		if x.asked() == "" {
 			continue
 		}
 		mine = append(mine, x)
-		if len(n.SPI) == 4 && string(n.SPI) == string(quickmode.AppendSPI(nil, q.own[q.policy.Main()])) {
+		if ok && len(n.SPI) == 4 && string(n.SPI) == string(quickmode.AppendSPI(nil, q.own[q.policy.Main()])) {
 			mine = []*exchange{x}
 			break
 		}
@@ -186,13 +186,27 @@ func (sa *isakmpSA) refused(now time.Time, n *isakmp.Notify) {
 		// It says not which one. Those that get no answer will be told why.
 		told := &NotifyError{Exchange: isakmp.ExchangeInformational, Type: n.Type, Text: notifyText(n)}
 		for _, x := range mine {
-			x.doubt = &NotifyError{Exchange: x.kind, Type: n.Type, Text: told.Text, Detail: x.of.(*quickMode).offeredText()}
+			x.doubt = &NotifyError{Exchange: x.kind, Type: n.Type, Text: told.Text, Detail: x.asked()}
 		}
 		s.Warn(now, told)
 		return
 	}
-	q := mine[0].of.(*quickMode)
-	mine[0].fail(now, &NotifyError{Exchange: isakmp.ExchangeQuickMode, Type: n.Type, Text: notifyText(n), Detail: q.offeredText()})
+	x := mine[0]
+	x.fail(now, &NotifyError{Exchange: x.kind, Type: n.Type, Text: notifyText(n), Detail: x.asked()})
+}
+
+// asked is what the peer may refuse of an exchange of ours, "" if it has been
+// answered or cannot be.
+func (x *exchange) asked() string {
+	switch of := x.of.(type) {
+	case *quickMode:
+		if x.initiator && of.step == 2 {
+			return of.offeredText()
+		}
+	case *groupProposal:
+		return of.text()
+	}
+	return ""
 }
 
 // deleted takes a Delete payload: the peer's SAs are gone already (RFC 2408

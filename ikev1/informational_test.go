@@ -272,26 +272,6 @@ func TestLateInitialContact(t *testing.T) {
 	p.delivers(inner)
 }
 
-func TestNewGroupMode(t *testing.T) {
-	p := childPair(t, nil)
-	p.initiate()
-	sa := only(t, p.a).current
-	x, err := sa.newExchange(isakmp.ExchangeNewGroupMode, &rawQuick{})
-	require.NoError(t, err)
-	group := &isakmp.SA{DOI: isakmp.DOIIPsec, Situation: isakmp.SituationIdentityOnly, Proposals: []isakmp.Proposal{{Num: 1, Protocol: spd.ProtoIKE,
-		Transforms: []isakmp.Transform{{Num: 1, ID: 1, Attributes: []isakmp.Attribute{isakmp.Basic(isakmp.Phase1GroupType, uint16(1))}}}}}}
-	x.send(p.now, x.messageHash, group)
-	p.run()
-	w := find[ike.Warning](p.evB)
-	require.Len(t, w, 1)
-	require.ErrorIs(t, w[0].Err, errPrivateGroup)
-	told := find[ike.Warning](p.evA)
-	require.Len(t, told, 1)
-	require.ErrorContains(t, told[0].Err, "ATTRIBUTES-NOT-SUPPORTED")
-	x.fail(p.now, errGone)
-	p.agree(1)
-}
-
 // clocked gives both data planes the virtual clock.
 func clocked(t *testing.T, edit func(a, b *Peer)) *pair {
 	a, b := pskPeer("b", "a.example", "b.example"), pskPeer("a", "b.example", "a.example")

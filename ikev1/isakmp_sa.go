@@ -65,6 +65,7 @@ type isakmpSA struct {
 	login      *login        // of the client, XAuth
 	prompts    prompts       // of the server, XAuth
 	collecting []*reassembly // fragments
+	groups     *agreedGroups // by New Group Mode; nil without
 	octets     uint64        // encrypted and decrypted, for the lifetime in kilobytes
 	renewing   bool          // they are nearly spent
 	leaving    bool          // the peer has deleted it
@@ -233,10 +234,12 @@ func (sa *isakmpSA) hardExpired(now time.Time) {
 	s.sweep(now, ike.DownExpired, nil)
 }
 
-// negotiating reports whether a Child SA is being negotiated under the SA.
+// negotiating reports whether a Child SA is being negotiated under the SA, or a
+// group for one.
 func (sa *isakmpSA) negotiating() bool {
 	for _, x := range sa.exchanges {
-		if _, ok := x.of.(*quickMode); ok {
+		switch x.of.(type) {
+		case *quickMode, *groupProposal:
 			return true
 		}
 	}

@@ -64,6 +64,10 @@ type Peer struct {
 	// cannot be used.
 	Proposals []spd.Proposal
 	Children  []*ike.ChildConfig // Child SAs that may be negotiated
+	// PrivateGroups are groups that only this peer and this side know, which
+	// Proposals and the Children's name by their numbers. New Group Mode agrees
+	// on one before it is used; the peer may have another number for it.
+	PrivateGroups []*dh.PrivateGroup
 
 	// Timing: Lifetime is negotiated.
 	Timing ike.Timing
@@ -238,10 +242,18 @@ func (p *Peer) check() error {
 	if err := p.Timing.Validate(); err != nil {
 		return err
 	}
-	if err := checkPhase1Proposals(p.Proposals); err != nil {
+	if err := p.checkPrivateGroups(); err != nil {
 		return err
 	}
-	if err := core.CheckChildren(p.Children); err != nil {
+	if err := checkPhase1Proposals(withoutPrivate(p.Proposals)); err != nil {
+		return err
+	}
+	for i, q := range p.Proposals {
+		if err := core.CheckGroups(q, p.PrivateGroups...); err != nil {
+			return fmt.Errorf("Proposals[%d]: %w", i, err)
+		}
+	}
+	if err := core.CheckChildren(p.Children, p.PrivateGroups...); err != nil {
 		return err
 	}
 	for i, c := range p.Children {

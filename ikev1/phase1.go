@@ -106,7 +106,7 @@ func modeOf(x isakmp.ExchangeType) (Mode, bool) {
 // policy is what a peer's configuration allows for an ISAKMP SA, this side
 // being its initiator or not.
 func (p *Peer) policy(initiator bool) phase1Policy {
-	out := phase1Policy{proposals: p.Proposals, life: quickmode.LifetimeOf(p.times().Lifetime, p.Volume), check: p.Check}
+	out := phase1Policy{proposals: withoutPrivate(p.Proposals), life: quickmode.LifetimeOf(p.times().Lifetime, p.Volume), check: p.Check}
 	for _, m := range p.Methods {
 		// With XAuth, who is the client must fit who began.
 		if m.XAuth() {

@@ -150,6 +150,9 @@ func (q *quickMode) start(now time.Time, sa *isakmpSA) {
 	q.policy = s.policyOf(sa, q.cfg)
 	groups := groupsOf(q.policy.Proposals)
 	q.group = groups[min(q.attempt, len(groups)-1)]
+	if q.awaitsGroup(now, sa) {
+		return
+	}
 	var err error
 	if q.ni, err = s.newQuickNonce(sa); err != nil {
 		q.failed(now, err)
@@ -174,7 +177,7 @@ func (q *quickMode) start(now time.Time, sa *isakmpSA) {
 		next(now)
 		return
 	}
-	s.Generate(q.group, func(now time.Time, k core.KeyExchange, err error) {
+	s.GenerateIn(sa.group(q.group, true), func(now time.Time, k core.KeyExchange, err error) {
 		if err != nil {
 			q.failed(now, fmt.Errorf("key exchange: %w", err))
 			return

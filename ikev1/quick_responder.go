@@ -93,9 +93,7 @@ func (q *quickMode) chooseChild(m *inbound) (isakmp.NotifyType, error) {
 			}
 			continue
 		}
-		policy := s.policyOf(sa, c)
-		policy.OptionalKE = quickmode.VoluntaryGroups
-		chosen, err := policy.Choose(m.SA())
+		policy, chosen, err := s.chooseAs(sa, c, m.SA())
 		if err != nil {
 			failType, failure = isakmp.NotifyNoProposalChosen, fmt.Errorf("Child %q: %w", c.Name, err)
 			continue
@@ -130,6 +128,17 @@ func (q *quickMode) chooseChild(m *inbound) (isakmp.NotifyType, error) {
 		failure = fmt.Errorf("peer %q has no Child configured for this", s.peer.Name)
 	}
 	return failType, failure
+}
+
+// chooseAs is the responder's choice for a Child.
+func (s *session) chooseAs(sa *isakmpSA, c *ike.ChildConfig, offer *isakmp.SA) (policy quickmode.Policy, chosen quickmode.Selected, err error) {
+	policy = s.policyOf(sa, c)
+	policy.OptionalKE = quickmode.VoluntaryGroups
+	if policy.Proposals, err = sa.agreedOf(policy.Proposals); err != nil {
+		return policy, chosen, err
+	}
+	chosen, err = policy.Choose(offer)
+	return policy, chosen, err
 }
 
 // replaces finds the Child SA that this one rekeys, if any: IKEv1 does not say
@@ -202,7 +211,7 @@ func (q *quickMode) agree(now time.Time, m *inbound) {
 		install(now)
 		return
 	}
-	q.s.RespondTo(q.group, m.KE().Data, func(now time.Time, k core.KeyExchange, err error) {
+	q.s.RespondIn(q.x.sa.group(q.group, false), m.KE().Data, func(now time.Time, k core.KeyExchange, err error) {
 		if err != nil {
 			q.refuse(now, m, isakmp.NotifyInvalidKeyInformation, fmt.Errorf("key exchange: %w", err))
 			return

@@ -39,7 +39,7 @@ func (q *quickMode) anotherGroup(now time.Time, err error) bool {
 	s := q.s
 	var refusal *NotifyError
 	if !q.initiator || q.ended || q.sa != nil || s.Dead || s.current == nil || !errors.As(err, &refusal) ||
-		refusal.Type != isakmp.NotifyNoProposalChosen && refusal.Type != isakmp.NotifyInvalidKeyInformation {
+		refusal.Type != isakmp.NotifyNoProposalChosen && refusal.Type != isakmp.NotifyInvalidKeyInformation && refusal.Type != isakmp.NotifyAttributesNotSupported {
 		return false
 	}
 	groups := groupsOf(q.policy.Proposals)

@@ -9,7 +9,6 @@ import (
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/internal/child"
-	"github.com/racoon3/racoon/internal/quickmode"
 	"github.com/racoon3/racoon/internal/vendorid"
 	"github.com/racoon3/racoon/natt"
 	"github.com/racoon3/racoon/spd"
@@ -194,9 +193,7 @@ func (q *quickMode) generate(m *inbound, local, remote spd.TrafficSelector) erro
 		s.ep.Count.Limited++
 		return fmt.Errorf("generating a policy: limit of %d is reached", maxGenerated)
 	}
-	policy := s.policyOf(q.x.sa, c)
-	policy.OptionalKE = quickmode.VoluntaryGroups
-	chosen, err := policy.Choose(m.SA())
+	policy, chosen, err := s.chooseAs(q.x.sa, c, m.SA())
 	if err != nil {
 		return fmt.Errorf("generating a policy like Child %q: %w", c.Name, err)
 	}

@@ -165,7 +165,7 @@ func (sa *isakmpSA) conversationFor(h isakmp.Header) conversation {
 	case h.Exchange == isakmp.ExchangeQuickMode:
 		return &quickMode{s: sa.s}
 	case h.Exchange == isakmp.ExchangeNewGroupMode:
-		return newGroup{}
+		return &groupAnswer{}
 	}
 	return nil
 }

@@ -137,6 +137,10 @@ const (
 	KECurve25519 uint16 = 31 // RFC 8031
 	KEMLKEM768   uint16 = 36
 	KEMLKEM1024  uint16 = 37
+
+	// FirstPrivateKE is the first of the private groups of IKEv1 (RFC 2409
+	// 5.6), which only the two peers know.
+	FirstPrivateKE uint16 = 1 << 15
 )
 
 // isKE reports whether t is a key exchange, the first or an additional one.

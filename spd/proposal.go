@@ -57,6 +57,8 @@ func (p Proposal) Valid() error {
 		}
 		a := known(t.Type, t.ID)
 		switch {
+		case t.Type == TransformKE && t.ID >= FirstPrivateKE:
+			// What it is the peers know.
 		case a == nil:
 			return fail("%v is unknown", t)
 		case a.only != 0 && a.only != p.Protocol:

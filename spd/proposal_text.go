@@ -92,7 +92,8 @@ func ProposalWords(p Protocol) []string {
 // pseudorandom function too; beside combined-mode ciphers, which need no
 // integrity algorithm, they name only that. An ESP or AH proposal without
 // esn or noesn has 32-bit sequence numbers. Additional key exchanges (RFC
-// 9370) are written ke1_mlkem768 to ke7_none.
+// 9370) are written ke1_mlkem768 to ke7_none. group32768 to group65535 are private
+// groups of IKEv1 (RFC 2409 5.6), which a configuration describes elsewhere.
 //
 // An error wraps [ErrProposal] and names the word that does not fit and the
 // one that was perhaps meant.
@@ -122,6 +123,8 @@ func ParseProposal(p Protocol, s string) (Proposal, error) {
 			t = Transform{Type: typ, ID: meaning[i].ID}
 		case i >= 0:
 			return fail("%q is not a key exchange", clip(word))
+		case typ == 0 && privateGroup(bare) != 0:
+			t = Transform{Type: TransformKE, ID: privateGroup(bare)}
 		default:
 			for _, other := range []Protocol{ProtoIKE, ProtoESP, ProtoAH} {
 				if w, _ := vocabulary(other); slices.Contains(w, bare) {
@@ -153,6 +156,15 @@ func ParseProposal(p Protocol, s string) (Proposal, error) {
 		return fail("%s", strings.TrimPrefix(err.Error(), fmt.Sprintf("%v: %v: ", ErrProposal, p)))
 	}
 	return r, nil
+}
+
+// privateGroup reads the word of a private group, 0 if it is none.
+func privateGroup(word string) uint16 {
+	digits, ok := strings.CutPrefix(word, "group")
+	if n, err := strconv.ParseUint(digits, 10, 16); ok && err == nil && n >= uint64(FirstPrivateKE) && digits[0] != '0' {
+		return uint16(n)
+	}
+	return 0
 }
 
 // ParseProposals reads a list of proposals separated by commas, in order of
@@ -216,6 +228,8 @@ func (p Proposal) String() string {
 				b = append(b, words[i]...)
 			} else if plain.Type == TransformKE && plain.ID == KENone {
 				b = append(b, "none"...)
+			} else if plain.Type == TransformKE && plain.ID >= FirstPrivateKE && typ == TransformKE {
+				b = fmt.Appendf(b, "group%d", plain.ID)
 			} else {
 				b = append(b, t.String()...)
 			}

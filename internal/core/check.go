@@ -2,14 +2,16 @@ package core
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/racoon3/racoon/dh"
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/spd"
 )
 
-// CheckChildren checks the Children of a peer. The error names the field.
-func CheckChildren(children []*ike.ChildConfig) error {
+// CheckChildren checks the Children of a peer, which may name private groups of
+// its besides. The error names the field.
+func CheckChildren(children []*ike.ChildConfig, private ...*dh.PrivateGroup) error {
 	names := make(map[string]bool)
 	for i, c := range children {
 		if c.Name == "" || names[c.Name] {
@@ -22,7 +24,7 @@ func CheckChildren(children []*ike.ChildConfig) error {
 		if len(c.Local) == 0 && !c.LocalDynamic || len(c.Remote) == 0 && !c.RemoteDynamic {
 			return fmt.Errorf("Children[%d] %q: Local and Remote need at least one traffic selector each, or Dynamic", i, c.Name)
 		}
-		if err := checkChild(c); err != nil {
+		if err := checkChild(c, private); err != nil {
 			return fmt.Errorf("Children[%d] %q: %w", i, c.Name, err)
 		}
 	}
@@ -30,7 +32,7 @@ func CheckChildren(children []*ike.ChildConfig) error {
 }
 
 // checkChild checks a Child's proposals, selectors and times.
-func checkChild(c *ike.ChildConfig) error {
+func checkChild(c *ike.ChildConfig, private []*dh.PrivateGroup) error {
 	for i, p := range c.Proposals {
 		switch {
 		case p.Protocol != spd.ProtoESP && p.Protocol != spd.ProtoAH:
@@ -41,7 +43,7 @@ func checkChild(c *ike.ChildConfig) error {
 		if err := p.Valid(); err != nil {
 			return fmt.Errorf("Proposals[%d]: %w", i, err)
 		}
-		if err := CheckGroups(p); err != nil {
+		if err := CheckGroups(p, private...); err != nil {
 			return fmt.Errorf("Proposals[%d]: %w", i, err)
 		}
 	}
@@ -58,12 +60,19 @@ func checkChild(c *ike.ChildConfig) error {
 	return nil
 }
 
-// CheckGroups checks that every group of a proposal is one that we have.
-func CheckGroups(p spd.Proposal) error {
+// CheckGroups checks that every group of a proposal is one that we have, or a
+// private one.
+func CheckGroups(p spd.Proposal, private ...*dh.PrivateGroup) error {
 	for _, g := range spd.KEGroups([]spd.Proposal{p}) {
-		if _, ok := dh.ByID(dh.ID(g)); !ok && dh.ID(g) != dh.None {
-			return fmt.Errorf("key exchange %v is not implemented", dh.ID(g))
+		id := dh.ID(g)
+		known := slices.ContainsFunc(private, func(p *dh.PrivateGroup) bool { return p.ID() == id })
+		if _, ok := dh.ByID(id); ok || known || id == dh.None {
+			continue
 		}
+		if id.Private() {
+			return fmt.Errorf("key exchange %v is a private group (IKEv1 has them) that the peer does not have", id)
+		}
+		return fmt.Errorf("key exchange %v is not implemented", id)
 	}
 	return nil
 }

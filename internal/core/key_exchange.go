@@ -48,7 +48,11 @@ func (s *Session) seed(g dh.Group) (secret.Bytes, error) {
 
 // Generate makes an initiator's key.
 func (s *Session) Generate(id dh.ID, done func(now time.Time, k KeyExchange, err error)) {
-	g := group(id)
+	s.GenerateIn(group(id), done)
+}
+
+// GenerateIn is Generate in a group that the caller has.
+func (s *Session) GenerateIn(g dh.Group, done func(now time.Time, k KeyExchange, err error)) {
 	seed, seedErr := s.seed(g)
 	s.Job(ike.JobKeyExchange, 0, func(context.Context) (any, error) {
 		defer seed.Wipe()
@@ -65,7 +69,11 @@ func (s *Session) Generate(id dh.ID, done func(now time.Time, k KeyExchange, err
 
 // RespondTo answers an initiator's public value.
 func (s *Session) RespondTo(id dh.ID, peer []byte, done func(now time.Time, k KeyExchange, err error)) {
-	g := group(id)
+	s.RespondIn(group(id), peer, done)
+}
+
+// RespondIn is RespondTo in a group that the caller has.
+func (s *Session) RespondIn(g dh.Group, peer []byte, done func(now time.Time, k KeyExchange, err error)) {
 	seed, seedErr := s.seed(g)
 	peer = append([]byte(nil), peer...)
 	s.Job(ike.JobKeyExchange, 0, func(context.Context) (any, error) {
