@@ -4,6 +4,7 @@ package interop_test
 
 import (
 	"bytes"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -69,6 +70,52 @@ func (d *iked) file(name, content string) {
 	d.Helper()
 	require.NoError(d, os.MkdirAll(filepath.Dir(d.path(name)), 0o700))
 	require.NoError(d, os.WriteFile(d.path(name), []byte(content), 0o600))
+}
+
+// script writes a program for a hook.
+func (d *iked) script(name, content string) {
+	d.Helper()
+	d.file(name, content)
+	require.NoError(d, os.Chmod(d.path(name), 0o700))
+}
+
+// sampleHooks writes the sample hook scripts, which keep their logs in the folder.
+func (d *iked) sampleHooks() {
+	d.Helper()
+	all, err := filepath.Glob(filepath.Join("..", "..", "examples", "conf", "hooks", "*"))
+	require.NoError(d, err)
+	require.NotEmpty(d, all)
+	for _, f := range all {
+		d.script("hooks/"+filepath.Base(f), strings.ReplaceAll(readFile(d.T, f), "/var/log/", d.dir+"/"))
+	}
+}
+
+// recordHooks writes scripts that keep their environment in a file with the name
+// of the event.
+func (d *iked) recordHooks(names ...string) {
+	d.Helper()
+	for _, n := range names {
+		d.script("hooks/"+n, fmt.Sprintf("#!/bin/sh\nenv >%[1]s/$1.new\nmv %[1]s/$1.new %[1]s/$1.env\n", d.dir))
+	}
+}
+
+// recorded waits for the environment of a hook.
+func (d *iked) recorded(event string) map[string]string {
+	d.Helper()
+	d.eventually(func() bool { _, err := os.Stat(d.path(event + ".env")); return err == nil }, "the hook of "+event)
+	env := make(map[string]string)
+	for line := range strings.Lines(readFile(d.T, d.path(event+".env"))) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+		env[name] = value
+	}
+	return env
+}
+
+func (d *iked) eventually(ok func() bool, what string) {
+	d.Helper()
+	for end := time.Now().Add(ikedPatience); !ok(); time.Sleep(20 * time.Millisecond) {
+		require.True(d, time.Now().Before(end), "not within %v: %s", ikedPatience, what)
+	}
 }
 
 // configure writes the configuration: a text with replacements, in pairs.

@@ -145,6 +145,7 @@ func TestIkedRoadWarriors(t *testing.T) {
 		{gateway: "road-warrior-gateway.toml", client: "road-warrior-client.toml", address: "10.99.0."},
 		{gateway: "xauth-gateway.toml", client: "xauth-client.toml", address: "10.98.0.7"},
 		{gateway: "hybrid-gateway.toml", client: "hybrid-client.toml", address: "10.99.0."},
+		{gateway: "xauth-certificates-gateway.toml", client: "xauth-certificates-client.toml", address: "10.99.0."},
 	} {
 		t.Run(strings.TrimSuffix(c.gateway, ".toml"), func(t *testing.T) {
 			t.Parallel()
@@ -156,12 +157,14 @@ func TestIkedRoadWarriors(t *testing.T) {
 			pki(t, ca, client, "alice")
 			withUsers(t, gateway, client)
 			// The lab's outer network is 10.99.0.0/24, the network behind the gateway 10.2.0.0/24.
-			inLab := strings.NewReplacer("10.99.", "10.98.", "10.1.", "10.2.", "gw.pem", "vpn.pem", "gw.key", "vpn.key").Replace
+			inLab := strings.NewReplacer("10.99.", "10.98.", "10.1.", "10.2.", "gw.pem", "vpn.pem", "gw.key", "vpn.key", "O=Example", "O=lab").Replace
+			gateway.sampleHooks()
 			gateway.configure(inLab(sample(t, c.gateway)) + inTUN)
+			// The sample scripts are for a kernel's IPsec (TestIkedKernelSamples). Here
+			// iked sets address and routes itself, and the scripts write down what they
+			// are told.
+			client.recordHooks("phase1-up", "phase1-down")
 			text := inLab(sample(t, c.client))
-			if i := strings.Index(text, "# racoon's scripts"); i >= 0 {
-				text = text[:i]
-			}
 			client.configure(text+inTUN, `remote = "vpn.example.org"`, "remote = \""+sb.Outer.String()+"\"\nremote-id = \"vpn.example.org\"")
 			gateway.start()
 			client.start()
@@ -179,7 +182,38 @@ func TestIkedRoadWarriors(t *testing.T) {
 			client.stop()
 			gateway.await("session down", 1)
 			gateway.stop()
+			if strings.Contains(text, "phase1-up") {
+				racoonsVariables(t, client, gateway)
+			}
+			if strings.Contains(sample(t, c.gateway), "log-sessions") {
+				log := readFile(t, gateway.path("racoon-sessions.log"))
+				require.Regexp(t, `^\S+Z session-up peer=roadwarriors id=alice@example.org user=alice address=\S*\n\S+Z session-down .* user=alice address=10.98.0.1/32\n`, log)
+			}
 		})
+	}
+}
+
+// racoonsVariables checks what the scripts of xauth-client.toml were told, by
+// racoon's names.
+func racoonsVariables(t *testing.T, client, gateway *iked) {
+	up, down := client.recorded("phase1_up"), client.recorded("phase1_down")
+	for name, value := range map[string]string{
+		"LOCAL_ADDR": client.site.Outer.String(), "LOCAL_PORT": "4500", "REMOTE_ADDR": gateway.site.Outer.String(), "REMOTE_PORT": "4500", "REMOTE_ID": "vpn.example.org",
+		"INTERNAL_ADDR4": "10.98.0.7", "INTERNAL_NETMASK4": "255.255.255.255", "INTERNAL_CIDR4": "32", "INTERNAL_MASK4": "255.255.255.255",
+		"INTERNAL_DNS4": "10.2.0.53", "INTERNAL_DNS4_LIST": "10.2.0.53 10.2.0.54", "INTERNAL_WINS4": "10.2.0.54", "INTERNAL_WINS4_LIST": "10.2.0.54",
+		"DEFAULT_DOMAIN": "corp.example.org", "INTERNAL_SPLITDNS_DOMAINS": "corp.example.org",
+		"SPLIT_INCLUDE": "10.2.0.0/255.255.0.0", "SPLIT_INCLUDE_CIDR": "10.2.0.0/16",
+		"RACOON_PEER": "vpn", "RACOON_VERSION": "IKEv1", "RACOON_BANNER": "Authorized use only.",
+	} {
+		require.Equal(t, value, up[name], name)
+		require.Equal(t, value, down[name], name)
+	}
+	require.Regexp(t, "^[0-9a-f]{16}:[0-9a-f]{16}$", up["IKE_COOKIE"])
+	require.Equal(t, up["IKE_COOKIE"], down["IKE_COOKIE"])
+	require.Equal(t, "session-up", up["RACOON_EVENT"])
+	require.Equal(t, "session-down", down["RACOON_EVENT"])
+	for _, secret := range []string{"open sesame", "the key of the group"} {
+		require.NotContains(t, up, secret)
 	}
 }
 
