@@ -37,7 +37,7 @@ func (sa *isakmpSA) beginAggressive(now time.Time) {
 			sa.failed(now, ike.DownFailed, err)
 			return
 		}
-		s.Generate(group, func(now time.Time, k core.KeyExchange, err error) {
+		s.GenerateIn(p.group(group), func(now time.Time, k core.KeyExchange, err error) {
 			if err == nil {
 				p.ni, err = sa.ep.newNonce()
 			}
@@ -61,7 +61,7 @@ func (sa *isakmpSA) answerAggressive(now time.Time, answer *isakmp.SA, m *inboun
 	p, s := sa.p1, sa.s
 	p.hashed.gxi, p.ni = m.keep(isakmp.PayloadKE), m.keep(isakmp.PayloadNonce)
 	sa.setPeerID(m.keep(isakmp.PayloadID))
-	s.RespondTo(sa.negotiated.group, p.hashed.gxi, func(now time.Time, k core.KeyExchange, err error) {
+	s.RespondIn(p.group(sa.negotiated.group), p.hashed.gxi, func(now time.Time, k core.KeyExchange, err error) {
 		if err == nil {
 			p.nr, err = sa.ep.newNonce()
 		}

@@ -103,7 +103,7 @@ func (sa *isakmpSA) baseChosen(now time.Time, m *inbound) {
 		return
 	}
 	p.nr = m.keep(isakmp.PayloadNonce)
-	s.Generate(chosen.group, func(now time.Time, k core.KeyExchange, err error) {
+	s.GenerateIn(p.group(chosen.group), func(now time.Time, k core.KeyExchange, err error) {
 		if err != nil {
 			sa.failed(now, ike.DownFailed, fmt.Errorf("key exchange: %w", err))
 			return
@@ -154,7 +154,7 @@ func (sa *isakmpSA) baseRespond(now time.Time, path ike.Path, m *inbound) {
 		}
 		sa.verifyPeer(now, m, func(now time.Time) {
 			sa.detectNAT(path, m)
-			s.RespondTo(sa.negotiated.group, p.hashed.gxi, func(now time.Time, k core.KeyExchange, err error) {
+			s.RespondIn(p.group(sa.negotiated.group), p.hashed.gxi, func(now time.Time, k core.KeyExchange, err error) {
 				if err != nil {
 					sa.failed(now, ike.DownFailed, fmt.Errorf("key exchange: %w", err))
 					return

@@ -64,7 +64,15 @@ func (s *session) canInitiate() bool { return len(s.peer.policy(true).methods) >
 
 // renew begins a phase 1 in the session: its first one, or one that takes over.
 func (s *session) renew(now time.Time) error {
-	policy := s.peer.policy(true)
+	if s.agreeAhead(now) {
+		return nil
+	}
+	return s.renewWith(now, nil)
+}
+
+// renewWith is renew with private groups that have been agreed on.
+func (s *session) renewWith(now time.Time, groups privateGroups) error {
+	policy := s.peer.policyWith(true, groups)
 	if len(policy.methods) == 0 {
 		return fmt.Errorf("ikev1: peer %q has to begin: with its authentication methods this side cannot", s.peer.Name)
 	}
@@ -73,7 +81,7 @@ func (s *session) renew(now time.Time) error {
 		return err
 	}
 	sa.begun = now
-	sa.p1 = &phase1{policy: policy, float: s.float}
+	sa.p1 = &phase1{policy: policy, groups: groups, float: s.float}
 	if s.Up {
 		sa.p1.float = s.Path // RFC 3947 4: where the session is already
 	}

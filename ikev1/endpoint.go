@@ -2,6 +2,7 @@ package ikev1
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
@@ -24,7 +25,8 @@ type Endpoint struct {
 	sessions  core.Sessions[*session]
 	sas       map[isakmp.Cookie]*isakmpSA // by our cookie
 	relations map[relation][]*session
-	initial   map[initKey]*isakmpSA // responders by what their first message is known by
+	grouped   map[netip.AddrPort]*isakmpSA // where private groups have been agreed on
+	initial   map[initKey]*isakmpSA        // responders by what their first message is known by
 	waiting   waitingRoom
 	beginning []*session // begun here and not yet up, oldest first
 	fragments fragments
@@ -38,13 +40,13 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 		return nil, fmt.Errorf("ikev1: %w", err)
 	}
 	return &Endpoint{
-		engine:    c,
-		cfg:       cfg,
-		peers:     &PeerSet{},
-		sessions:  make(core.Sessions[*session]),
-		sas:       make(map[isakmp.Cookie]*isakmpSA),
-		initial:   make(map[initKey]*isakmpSA),
-		relations: make(map[relation][]*session),
+		engine:   c,
+		cfg:      cfg,
+		peers:    &PeerSet{},
+		sessions: make(core.Sessions[*session]),
+		sas:      make(map[isakmp.Cookie]*isakmpSA),
+		initial:  make(map[initKey]*isakmpSA),
+		grouped:  make(map[netip.AddrPort]*isakmpSA), relations: make(map[relation][]*session),
 	}, nil
 }
 

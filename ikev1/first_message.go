@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/racoon3/racoon/dh"
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/internal/quickmode"
@@ -42,6 +41,7 @@ func (e *Endpoint) firstMessage(now time.Time, path ike.Path, h isakmp.Header, b
 		return
 	}
 	possible, policy, why := e.possible(path, mode)
+	renewed, groups := e.renewable(path)
 	refuse := func(t isakmp.NotifyType, err error) {
 		e.refuseClear(path, h, t)
 		e.Count.Failed++
@@ -60,6 +60,9 @@ func (e *Endpoint) firstMessage(now time.Time, path ike.Path, h isakmp.Header, b
 	}
 	if mode == MainMode {
 		policy.gssapi = gssapiOnly(m.Payloads)
+		if i := slices.IndexFunc(possible, func(p *Peer) bool { return p.Name == renewed }); i >= 0 {
+			policy.proposals = slices.Concat(policy.proposals, groups.in(possible[i]))
+		}
 		chosen, err := policy.choose(m.SA())
 		if err != nil {
 			refuse(choiceRefusal(err), err)
@@ -68,10 +71,10 @@ func (e *Endpoint) firstMessage(now time.Time, path ike.Path, h isakmp.Header, b
 		if full {
 			e.makeRoom(now)
 		}
-		e.acceptFirst(now, path, h, b, m, mode, accepted{peers: possible, policy: policy, chosen: chosen})
+		e.acceptFirst(now, path, h, b, m, mode, accepted{peers: possible, policy: policy, chosen: chosen, groups: groups})
 		return
 	}
-	a, t, err := e.chooseNamed(path, mode, possible, m)
+	a, t, err := e.chooseNamed(path, mode, possible, groups, m)
 	if err != nil {
 		refuse(t, err)
 		return
@@ -82,7 +85,7 @@ func (e *Endpoint) firstMessage(now time.Time, path ike.Path, h isakmp.Header, b
 // chooseNamed chooses the peer and the proposal where the initiator says at
 // once who it is: the first peer with that identity that allows any of what is
 // offered. In Aggressive Mode the public value has to be one of the group.
-func (e *Endpoint) chooseNamed(path ike.Path, mode Mode, possible []*Peer, m *inbound) (a accepted, t isakmp.NotifyType, err error) {
+func (e *Endpoint) chooseNamed(path ike.Path, mode Mode, possible []*Peer, groups privateGroups, m *inbound) (a accepted, t isakmp.NotifyType, err error) {
 	id := identityOf(m.ID())
 	if err = id.Validate(); err != nil {
 		return a, isakmp.NotifyInvalidIDInformation, err
@@ -91,7 +94,7 @@ func (e *Endpoint) chooseNamed(path ike.Path, mode Mode, possible []*Peer, m *in
 	gssapi := gssapiOnly(m.Payloads)
 	fitting := e.byIdentity(path, possible, id)
 	for i, q := range fitting {
-		a.policy = q.policy(false)
+		a.groups, a.policy = groups, q.policyWith(false, groups)
 		a.policy.gssapi = gssapi
 		if a.chosen, err = a.policy.choose(m.SA()); err == nil {
 			a.peers, a.why = []*Peer{q}, whyPeer(path, fitting, i)
@@ -107,7 +110,7 @@ func (e *Endpoint) chooseNamed(path ike.Path, mode Mode, possible []*Peer, m *in
 	case a.peers == nil:
 		return a, isakmp.NotifyInvalidIDInformation, e.unknownIdentity(path, id, mode)
 	}
-	if g, ok := dh.ByID(a.chosen.group); mode == AggressiveMode && (!ok || len(m.KE().Data) != g.InitiatorSize()) {
+	if g := (&phase1{groups: groups}).group(a.chosen.group); mode == AggressiveMode && (g == nil || len(m.KE().Data) != g.InitiatorSize()) {
 		err = fmt.Errorf("KE payload of %d octets for %v", len(m.KE().Data), a.chosen.group)
 		return a, isakmp.NotifyInvalidKeyInformation, err
 	}
@@ -214,6 +217,7 @@ type accepted struct {
 	why    string  // that one
 	policy phase1Policy
 	chosen selectedPhase1
+	groups privateGroups // that may have been chosen
 }
 
 // acceptFirst makes a half-open SA and answers.
@@ -226,7 +230,7 @@ func (e *Endpoint) acceptFirst(now time.Time, path ike.Path, h isakmp.Header, b 
 		return
 	}
 	sa.remote, sa.negotiated = h.CookieI, a.chosen
-	sa.p1 = &phase1{policy: a.policy, possible: a.peers, step: 1, busy: true, seen: sha256.Sum256(b), asked: len(b)}
+	sa.p1 = &phase1{policy: a.policy, groups: a.groups, possible: a.peers, step: 1, busy: true, seen: sha256.Sum256(b), asked: len(b)}
 	sa.p1.hashed.sai = m.keep(isakmp.PayloadSA)
 	sa.first, sa.halfOpen = initKey{h.CookieI, path.Remote}, true
 	e.initial[sa.first] = sa

@@ -119,6 +119,7 @@ func (sa *isakmpSA) kill(now time.Time, err error) {
 	sa.state = stateDead
 	delete(e.sas, sa.local)
 	sa.forgetFirst()
+	sa.ungrouped()
 	sa.endLogin()
 	for _, t := range []*child.Timer{&sa.retransmit, &sa.soft, &sa.hard, &sa.dpd.timer} {
 		e.StopTimer(t)

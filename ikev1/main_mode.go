@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/racoon3/racoon/dh"
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/internal/core"
@@ -93,7 +92,7 @@ func (sa *isakmpSA) mainChosen(now time.Time, m *inbound) {
 	p.busy = true
 	sa.remote, sa.negotiated = m.header.CookieR, chosen
 	sa.heard(m)
-	s.Generate(chosen.group, func(now time.Time, k core.KeyExchange, err error) {
+	s.GenerateIn(p.group(chosen.group), func(now time.Time, k core.KeyExchange, err error) {
 		if err == nil {
 			p.ni, err = sa.ep.newNonce()
 		}
@@ -113,7 +112,7 @@ func (sa *isakmpSA) mainChosen(now time.Time, m *inbound) {
 func (sa *isakmpSA) mainRespond(now time.Time, m *inbound) {
 	p, s := sa.p1, sa.s
 	p.hashed.gxi, p.ni = m.keep(isakmp.PayloadKE), m.keep(isakmp.PayloadNonce)
-	s.RespondTo(sa.negotiated.group, p.hashed.gxi, func(now time.Time, k core.KeyExchange, err error) {
+	s.RespondIn(p.group(sa.negotiated.group), p.hashed.gxi, func(now time.Time, k core.KeyExchange, err error) {
 		if err == nil {
 			p.nr, err = sa.ep.newNonce()
 		}
@@ -184,8 +183,8 @@ func (sa *isakmpSA) mainAnswer(now time.Time) {
 
 // takesKE reports whether a public value has the size of the group.
 func (p *phase1) takesKE(sa *isakmpSA, m *inbound) bool {
-	g, ok := dh.ByID(sa.negotiated.group)
-	if !ok {
+	g := p.group(sa.negotiated.group)
+	if g == nil {
 		return false
 	}
 	if sa.initiator {

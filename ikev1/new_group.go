@@ -228,6 +228,7 @@ func (sa *isakmpSA) takeGroup(o offeredGroup) *ike.Mismatch {
 			sa.groups.theirs = make(map[dh.ID]*dh.PrivateGroup)
 		}
 		sa.groups.theirs[o.id] = g
+		sa.grouped()
 		return nil
 	}
 	m := mismatch("Group", o.String(), "a group that is configured for the peer")

@@ -419,3 +419,110 @@ func TestPrivateGroupsOfAPeer(t *testing.T) {
 		}
 	}
 }
+
+// An ISAKMP SA is renewed with a private group, which New Group Mode hides under
+// the one before: by either side, in each mode.
+func TestRenewWithPrivateGroup(t *testing.T) {
+	for _, mode := range []Mode{MainMode, AggressiveMode, BaseMode} {
+		t.Run(mode.String(), func(t *testing.T) {
+			p := groupPair(t, func(a, b *Peer) {
+				a.Modes, b.Modes = []Mode{mode}, []Mode{mode}
+				a.Proposals = proposals(spd.ProtoIKE, "aes128-sha256-group32768", "aes128-sha256-ecp256")
+				b.Proposals = proposals(spd.ProtoIKE, "aes128-sha256-group40000-ecp256")
+			})
+			n := p.exchanges(isakmp.ExchangeNewGroupMode)
+			p.initiate()
+			a, b := only(t, p.a), only(t, p.b)
+			require.Equal(t, dh.ECP256, a.current.negotiated.group)
+			require.Equal(t, 2, *n, "for the Child")
+			require.NoError(t, p.a.RekeyIKE(p.now, a.ID))
+			require.NoError(t, p.a.RekeyIKE(p.now, a.ID), "it is under way")
+			p.advance(time.Minute)
+			require.Equal(t, 4, *n)
+			require.Equal(t, dh.ID(32768), a.current.negotiated.group)
+			require.Equal(t, dh.ID(32768), b.current.negotiated.group)
+			require.Len(t, a.sas, 1)
+			require.NoError(t, p.b.RekeyIKE(p.now, b.ID))
+			p.advance(time.Minute)
+			require.Equal(t, 6, *n)
+			require.Equal(t, dh.ID(40000), a.current.negotiated.group)
+			require.NoError(t, p.a.RekeyChild(p.now, a.ID, a.Children.All()[0].Info.ID))
+			p.advance(time.Minute)
+			p.agree(1)
+			p.delivers(inner)
+			require.Empty(t, find[ike.RekeyFailed](append(p.evA, p.evB...)))
+			require.NoError(t, p.a.Delete(p.now, a.ID, ike.DownLocal))
+			p.advance(3 * time.Minute)
+			p.requireNothingLeft()
+			require.Empty(t, p.a.grouped)
+			require.Empty(t, p.b.grouped)
+		})
+	}
+}
+
+// Without the peer's agreement it is renewed with a group that needs none; with
+// an ISAKMP SA that dies over the question too.
+func TestRenewWithoutPrivateGroup(t *testing.T) {
+	edit := func(a, b *Peer) {
+		a.Children[0].Proposals, b.Children[0].Proposals = espProposals("aes128gcm16"), espProposals("aes128gcm16")
+		a.Proposals, b.PrivateGroups = proposals(spd.ProtoIKE, "aes128-sha256-group32768-ecp256"), nil
+	}
+	p := groupPair(t, edit)
+	p.initiate()
+	a, first := only(t, p.a), only(t, p.a).current
+	require.NoError(t, p.a.RekeyIKE(p.now, a.ID))
+	p.advance(time.Minute)
+	require.NotSame(t, first, a.current)
+	require.Equal(t, dh.ECP256, a.current.negotiated.group)
+	require.ErrorContains(t, find[ike.Warning](p.evA)[0].Err, "without a private group")
+	p.agree(1)
+
+	p = groupPair(t, edit)
+	p.initiate()
+	a = only(t, p.a)
+	p.filter = func(_ *Endpoint, tx ike.Transmit) bool {
+		return isakmp.ExchangeType(tx.Packet[18]) != isakmp.ExchangeNewGroupMode
+	}
+	require.NoError(t, p.a.RekeyIKE(p.now, a.ID))
+	a.current.kill(p.now, errGone)
+	p.advance(time.Minute)
+	require.NotNil(t, a.current)
+	require.False(t, a.preparing)
+	p.agree(1)
+	p.delivers(inner)
+}
+
+// A private group in the first message of phase 1 means nothing that has not
+// been agreed on, or not from there.
+func TestPrivateGroupInAFirstMessage(t *testing.T) {
+	for _, mode := range []Mode{MainMode, AggressiveMode, BaseMode} {
+		p := groupPair(t, func(a, b *Peer) {
+			a.Modes, b.Modes = []Mode{mode}, []Mode{mode}
+			a.Proposals = proposals(spd.ProtoIKE, "aes128-sha256-group32768", "aes128-sha256-ecp256")
+			b.Proposals = proposals(spd.ProtoIKE, "aes128-sha256-group40000", "aes128-sha256-ecp256")
+		})
+		p.initiateBare()
+		a, b := only(t, p.a), only(t, p.b)
+		first, n := a.current, p.exchanges(isakmp.ExchangeNewGroupMode)
+		believed := privateGroups{32768: a.peer.PrivateGroups[0]}
+		renew := func() {
+			require.NoError(t, a.renewWith(p.now, believed))
+			p.advance(2 * time.Minute)
+		}
+		renew()
+		if mode == AggressiveMode { // which offers one group only
+			require.Same(t, first, a.current)
+			require.Len(t, find[ike.RekeyFailed](p.evA), 1)
+		} else {
+			require.NotSame(t, first, a.current)
+			require.Equal(t, dh.ECP256, a.current.negotiated.group)
+		}
+		require.Zero(t, *n)
+		// Agreed on, but heard of at another place.
+		b.current.takeGroup(offeredGroup{32768, isakmp.GroupMODP, believed[32768].Prime(), []byte{2}})
+		delete(p.b.grouped, addrA)
+		p.b.grouped[addrB] = b.current
+		renew()
+		require.NotEqual(t, dh.ID(32768), a.current.negotiated.group)
+	}
+}

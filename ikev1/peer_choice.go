@@ -78,7 +78,7 @@ func (sa *isakmpSA) choosePeer(id ike.Identity) (*Peer, error) {
 	var first error
 	fitting := sa.ep.byIdentity(sa.s.Path, p.possible, id)
 	for i, peer := range fitting {
-		policy, negotiated := peer.policy(false), sa.negotiated
+		policy, negotiated := peer.policyWith(false, sa.p1.groups), sa.negotiated
 		policy.gssapi = p.policy.gssapi
 		err := policy.allows(&negotiated)
 		switch {

@@ -23,6 +23,7 @@ type phase1 struct {
 	hashed phase1Hash // what HASH_I and HASH_R cover
 	ni, nr []byte
 
+	groups  privateGroups // that an earlier ISAKMP SA has agreed on
 	private dh.PrivateKey // of an initiator
 	shared  secret.Bytes  // g^xy, while SKEYID is not decided
 	skeyid  secret.Bytes  // of Base Mode with a pre-shared key, until there are the other keys
@@ -105,8 +106,11 @@ func modeOf(x isakmp.ExchangeType) (Mode, bool) {
 
 // policy is what a peer's configuration allows for an ISAKMP SA, this side
 // being its initiator or not.
-func (p *Peer) policy(initiator bool) phase1Policy {
-	out := phase1Policy{proposals: withoutPrivate(p.Proposals), life: quickmode.LifetimeOf(p.times().Lifetime, p.Volume), check: p.Check}
+func (p *Peer) policy(initiator bool) phase1Policy { return p.policyWith(initiator, nil) }
+
+// policyWith is policy with private groups, by the numbers that are used now.
+func (p *Peer) policyWith(initiator bool, groups privateGroups) phase1Policy {
+	out := phase1Policy{proposals: groups.in(p), life: quickmode.LifetimeOf(p.times().Lifetime, p.Volume), check: p.Check}
 	for _, m := range p.Methods {
 		// With XAuth, who is the client must fit who began.
 		if m.XAuth() {

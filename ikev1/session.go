@@ -24,9 +24,11 @@ type session struct {
 
 	relation relation // once established
 
-	current *isakmpSA   // the established one that is used; may be nil
-	sas     []*isakmpSA // all, those under way too
-	queue   []errand    // what waits for an ISAKMP SA
+	current *isakmpSA // the established one that is used; may be nil
+	// preparing: private groups are being agreed on, for a phase 1 that then begins.
+	preparing bool
+	sas       []*isakmpSA // all, those under way too
+	queue     []errand    // what waits for an ISAKMP SA
 
 	retiring map[*child.SA]*retirement // replaced Child SAs
 	// askedFor is what was negotiated for the own side of Child SAs that are
@@ -96,7 +98,7 @@ func (s *session) do(now time.Time, x errand) {
 
 // negotiating reports whether a phase 1 is under way.
 func (s *session) negotiating() bool {
-	return slices.ContainsFunc(s.sas, func(sa *isakmpSA) bool { return sa.state < stateEstablished })
+	return s.preparing || slices.ContainsFunc(s.sas, func(sa *isakmpSA) bool { return sa.state < stateEstablished })
 }
 
 // flunk ends what waits for an ISAKMP SA in vain.
