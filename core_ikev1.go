@@ -2,6 +2,7 @@ package racoon
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
@@ -15,13 +16,19 @@ func (m *Manager) newIKEv1(tag uint8, ps *peerSet) (core, error) {
 	e, err := ikev1.NewEndpoint(ikev1.Config{
 		Rand: m.cfg.Rand, DataPlane: m.cfg.DataPlane, Tag: tag | tagIKEv1, Authorize: m.authorize, Narrow: m.narrow,
 		Router: m.router,
-		Limits: shareOf(m.cfg.Limits, m.cfg.Workers), Load: &m.load, VendorIDs: m.cfg.VendorIDs, Trace: m.cfg.Trace,
+		Limits: shareOf(m.cfg.Limits, m.cfg.Workers), Load: &m.load, NATTSocket: m.isNATTSocket, VendorIDs: m.cfg.VendorIDs, Trace: m.cfg.Trace,
 	})
 	if err != nil {
 		return nil, err
 	}
 	e.SetPeers(ps.v1)
 	return ikev1Core{e}, nil
+}
+
+// isNATTSocket reports whether a local address is that of a NAT-T socket.
+func (m *Manager) isNATTSocket(local netip.AddrPort) bool {
+	s := m.sockets.find(local)
+	return s != nil && s.natt
 }
 
 func (c ikev1Core) HandleKINK(time.Time, ike.Path, []byte) {}

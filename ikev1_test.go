@@ -8,6 +8,7 @@ import (
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1"
+	"github.com/racoon3/racoon/natt"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -70,6 +71,9 @@ func TestIKEv1Configuration(t *testing.T) {
 		"IKEv1.Hybrid: has no effect":                     func(p *Peer) { p.Versions, p.IKEv1.Hybrid = nil, true },
 		"UserPrompt: has no effect":                       func(p *Peer) { p.Versions, p.UserPrompt = nil, ike.StaticUser("a", ike.Secret("b")) },
 		"IKEv1.PushConfig: has nothing":                   func(p *Peer) { p.IKEv1.PushConfig = true },
+		"IKEv1.NATT: has no effect without IKEv1":         func(p *Peer) { p.Versions, p.IKEv1.NATT = nil, []natt.Variant{natt.Draft02} },
+		"IKEv1.NATT: has no effect with NoNATT":           func(p *Peer) { p.NoNATT, p.IKEv1.NATT = true, []natt.Variant{natt.Draft02} },
+		"NATT has none, which is unknown":                 func(p *Peer) { p.IKEv1.NATT = []natt.Variant{natt.NoVariant} },
 		"IKEv1.Hybrid: needs Users":                       func(p *Peer) { p.IKEv1.Hybrid = true },
 		"OuterAH: cannot be negotiated by IKEv2":          func(p *Peer) { p.Versions = nil; p.Children = []Child{{OuterAH: []string{"sha256"}}} },
 		"no cipher that IKEv1 has":                        func(p *Peer) { p.Proposals = []string{"aes256gcm16-prfsha256-x25519"} },
@@ -83,5 +87,17 @@ func TestIKEv1Configuration(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 	_, err = NewManager(Config{DataPlane: spd.NewMemory(spd.MemoryConfig{}), Peers: []Peer{base()}})
+	require.NoError(t, err)
+
+	// What the data plane cannot is said at once.
+	caps := spd.MemoryCapabilities()
+	caps.NonIKE = false
+	p := base()
+	p.IKEv1.NATT = []natt.Variant{natt.RFC3947, natt.Draft01}
+	_, err = NewManager(Config{DataPlane: spd.NewMemory(spd.MemoryConfig{Capabilities: caps}), Peers: []Peer{p}})
+	require.ErrorIs(t, err, ErrConfig)
+	require.ErrorContains(t, err, "behind the non-IKE marker, as drafts 00 and 01 want it")
+	p.IKEv1.NATT = []natt.Variant{natt.RFC3947, natt.Draft02}
+	_, err = NewManager(Config{DataPlane: spd.NewMemory(spd.MemoryConfig{Capabilities: caps}), Peers: []Peer{p}})
 	require.NoError(t, err)
 }

@@ -6,11 +6,13 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"syscall"
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/natt"
+	"github.com/racoon3/racoon/spd"
 )
 
 // openSockets opens what the configuration says, all or nothing.
@@ -36,6 +38,9 @@ func (m *Manager) openSockets() (*sockets, error) {
 				s.kink = l.KINK
 				err = m.cfg.DataPlane.PrepareSocket(c, l.NATT)
 			}
+			if err == nil && s.carries() == carriesIKE && m.nonIKE.Load() {
+				err = m.prepareNonIKE(c)
+			}
 			if err != nil {
 				for _, c := range conns[k:] {
 					c.Close()
@@ -49,6 +54,43 @@ func (m *Manager) openSockets() (*sockets, error) {
 		}
 	}
 	return newSockets(all), nil
+}
+
+// mayHaveNonIKE reports whether one of the peers may send ESP behind the non-IKE
+// marker.
+func (ps *peerSet) mayHaveNonIKE() bool {
+	return slices.ContainsFunc(ps.peers, func(p *peer) bool { return p.v1 != nil && slices.ContainsFunc(p.v1.NATT, nonIKE) })
+}
+
+// prepareNonIKE makes a socket for plain IKE ready for that.
+func (m *Manager) prepareNonIKE(conn net.PacketConn) error {
+	return m.cfg.DataPlane.(spd.NonIKESocket).PrepareNonIKE(conn)
+}
+
+// capabilitiesOf are what a data plane can: without the non-IKE marker if it
+// cannot be told of sockets, as one that something is wrapped around.
+func capabilitiesOf(plane spd.DataPlane) spd.Capabilities {
+	c := plane.Capabilities()
+	_, ok := plane.(spd.NonIKESocket)
+	c.NonIKE = c.NonIKE && ok
+	return c
+}
+
+// allowNonIKE makes the sockets ready for what a reload allows. It stays so,
+// since there may be SAs.
+func (m *Manager) allowNonIKE() error {
+	if m.isReady() {
+		for _, s := range m.sockets.all {
+			if s.carries() != carriesIKE {
+				continue
+			}
+			if err := m.prepareNonIKE(s.conn); err != nil {
+				return fmt.Errorf("socket %v: %w", s.local, err)
+			}
+		}
+	}
+	m.nonIKE.Store(true)
+	return nil
 }
 
 // bind opens the UDP sockets for a listen address.

@@ -55,7 +55,8 @@ type Manager struct {
 
 	workers []*worker
 	runner  *jobRunner
-	sockets *sockets // set before ready is closed
+	sockets *sockets    // set before ready is closed
+	nonIKE  atomic.Bool // a peer may send ESP behind the non-IKE marker
 	plane   serial
 	reg     registry
 	sup     supervisor
@@ -91,7 +92,7 @@ func newManager(cfg Config, make newCore) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := newCompiler(f.DataPlane.Capabilities(), f.KINK.Kerberos, nil)
+	c := newCompiler(capabilitiesOf(f.DataPlane), f.KINK.Kerberos, nil)
 	ps, err := c.compile(f.Peers)
 	if err != nil {
 		return nil, err
@@ -107,6 +108,7 @@ func newManager(cfg Config, make newCore) (*Manager, error) {
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.peers.Store(ps)
 	m.decisions.Store(&decisions{f.Authorize, f.Narrow})
+	m.nonIKE.Store(ps.mayHaveNonIKE())
 	m.reg.init(m)
 	m.sup.init(m)
 	m.events.init(f.EventBuffer)

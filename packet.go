@@ -10,7 +10,8 @@ import (
 )
 
 // A PacketHandler takes the ESP packets that arrive in UDP on the Manager's
-// NAT-T sockets. A userspace data plane implements it, and sends its own with
+// NAT-T sockets, and on others behind the non-IKE marker if a peer may have that
+// (IKEv1Options.NATT). A userspace data plane implements it, and sends its own with
 // [Manager.WriteESP].
 type PacketHandler interface {
 	// HandleESP is called with the packets of one flow in the order in which
@@ -38,7 +39,8 @@ const (
 )
 
 // WriteESP sends ESP packets in UDP from a NAT-T socket: local is one of its
-// addresses and its port, remote the peer's. tos is the outer traffic class.
+// addresses and its port, remote the peer's. From a socket for plain IKE they go
+// behind the non-IKE marker, if a peer may have that (IKEv1Options.NATT). tos is the outer traffic class.
 // Where the system can, packets of one size are sent as one. It returns how
 // many packets were sent, and the first error; it goes on after errors that
 // concern one packet. It may be called by several goroutines; it does not
@@ -50,18 +52,22 @@ func (m *Manager) WriteESP(local, remote netip.AddrPort, tos byte, packets [][]b
 		return 0, errors.New("racoon: the Manager is not serving")
 	}
 	s := m.sockets.find(local)
-	if s == nil || !s.natt {
+	if s == nil || s.kink || !s.natt && !m.nonIKE.Load() {
 		return 0, fmt.Errorf("racoon: no NAT-T socket for local address %v", local)
 	}
 	e := espSenders.Get().(*espSender)
 	defer e.release()
 	path := ike.Path{Local: local, Remote: plainAddrPort(remote), Interface: zoneIndex(remote.Addr())}
 	seg, ok := s.io.(interface{ segmented() bool })
-	if ok && seg.segmented() && len(packets) > 1 {
+	if ok && seg.segmented() && len(packets) > 1 && s.natt {
 		e.join(path, tos, packets)
 	} else {
+		var marker []byte
+		if !s.natt {
+			marker = nonIKEMarker
+		}
 		for _, p := range packets {
-			e.batch = append(e.batch, outbound{path: path, tos: tos, b: p})
+			e.batch = append(e.batch, outbound{path: path, marker: marker, tos: tos, b: p})
 		}
 	}
 	return s.write(e.batch, &e.scratch)

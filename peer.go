@@ -7,6 +7,7 @@ import (
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1"
 	"github.com/racoon3/racoon/ikev2"
+	"github.com/racoon3/racoon/natt"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -136,6 +137,14 @@ type IKEv1Options struct {
 	// an ISAKMP SA encrypts, in octets.
 	Check  ike.ProposalCheck
 	Volume uint64
+
+	// NATT are the kinds of NAT traversal to announce and to take, of which the
+	// newest that both sides know is used. Empty: RFC 3947 and drafts 03 and 02
+	// are announced, and drafts 02 to 08 taken. Drafts 00 and 01 are used only
+	// where they are named here: IKE stays on its port then and ESP shares that,
+	// which is weaker against NATs that meddle with port 500, and which not every
+	// data plane can (spd.Capabilities.NonIKE).
+	NATT []natt.Variant
 
 	GeneratePolicy   ikev1.GeneratePolicy
 	Fragmentation    ikev1.FragmentPolicy

@@ -8,6 +8,7 @@ import (
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1"
 	"github.com/racoon3/racoon/ikev2"
+	"github.com/racoon3/racoon/natt"
 )
 
 // versions: which ones the peer may speak.
@@ -28,6 +29,12 @@ func (c *compiler) versions(cfg *Peer, p *peer) error {
 		return configError("IKEv1.Hybrid", "has no effect without IKEv1; set Versions")
 	case cfg.UserPrompt != nil && !old:
 		return configError("UserPrompt", "has no effect without IKEv1, since IKEv2 cannot ask for a user yet; set Versions")
+	case len(cfg.IKEv1.NATT) > 0 && !old:
+		return configError("IKEv1.NATT", "has no effect without IKEv1; set Versions")
+	case len(cfg.IKEv1.NATT) > 0 && cfg.NoNATT:
+		return configError("IKEv1.NATT", "has no effect with NoNATT")
+	case !c.caps.NonIKE && slices.ContainsFunc(cfg.IKEv1.NATT, nonIKE):
+		return configError("IKEv1.NATT", "data plane %q cannot have ESP in UDP on the port of IKE, behind the non-IKE marker, as drafts 00 and 01 want it; leave them out", c.caps.Name)
 	case cfg.IKEv1.PushConfig && cfg.Assign == nil && p.v2.Request == nil && cfg.Request == nil && !cfg.RequestAddress:
 		return configError("IKEv1.PushConfig", "has nothing to send or wait for: Assign and Request are nil")
 	}
@@ -36,6 +43,10 @@ func (c *compiler) versions(cfg *Peer, p *peer) error {
 	}
 	return nil
 }
+
+// nonIKE reports whether a kind of NAT traversal has ESP behind the non-IKE
+// marker.
+func nonIKE(v natt.Variant) bool { return v.Valid() && !v.Floats() }
 
 // ikev1 makes the peer's configuration for IKEv1 of what IKEv2 has, and what is
 // its own.
@@ -49,7 +60,7 @@ func (c *compiler) ikev1(cfg *Peer, p *peer) error {
 		Proposals: p.v2.Proposals, Children: p.v2.Children, Timing: cfg.Timing, Volume: o.Volume, Check: o.Check,
 		Users: cfg.Users, UserKind: cfg.UserKind, Prompt: cfg.UserPrompt,
 		Request: p.v2.Request, Assign: cfg.Assign, PushConfig: o.PushConfig, GeneratePolicy: o.GeneratePolicy,
-		Unique: cfg.Unique, NoInitialContact: o.NoInitialContact, ForceEncap: p.v2.ForceEncap, NoNATT: cfg.NoNATT,
+		Unique: cfg.Unique, NoInitialContact: o.NoInitialContact, ForceEncap: p.v2.ForceEncap, NoNATT: cfg.NoNATT, NATT: o.NATT,
 		Fragmentation: o.Fragmentation, FragmentSize: max(cfg.FragmentSize, 0),
 	}
 	if cfg.FragmentSize < 0 {

@@ -97,8 +97,12 @@ func (r *receiver) datagram(in *inbound, b []byte) {
 	case natt.IKE:
 		r.ike(in.path, payload)
 	case natt.ESP:
+		if !r.socket.natt && !r.m.nonIKE.Load() {
+			st.malformed.Add(1) // no peer may send that
+			return
+		}
 		st.esp.Add(1)
-		if !r.socket.esp {
+		if r.m.cfg.PacketHandler == nil {
 			return // no kernel took it and nobody wants it
 		}
 		if len(r.esp) > 0 && (in.path != r.espPath || in.tos != r.espTOS) {

@@ -100,10 +100,15 @@ func (m *Manager) Reload(ctx context.Context, cfg Config) ([]Change, error) {
 	if len(needs) > 0 {
 		return nil, errors.Join(needs...)
 	}
-	c := newCompiler(m.cfg.DataPlane.Capabilities(), next.KINK.Kerberos, m.given)
+	c := newCompiler(capabilitiesOf(m.cfg.DataPlane), next.KINK.Kerberos, m.given)
 	ps, err := c.compile(next.Peers)
 	if err != nil {
 		return nil, err
+	}
+	if ps.mayHaveNonIKE() && !m.nonIKE.Load() {
+		if err := m.allowNonIKE(); err != nil {
+			return nil, err
+		}
 	}
 	before := m.peers.Load()
 	m.given, m.asked = c.reqIDs, cfg

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/natt"
 )
 
 // Sizes of a socket's receive batch. The buffers take any UDP datagram, since
@@ -78,9 +79,9 @@ type inbound struct {
 // outbound is a datagram to send.
 type outbound struct {
 	path    ike.Path
-	marker  bool // put the non-ESP marker before it
-	tos     byte // traffic class
-	segment int  // b holds several datagrams of this size (UDP GSO); 0: one
+	marker  []byte // put before it; not with segment
+	tos     byte   // traffic class
+	segment int    // b holds several datagrams of this size (UDP GSO); 0: one
 	b       []byte
 }
 
@@ -90,16 +91,20 @@ type scratch struct {
 	batch batchScratch
 }
 
-// nonESPMarker precedes IKE on a NAT-T socket (RFC 3948 2.2).
-var nonESPMarker = []byte{0, 0, 0, 0}
+// nonESPMarker precedes IKE on a NAT-T socket (RFC 3948 2.2), nonIKEMarker ESP
+// on a socket for plain IKE (draft-ietf-ipsec-udp-encaps-01).
+var (
+	nonESPMarker = natt.AppendMarker(nil)
+	nonIKEMarker = natt.AppendNonIKEMarker(nil)
+)
 
 // newSocket prepares a connection for use.
-func newSocket(conn net.PacketConn, natt, injected bool) (*socket, error) {
+func newSocket(conn net.PacketConn, encap, injected bool) (*socket, error) {
 	local, err := addrPortOf(conn.LocalAddr())
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{conn: conn, injected: injected, natt: natt, local: local}
+	s := &socket{conn: conn, injected: injected, natt: encap, local: local}
 	switch c := conn.(type) {
 	case PathConn:
 		s.io = pathIO{c}
@@ -223,8 +228,8 @@ func (c pathIO) write(ms []outbound, s *scratch) (sent int, err error) {
 func writeEach(ms []outbound, s *scratch, write func(b []byte, p ike.Path, tos byte) error) (sent int, first error) {
 	for _, m := range ms {
 		b := m.b
-		if m.marker {
-			s.buf = append(append(s.buf[:0], nonESPMarker...), m.b...)
+		if m.marker != nil {
+			s.buf = append(append(s.buf[:0], m.marker...), m.b...)
 			b = s.buf
 		}
 		for len(b) > 0 {
@@ -352,7 +357,11 @@ func (s *sender) add(ss *sockets, t ike.Transmit) {
 		s.send()
 		s.socket = sock
 	}
-	s.batch = append(s.batch, outbound{path: t.Path, marker: sock.natt && !t.Keepalive, b: t.Packet})
+	var marker []byte
+	if sock.natt && !t.Keepalive {
+		marker = nonESPMarker
+	}
+	s.batch = append(s.batch, outbound{path: t.Path, marker: marker, b: t.Packet})
 	if len(s.batch) == receivePackets {
 		s.send()
 	}

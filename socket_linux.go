@@ -89,7 +89,7 @@ func (c *batchIO) read(ms []inbound) (int, error) {
 }
 
 func (c *batchIO) write(ms []outbound, s *scratch) (sent int, first error) {
-	if len(ms) == 1 && !ms[0].marker && ms[0].segment == 0 {
+	if len(ms) == 1 && ms[0].marker == nil && ms[0].segment == 0 {
 		return c.writeOne(ms[0])
 	}
 	b := &s.batch
@@ -187,8 +187,8 @@ func (c *batchIO) fill(b *batchScratch, i int, m *outbound) {
 	}
 	addr.Port, addr.Zone = int(to.Port()), to.Addr().Zone()
 	msg.Addr = addr
-	if m.marker {
-		b.bufs[i] = [2][]byte{nonESPMarker, m.b}
+	if m.marker != nil {
+		b.bufs[i] = [2][]byte{m.marker, m.b}
 		msg.Buffers = b.bufs[i][:2]
 	} else {
 		b.bufs[i][0] = m.b

@@ -38,7 +38,7 @@ func TestPortableUDP(t *testing.T) {
 			from, to = netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.1")
 		}
 		path := ike.Path{Local: netip.AddrPortFrom(from, aPort), Remote: netip.AddrPortFrom(to, bPort)}
-		n, err := a.write([]outbound{{path: path, marker: true, b: []byte("hello")}, {path: path, segment: 4, b: []byte("12345678x")}}, new(scratch))
+		n, err := a.write([]outbound{{path: path, marker: nonESPMarker, b: []byte("hello")}, {path: path, segment: 4, b: []byte("12345678x")}}, new(scratch))
 		require.NoError(t, err)
 		require.Equal(t, 4, n)
 		for _, want := range []string{"\x00\x00\x00\x00hello", "1234", "5678", "x"} {

@@ -358,6 +358,9 @@ func (e *Engine) AcquireDone(ctx context.Context, id spd.AcquireID, err error) e
 // PrepareSocket implements [spd.DataPlane]: there is no kernel to talk to.
 func (e *Engine) PrepareSocket(net.PacketConn, bool) error { return nil }
 
+// PrepareNonIKE implements [spd.NonIKESocket].
+func (e *Engine) PrepareNonIKE(net.PacketConn) error { return nil }
+
 // Events implements [spd.DataPlane].
 func (e *Engine) Events() <-chan spd.Event { return e.events.Events() }
 

@@ -2,6 +2,7 @@ package ikev1
 
 import (
 	"io"
+	"net/netip"
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/spd"
@@ -31,6 +32,10 @@ type Config struct {
 	// Load is shared by the endpoints of a program, so that half-open limits
 	// count for all of them; nil makes one for this endpoint.
 	Load *ike.Load
+
+	// NATTSocket reports whether a local address is that of a NAT-T socket, where
+	// drafts 00 and 01 of NAT traversal have no place; nil: port 4500 is.
+	NATTSocket func(local netip.AddrPort) bool
 
 	// VendorIDs are sent in the first message beside those of the protocol.
 	VendorIDs [][]byte

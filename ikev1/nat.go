@@ -32,6 +32,18 @@ func (p *Peer) takesNATT(v natt.Variant) bool {
 	return v.Floats()
 }
 
+// placeFor reports whether a variant may be used where a session is: those that
+// do not float have IKE on a socket without the non-ESP marker.
+func (s *session) placeFor(v natt.Variant) bool {
+	if v.Floats() {
+		return true
+	}
+	if f := s.ep.cfg.NATTSocket; f != nil {
+		return !f(s.Path.Local)
+	}
+	return s.Path.Local.Port() != natt.PortNATT
+}
+
 // natPayloads are the NAT-D payloads: the hash of the peer's address first,
 // then that of the own one (RFC 3947 3.2). With ForceEncap, of any peer that it
 // may be, the own is of an address that nobody has, so that the peer sees a NAT

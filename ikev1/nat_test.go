@@ -97,7 +97,7 @@ func TestNATTraversal(t *testing.T) {
 				sa, sb := p.requireUp(id)
 				if !v.Floats() {
 					require.False(t, sa.Info.LocalNAT)
-					require.False(t, sb.Children[0].UDPEncap, "drafts 00 and 01 share a port with ESP in a way that nobody wants")
+					require.False(t, sb.Children[0].UDPEncap, "drafts 00 and 01 are not taken unless the peer has them in NATT")
 					return
 				}
 				require.True(t, sa.Info.LocalNAT)

@@ -19,7 +19,7 @@ func (sa *isakmpSA) vendorIDs() (out []isakmp.Payload) {
 		add(sa.variant.AppendVendorID(nil))
 	case sa.initiator && !peers[0].NoNATT:
 		for v := range natt.Variants() {
-			if peers[0].announcesNATT(v) {
+			if peers[0].announcesNATT(v) && sa.s.placeFor(v) {
 				add(v.AppendVendorID(nil))
 			}
 		}
@@ -50,7 +50,7 @@ func (sa *isakmpSA) announced(m isakmp.Payloads) {
 	}
 	peers := sa.candidates()
 	sa.variant = sa.peerVIDs.NATT(func(v natt.Variant) bool {
-		return slices.ContainsFunc(peers, func(p *Peer) bool { return p.takesNATT(v) })
+		return sa.s.placeFor(v) && slices.ContainsFunc(peers, func(p *Peer) bool { return p.takesNATT(v) })
 	})
 }
 

@@ -79,12 +79,11 @@ type DataPlane interface {
 	Close() error
 }
 
-// NonIKESocket is implemented by a data plane that has [Capabilities].NonIKE and
-// has to be told of the sockets.
+// NonIKESocket is implemented by a data plane that has [Capabilities].NonIKE.
 type NonIKESocket interface {
 	// PrepareNonIKE is called for a socket without the non-ESP marker, after
 	// PrepareSocket, when a peer may send ESP in UDP to it behind the non-IKE
-	// marker. It may be called again.
+	// marker, so that a kernel takes that. It may be called again.
 	PrepareNonIKE(conn net.PacketConn) error
 }
 
@@ -121,7 +120,7 @@ type Capabilities struct {
 	Transport  bool
 	UDPEncap   bool // ESP in UDP, IPv4
 	UDPEncap6  bool // ESP in UDP, IPv6
-	NonIKE     bool // ESP in UDP behind the non-IKE marker; see [NonIKESocket]
+	NonIKE     bool // ESP in UDP behind the non-IKE marker; the data plane is a [NonIKESocket]
 	RawESP     bool // ESP as IP protocol 50
 	Bundles    bool // more than one transform per Child SA
 	IPComp     []uint8

@@ -512,6 +512,9 @@ func (m *Memory) PrepareSocket(conn net.PacketConn, _ bool) error {
 	return err
 }
 
+// PrepareNonIKE implements [NonIKESocket].
+func (m *Memory) PrepareNonIKE(conn net.PacketConn) error { return m.PrepareSocket(conn, false) }
+
 // Events implements [DataPlane]. Once it has been called, events go to the
 // channel; before, [Memory.PollEvents] has them.
 func (m *Memory) Events() <-chan Event {
