@@ -15,11 +15,12 @@ import (
 	"github.com/racoon3/racoon/internal/nullplane"
 	"github.com/racoon3/racoon/kink/krb"
 	"github.com/racoon3/racoon/kink/krb/krbtest"
+	"github.com/racoon3/racoon/kink/message"
 )
 
-// BenchmarkCreate is CREATE and REPLY through two cores, both sides' work, with
-// the ticket at hand. BenchmarkRaw beside it is the Kerberos cryptography in the
-// two messages.
+// BenchmarkCreate is CREATE and REPLY through two cores, both sides' work, each
+// time with a new ticket, which is at hand. BenchmarkRaw beside it is the Kerberos
+// cryptography in the two messages.
 func BenchmarkCreate(b *testing.B) { coretest.BenchHandshake(b, benchCases(b)) }
 
 // BenchmarkRaw is the cryptography of both sides of one CREATE.
@@ -49,8 +50,9 @@ func benchPair(b *testing.B, etype krb.EType) *coretest.Bench[*Endpoint] {
 	peers := []*Peer{peerOf("b", nameB, netA, netB), peerOf("a", nameA, netB, netA)}
 	peers[1].Principal = "kink/*@" + realm
 	r.Host(nameB)
-	for i, name := range []string{nameA, nameB} {
-		e, err := NewEndpoint(Config{Rand: rand.Reader, DataPlane: nullplane.New(), Kerberos: manyPrincipals{r.Host(name), r}, Started: x.Now, Tag: uint8(i)})
+	stock := &atHand{Host: r.Host(nameA)}
+	for i, k := range []krb.Kerberos{stock, r.Host(nameB)} {
+		e, err := NewEndpoint(Config{Rand: rand.Reader, DataPlane: nullplane.New(), Kerberos: k, Started: x.Now, Tag: uint8(i)})
 		require.NoError(b, err)
 		ps, err := NewPeerSet(peers[i : i+1])
 		require.NoError(b, err)
@@ -58,6 +60,11 @@ func benchPair(b *testing.B, etype krb.EType) *coretest.Bench[*Endpoint] {
 		x.Ends[i] = e
 	}
 	x.Now = x.Now.Add(time.Second)
+	x.Prepare = func(n int, now time.Time) {
+		t, err := r.Host(fmt.Sprintf("kink/client%d.example.com", n)).ServiceTicket(b.Context(), now, krb.Principal{Name: nameB, Realm: realm}, krb.TicketOptions{})
+		require.NoError(b, err)
+		stock.ticket = t
+	}
 	e := x.Ends[0]
 	x.Initiate = func(n int, now time.Time) (ike.SessionID, error) {
 		path := pathAB()
@@ -68,15 +75,15 @@ func benchPair(b *testing.B, etype krb.EType) *coretest.Bench[*Endpoint] {
 	return x
 }
 
-// manyPrincipals has each ticket for another client: one principal may begin only
-// so many transactions in a minute.
-type manyPrincipals struct {
+// atHand is a host with a ticket. Each is for another client: one principal may
+// begin only so many transactions in a minute.
+type atHand struct {
 	*krbtest.Host
-	r *krbtest.Realm
+	ticket *krb.Ticket
 }
 
-func (m manyPrincipals) ServiceTicket(ctx context.Context, now time.Time, server krb.Principal, o krb.TicketOptions) (*krb.Ticket, error) {
-	return m.r.Host(fmt.Sprintf("kink/client%d.example.com", m.r.Requests())).ServiceTicket(ctx, now, server, o)
+func (h *atHand) ServiceTicket(context.Context, time.Time, krb.Principal, krb.TicketOptions) (*krb.Ticket, error) {
+	return h.ticket, nil
 }
 
 func benchCases(b *testing.B) (cases []coretest.BenchCase[*Endpoint]) {
@@ -90,40 +97,49 @@ func benchCases(b *testing.B) (cases []coretest.BenchCase[*Endpoint]) {
 // rawCreate is what both sides of a CREATE cannot do without: the responder opens
 // the ticket; an authenticator, an AP-REP and the payloads of both messages are
 // encrypted and decrypted; both messages have a checksum, made and verified; and
-// both sides derive the keys of two SAs.
+// both sides derive the keys of two SAs. The session key is new to both, so what
+// hangs on it is derived too.
 func rawCreate(b *testing.B, etype krb.EType) func() {
-	random := func() *krb.Key {
-		k, err := krb.RandomKey(etype, rand.Reader)
-		require.NoError(b, err)
-		return k
+	random := make([]byte, 64)
+	_, _ = rand.Read(random)
+	key := func() *krb.Key {
+		for n := 16; n <= 32; n += 8 {
+			if k, err := krb.NewKey(etype, random[:n]); err == nil {
+				return k
+			}
+		}
+		b.Fatal("no length fits")
+		return nil
 	}
-	service, session := random(), random()
+	service := key()
 	ticket, err := service.Encrypt(nil, 2, make([]byte, 200), rand.Reader)
 	require.NoError(b, err)
-	raw := session
-	return func() {
-		// The responder gets the session key with each message.
-		if _, err := service.Decrypt(2, ticket); err != nil {
+	head, rest, text := make([]byte, message.HeaderLen), make([]byte, 700), make([]byte, 200)
+	check := func(ok bool, err error) {
+		if !ok || err != nil {
 			b.Fatal(err)
 		}
-		for _, n := range []int{100, 60, 200, 200} { // authenticator, AP-REP, payloads
-			sealed, err := raw.Encrypt(nil, 39, make([]byte, n), rand.Reader)
-			if err == nil {
-				_, err = raw.Decrypt(39, sealed)
-			}
-			if err != nil {
-				b.Fatal(err)
-			}
+	}
+	return func() {
+		_, err := service.Decrypt(2, ticket)
+		check(true, err)
+		initiator, responder := key(), key()
+		for _, m := range []struct {
+			usage    uint32
+			n        int
+			from, to *krb.Key
+		}{{11, 100, initiator, responder}, {39, 200, initiator, responder}, {12, 60, responder, initiator}, {39, 200, responder, initiator}} {
+			sealed, err := m.from.Encrypt(nil, m.usage, text[:m.n], rand.Reader)
+			check(true, err)
+			_, err = m.to.Decrypt(m.usage, sealed)
+			check(true, err)
 		}
-		head, rest := make([]byte, 16), make([]byte, 700)
-		for range 2 {
-			sum, err := raw.AppendChecksum(nil, head, rest)
-			if err != nil || !raw.VerifyChecksum(head, rest, sum) {
-				b.Fatal(err)
-			}
+		for _, k := range [][2]*krb.Key{{initiator, responder}, {responder, initiator}} {
+			sum, err := k[0].AppendChecksum(nil, head, rest)
+			check(k[1].VerifyChecksum(head, rest, sum), err)
 		}
-		for range 4 {
-			raw.AppendKeyMat(nil, 20, krb.PRFStandard, rest[:5], rest[:32])
+		for _, k := range []*krb.Key{initiator, initiator, responder, responder} {
+			k.AppendKeyMat(nil, 20, krb.PRFStandard, rest[:5], rest[:32])
 		}
 	}
 }

@@ -123,7 +123,7 @@ func (c *creation) keymat(n int, protocol spd.Protocol, spi spd.SPI) secret.Byte
 		style = krb.PRFRacoon2
 	}
 	id := quickmode.AppendSPI([]byte{byte(protocol)}, spi)
-	return c.key.AppendKeyMat(make([]byte, 0, n), n, style, c.keyShare.Secret, id, c.ni, c.nr)
+	return c.key.AppendKeyMat(make([]byte, 0, n+krb.MaxPRF), n, style, c.keyShare.Secret, id, c.ni, c.nr)
 }
 
 // add puts the Child SA into the session's set. The SPIs are no longer reserved

@@ -21,6 +21,8 @@ type Bench[E Core] struct {
 	// Initiate begins a session of the first endpoint with the second; n is the
 	// number of the session.
 	Initiate func(n int, now time.Time) (ike.SessionID, error)
+	// Prepare, if set, is called before Initiate, for what is not to be measured.
+	Prepare func(n int, now time.Time)
 
 	link     Link[E]
 	children int
@@ -53,6 +55,13 @@ func (x *Bench[E]) up(b *testing.B) ike.SessionID {
 	return id
 }
 
+// prepare makes ready for the next session.
+func (x *Bench[E]) prepare() {
+	if x.Prepare != nil {
+		x.Prepare(x.sessions, x.Now)
+	}
+}
+
 // down ends a session, and lets what it leaves behind go.
 func (x *Bench[E]) down(b *testing.B, id ike.SessionID) {
 	require.NoError(b, x.Ends[0].Delete(x.Now, id, ike.DownLocal))
@@ -77,10 +86,12 @@ func BenchHandshake[E Core](b *testing.B, cases []BenchCase[E]) {
 		b.Run(c.Name, func(b *testing.B) {
 			x := c.New(b)
 			b.ReportAllocs()
+			x.prepare()
 			for b.Loop() {
 				id := x.up(b)
 				b.StopTimer()
 				x.down(b, id)
+				x.prepare()
 				b.StartTimer()
 			}
 		})
@@ -110,6 +121,7 @@ func BenchRatio[E Core](b *testing.B, cases []BenchCase[E]) {
 			defer runtime.UnlockOSThread()
 			var handshakes, raws []time.Duration
 			for b.Loop() {
+				x.prepare()
 				begin := threadTime()
 				id := x.up(b)
 				handshakes = append(handshakes, threadTime()-begin)
@@ -135,6 +147,7 @@ func BenchRatio[E Core](b *testing.B, cases []BenchCase[E]) {
 func BenchHeap[E Core](b *testing.B, n int, x *Bench[E]) {
 	base := liveHeap()
 	for range n {
+		x.prepare()
 		x.up(b)
 	}
 	x.wait(b)

@@ -1,37 +1,30 @@
 package krb
 
 import (
-	"fmt"
 	"io"
 	"time"
-
-	"golang.org/x/crypto/cryptobyte"
 )
 
 // AppendAPRep appends an AP-REP to dst (RFC 4120 5.5.2): the answer to the
 // authenticator with the stamp, under the session key. It has neither subkey
 // nor sequence number. The error is that of random.
 func AppendAPRep(dst []byte, k *Key, s Stamp, random io.Reader) ([]byte, error) {
-	var in cryptobyte.Builder
-	addApplication(&in, msgEncAPRepPart, func(b *cryptobyte.Builder) {
-		addTime(b, 0, s.seconds())
-		addInt(b, 1, s.micro())
-	})
-	plain, err := in.Bytes()
-	if err != nil {
-		return dst, fmt.Errorf("krb: AP-REP: %w", err)
-	}
-	sealed, err := k.Encrypt(nil, usageAPRep, plain, random)
+	w := newBackward(128)
+	end := w.at
+	w.int(1, s.micro())
+	w.time(0, s.seconds())
+	w.application(msgEncAPRepPart, end)
+	sealed, err := k.Encrypt(nil, usageAPRep, w.written(), random)
 	if err != nil {
 		return dst, err
 	}
-	b := cryptobyte.NewBuilder(dst)
-	addApplication(b, msgAPRep, func(b *cryptobyte.Builder) {
-		addInt(b, 0, pvno)
-		addInt(b, 1, msgAPRep)
-		addEncrypted(b, 2, encryptedData{etype: k.etype, cipher: sealed})
-	})
-	return b.Bytes()
+	w = newBackward(128 + len(sealed))
+	end = w.at
+	w.encrypted(2, k.etype, sealed)
+	w.int(1, msgAPRep)
+	w.int(0, pvno)
+	w.application(msgAPRep, end)
+	return append(dst, w.written()...), nil
 }
 
 // OpenAPRep decodes and decrypts an AP-REP and returns the stamp of the

@@ -2,15 +2,32 @@ package krb
 
 import (
 	"crypto/cipher"
+	"crypto/subtle"
 )
+
+// These work on the block: a cipher.BlockMode would cost two objects for each
+// message, and messages are short.
 
 // encryptCBC encrypts b, whole blocks, in place with a zero initial vector.
 func encryptCBC(c cipher.Block, b []byte) {
-	cipher.NewCBCEncrypter(c, make([]byte, c.BlockSize())).CryptBlocks(b, b)
+	n := c.BlockSize()
+	for i := 0; i < len(b); i += n {
+		if i > 0 {
+			subtle.XORBytes(b[i:i+n], b[i:i+n], b[i-n:i])
+		}
+		c.Encrypt(b[i:i+n], b[i:i+n])
+	}
 }
 
+// decryptCBC begins at the end: what is before is still encrypted then.
 func decryptCBC(c cipher.Block, b []byte) {
-	cipher.NewCBCDecrypter(c, make([]byte, c.BlockSize())).CryptBlocks(b, b)
+	n := c.BlockSize()
+	for i := len(b) - n; i >= 0; i -= n {
+		c.Decrypt(b[i:i+n], b[i:i+n])
+		if i > 0 {
+			subtle.XORBytes(b[i:i+n], b[i:i+n], b[i-n:i])
+		}
+	}
 }
 
 // encryptCTS encrypts b, at least one block, in place with a zero initial
@@ -18,47 +35,32 @@ func decryptCBC(c cipher.Block, b []byte) {
 // exchanged, the then last one is cut.
 func encryptCTS(c cipher.Block, b []byte) {
 	n := c.BlockSize()
-	if len(b) == n {
+	whole := (len(b) - 1) / n * n // all but the last, perhaps partial block
+	if whole == 0 {
 		c.Encrypt(b, b)
 		return
 	}
-	whole := (len(b) - 1) / n * n // all but the last, perhaps partial block
 	encryptCBC(c, b[:whole])
-	prev := b[whole-n : whole]
-	last := make([]byte, n)
-	tail := copy(last, b[whole:])
-	for i := range last {
-		last[i] ^= prev[i]
+	prev, tail := b[whole-n:whole], b[whole:]
+	for i, x := range tail {
+		tail[i] = prev[i]
+		prev[i] ^= x
 	}
-	c.Encrypt(last, last)
-	copy(b[whole:], prev[:tail])
-	copy(prev, last)
+	c.Encrypt(prev, prev)
 }
 
 func decryptCTS(c cipher.Block, b []byte) {
 	n := c.BlockSize()
-	if len(b) == n {
+	whole := (len(b) - 1) / n * n
+	if whole == 0 {
 		c.Decrypt(b, b)
 		return
 	}
-	whole := (len(b) - 1) / n * n
-	before := make([]byte, n) // the ciphertext block before the last two, or the initial vector
-	if whole >= 2*n {
-		copy(before, b[whole-2*n:])
-		decryptCBC(c, b[:whole-n])
+	prev, tail := b[whole-n:whole], b[whole:]
+	c.Decrypt(prev, prev) // last plaintext block, padded with zeros, XOR the block before it
+	for i, x := range tail {
+		tail[i] = prev[i] ^ x
+		prev[i] = x
 	}
-	last := make([]byte, n)
-	c.Decrypt(last, b[whole-n:whole]) // last plaintext block, padded with zeros, XOR the block before it
-	prev := make([]byte, n)
-	tail := copy(prev, b[whole:])
-	copy(prev[tail:], last[tail:])
-	for i := range tail {
-		last[i] ^= prev[i]
-	}
-	c.Decrypt(prev, prev)
-	for i := range prev {
-		prev[i] ^= before[i]
-	}
-	copy(b[whole-n:], prev)
-	copy(b[whole:], last[:tail])
+	decryptCBC(c, b[:whole])
 }

@@ -3,8 +3,7 @@ package krb
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/des" //nolint:gosec // DES3, off by default
-	"crypto/hmac"
+	"crypto/des"  //nolint:gosec // DES3, off by default
 	"crypto/sha1" //nolint:gosec // RFC 3961
 	"crypto/sha256"
 	"crypto/sha512"
@@ -93,15 +92,6 @@ func (p *profile) newBlock(key []byte) cipher.Block {
 		panic("krb: " + err.Error()) // the length was checked
 	}
 	return b
-}
-
-// mac appends the truncated HMAC over the parts.
-func (p *profile) mac(dst, key []byte, parts ...[]byte) []byte {
-	h := hmac.New(p.newHash, key)
-	for _, b := range parts {
-		h.Write(b)
-	}
-	return h.Sum(dst)[:len(dst)+p.macLen]
 }
 
 func allowed(list []EType, e EType) bool {

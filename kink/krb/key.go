@@ -2,13 +2,13 @@ package krb
 
 import (
 	"crypto/cipher"
-	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/bits"
+	"slices"
 	"sync/atomic"
 
 	"github.com/racoon3/racoon/internal/secret"
@@ -48,7 +48,7 @@ type Key struct {
 	etype EType
 	p     *profile
 	raw   secret.Bytes
-	cache [6]atomic.Pointer[specific] // of the usages in slots
+	cache [8]atomic.Pointer[specific] // of the usages in slots
 }
 
 // specific holds what was derived for one key usage, which is either for
@@ -104,8 +104,13 @@ func (k *Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String())
 // LogValue implements [slog.LogValuer] with String.
 func (k *Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
-// checksumSlot is where Kc of KINK's checksums is kept; no encryption has it.
-const checksumSlot = 0
+// Where other things are kept than Ke and Ki of an encryption: Kc of KINK's
+// checksums, the cipher with the key itself, and that of the pseudorandom function.
+const (
+	checksumSlot = 0
+	baseSlot     = 6
+	prfSlot      = 7
+)
 
 // slot tells where Ke and Ki of a usage are kept, -1: nowhere.
 func slot(usage uint32) int {
@@ -163,38 +168,32 @@ func (k *Key) specific(i int, usage uint32, derive func(label []byte) *specific)
 // derive is DK of RFC 3961 5.1 and KDF-HMAC-SHA2 of RFC 8009 3.
 func (k *Key) derive(label []byte, n int) []byte {
 	if k.p.sha2 {
-		return k.kdf(label, nil, n)
+		return k.kdf(make([]byte, 0, n), n, label)
 	}
-	c := k.p.newBlock(k.raw)
-	size := k.p.keyLen
+	c, size, block := k.base(), k.p.keyLen, k.p.block
 	if k.etype == DES3SHA1 {
 		size = 21
 	}
-	block := label
-	if len(label) != k.p.block {
-		block = nfold(label, k.p.block)
+	out := make([]byte, (size+block-1)/block*block)
+	if len(label) == block {
+		copy(out, label)
+	} else {
+		nfold(out[:block], label)
 	}
-	var out []byte
-	for len(out) < size {
-		next := make([]byte, k.p.block)
-		c.Encrypt(next, block)
-		out = append(out, next...)
-		block = next
+	c.Encrypt(out, out)
+	for i := block; i < len(out); i += block {
+		c.Encrypt(out[i:], out[i-block:i])
 	}
 	if k.etype == DES3SHA1 {
+		defer clear(out)
 		return des3Key(out[:21])
 	}
 	return out[:size]
 }
 
-// kdf is KDF-HMAC-SHA2 (RFC 8009 3) with an output of n octets.
-func (k *Key) kdf(label, context []byte, n int) []byte {
-	in := append([]byte{0, 0, 0, 1}, label...)
-	in = append(append(in, 0), context...)
-	in = binary.BigEndian.AppendUint32(in, uint32(n)*8)
-	p := *k.p
-	p.macLen = n
-	return p.mac(nil, k.raw, in)
+// base is the cipher with the key itself.
+func (k *Key) base() cipher.Block {
+	return k.specific(baseSlot, 0, func([]byte) *specific { return &specific{ke: k.p.newBlock(k.raw)} }).ke
 }
 
 // des3Key is RFC 3961 6.3.1's random-to-key: the low bits of seven octets make
@@ -220,7 +219,7 @@ func des3Key(random []byte) []byte {
 // random, and appends the result to dst. The error is that of random.
 func (k *Key) Encrypt(dst []byte, usage uint32, plaintext []byte, random io.Reader) ([]byte, error) {
 	off := len(dst)
-	dst = append(dst, make([]byte, k.p.block)...)
+	dst = append(slices.Grow(dst, k.p.block+len(plaintext)+k.p.macLen+k.p.block), zeroBlock[:k.p.block]...)
 	if _, err := io.ReadFull(random, dst[off:]); err != nil {
 		return dst[:off], fmt.Errorf("krb: confounder: %w", err)
 	}
@@ -238,10 +237,10 @@ func (k *Key) seal(b []byte, off int, usage uint32) []byte {
 	}
 	if k.p.sha2 { // over the initial vector and the ciphertext
 		encryptCTS(s.ke, b[off:])
-		return k.p.mac(b, s.ki, make([]byte, k.p.block), b[off:])
+		return k.mac(b, s.ki, zeroBlock[:], b[off:])
 	}
 	end := len(b)
-	b = k.p.mac(b, s.ki, b[off:])
+	b = k.mac(b, s.ki, b[off:])
 	if k.p.cts {
 		encryptCTS(s.ke, b[off:end])
 	} else {
@@ -249,6 +248,9 @@ func (k *Key) seal(b []byte, off int, usage uint32) []byte {
 	}
 	return b
 }
+
+// zeroBlock is the initial vector of RFC 8009, which is under the MAC too.
+var zeroBlock [16]byte
 
 // Decrypt decrypts what Encrypt made, into a new slice. With DES3 there may be
 // padding at the end. The error is [ErrDecrypt].
@@ -259,19 +261,15 @@ func (k *Key) Decrypt(usage uint32, ciphertext []byte) ([]byte, error) {
 	}
 	s := k.encryption(usage)
 	text, sum := append([]byte(nil), ciphertext[:n]...), ciphertext[n:]
-	var want []byte
-	if k.p.sha2 {
-		want = k.p.mac(nil, s.ki, make([]byte, k.p.block), text)
+	if k.p.sha2 && !k.verifies(sum, s.ki, zeroBlock[:], text) {
+		return nil, ErrDecrypt
 	}
 	if k.p.cts {
 		decryptCTS(s.ke, text)
 	} else {
 		decryptCBC(s.ke, text)
 	}
-	if !k.p.sha2 {
-		want = k.p.mac(nil, s.ki, text)
-	}
-	if subtle.ConstantTimeCompare(want, sum) != 1 {
+	if !k.p.sha2 && !k.verifies(sum, s.ki, text) {
 		clear(text)
 		return nil, ErrDecrypt
 	}
@@ -281,7 +279,7 @@ func (k *Key) Decrypt(usage uint32, ciphertext []byte) ([]byte, error) {
 // appendMIC appends the checksum over the parts (RFC 3961's get_mic with the
 // required checksum mechanism of the encryption type).
 func (k *Key) appendMIC(dst []byte, usage uint32, parts ...[]byte) []byte {
-	return k.p.mac(dst, k.checksum(usage), parts...)
+	return k.mac(dst, k.checksum(usage), parts...)
 }
 
 // Seal encrypts a KINK_ENCRYPT payload (RFC 4430 4.2.7): b[off:], which begins
@@ -308,5 +306,5 @@ func (k *Key) AppendChecksum(dst, header, rest []byte) ([]byte, error) {
 
 // VerifyChecksum reports whether sum is the checksum of a KINK message.
 func (k *Key) VerifyChecksum(header, rest, sum []byte) bool {
-	return subtle.ConstantTimeCompare(k.appendMIC(nil, usageKINKCksum, header, rest), sum) == 1
+	return k.verifies(sum, k.checksum(usageKINKCksum), header, rest)
 }

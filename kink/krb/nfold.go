@@ -1,13 +1,14 @@
 package krb
 
-// nfold is RFC 3961 5.1's n-fold of in to n octets.
-func nfold(in []byte, n int) []byte {
+// nfold writes RFC 3961 5.1's n-fold of in to out.
+func nfold(out, in []byte) {
+	n := len(out)
+	clear(out)
 	a, b := n, len(in)
 	for b != 0 {
 		a, b = b, a%b
 	}
 	lcm := n * len(in) / a
-	out := make([]byte, n)
 	carry := 0
 	// From the last octet of the concatenated rotations to the first, in one's
 	// complement addition.
@@ -21,7 +22,6 @@ func nfold(in []byte, n int) []byte {
 		out[i] = byte(carry)
 		carry >>= 8
 	}
-	return out
 }
 
 // rotated is octet i of in | in rotated right by 13 bits | in rotated by 26

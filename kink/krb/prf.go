@@ -27,22 +27,28 @@ func (s PRFStyle) String() string {
 	return fmt.Sprintf("PRFStyle(%d)", uint8(s))
 }
 
+// MaxPRF is the longest output of the pseudorandom function in octets. AppendKeyMat
+// leaves no keys behind on the heap if dst has room for so much more.
+const MaxPRF = 48
+
 // AppendPRF appends the pseudorandom function of the key over the parts.
 func (k *Key) AppendPRF(dst []byte, style PRFStyle, parts ...[]byte) []byte {
+	s := k.newMAC()
+	defer k.done(s)
 	if k.p.sha2 { // RFC 8009 5
-		var in []byte
-		for _, b := range parts {
-			in = append(in, b...)
-		}
-		return append(dst, k.kdf([]byte("prf"), in, k.p.newHash().Size())...)
+		return k.kdf(dst, s.hash.Size(), prfLabel, parts...)
 	}
-	h := k.p.newHash()
+	s.hash.Reset()
 	for _, b := range parts {
-		h.Write(b)
+		s.hash.Write(b)
 	}
 	off := len(dst)
-	dst = h.Sum(dst)
-	c := k.p.newBlock(k.derive([]byte("prf"), k.p.keyLen))
+	dst = append(dst, s.hash.Sum(s.sum[:0])...)
+	c := k.specific(prfSlot, 0, func([]byte) *specific {
+		dk := k.derive(prfLabel, k.p.keyLen)
+		defer clear(dk)
+		return &specific{ke: k.p.newBlock(dk)}
+	}).ke
 	if style == PRFRacoon2 && k.p.cts {
 		encryptCTS(c, dst[off:])
 		return dst
@@ -52,16 +58,24 @@ func (k *Key) AppendPRF(dst []byte, style PRFStyle, parts ...[]byte) []byte {
 	return dst
 }
 
+var prfLabel = []byte("prf")
+
 // AppendKeyMat appends n octets of the KEYMAT of an SA to dst (RFC 4430 7 and
 // RFC 2409 5.5). The parts make up the seed:
 // [g(qm)^xy |] protocol | SPI | Ni_b [| Nr_b].
 func (k *Key) AppendKeyMat(dst []byte, n int, style PRFStyle, seed ...[]byte) []byte {
-	var last []byte
-	end := len(dst) + n
-	for len(dst) < end {
-		parts := append([][]byte{last}, seed...)
-		last = k.AppendPRF(nil, style, parts...)
-		dst = append(dst, last...)
+	if n == 0 {
+		return dst
+	}
+	end, last := len(dst)+n, len(dst)
+	dst = k.AppendPRF(dst, style, seed...)
+	if len(dst) < end {
+		parts := append(make([][]byte, 1, 8), seed...)
+		for len(dst) < end {
+			parts[0] = dst[last:]
+			last = len(dst)
+			dst = k.AppendPRF(dst, style, parts...)
+		}
 	}
 	clear(dst[end:])
 	return dst[:end:end]

@@ -3,6 +3,7 @@ package krb
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -84,6 +85,9 @@ func ParsePrincipal(text, realm string) (Principal, error) {
 
 // NewPrincipal returns the principal with the given components.
 func NewPrincipal(realm string, components ...string) Principal {
+	if !slices.ContainsFunc(components, func(c string) bool { return strings.ContainsAny(c, special) }) {
+		return Principal{Name: strings.Join(components, "/"), Realm: realm}
+	}
 	var b strings.Builder
 	for i, c := range components {
 		if i > 0 {
@@ -115,6 +119,9 @@ func (p Principal) String() string {
 }
 
 func split(name string) ([]string, error) {
+	if name != "" && strings.IndexByte(name, '\\') < 0 && strings.Count(name, "/") < maxComponents {
+		return strings.Split(name, "/"), nil
+	}
 	var out []string
 	var b strings.Builder
 	for i := 0; i < len(name); i++ {
@@ -141,13 +148,16 @@ func split(name string) ([]string, error) {
 	return out, nil
 }
 
+// special are the characters that are escaped.
+const special = `/@\`
+
 func escape(s string) string {
-	if !strings.ContainsAny(s, `/@\`) {
+	if !strings.ContainsAny(s, special) {
 		return s
 	}
 	var b strings.Builder
 	for i := range len(s) {
-		if strings.IndexByte(`/@\`, s[i]) >= 0 {
+		if strings.IndexByte(special, s[i]) >= 0 {
 			b.WriteByte('\\')
 		}
 		b.WriteByte(s[i])

@@ -24,7 +24,9 @@ func StringToKey(e EType, password string, salt []byte, iterations uint32) (*Key
 	var err error
 	switch {
 	case e == DES3SHA1:
-		seed = des3Key(nfold(append([]byte(password), salt...), 21))
+		var folded [21]byte
+		nfold(folded[:], append([]byte(password), salt...))
+		seed = des3Key(folded[:])
 	case p.sha2:
 		if iterations == 0 {
 			iterations = 32768

@@ -80,37 +80,41 @@ func (t *Ticket) APReq(dst []byte, s Stamp, random io.Reader) ([]byte, error) {
 // apReq appends an AP-REQ whose authenticator has the key usage and, for a
 // TGS-REQ, a checksum over body.
 func (t *Ticket) apReq(dst []byte, options Flags, s Stamp, usage uint32, body []byte, random io.Reader) ([]byte, error) {
-	var a cryptobyte.Builder
-	addApplication(&a, msgAuthenticator, func(b *cryptobyte.Builder) {
-		addInt(b, 0, pvno)
-		addString(b, 1, t.Client.Realm)
-		addName(b, 2, t.Client)
-		if body != nil {
-			addSequence(b, 3, func(b *cryptobyte.Builder) {
-				addInt(b, 0, int64(t.Key.p.cksum))
-				addOctets(b, 1, t.Key.appendMIC(nil, usageTGSChecksum, body))
-			})
-		}
-		addInt(b, 4, s.micro())
-		addTime(b, 5, s.seconds())
-	})
-	plain, err := a.Bytes()
-	if err != nil {
-		return dst, fmt.Errorf("krb: authenticator: %w", err)
+	var sum []byte
+	if body != nil {
+		sum = t.Key.appendMIC(nil, usageTGSChecksum, body)
 	}
-	sealed, err := t.Key.Encrypt(nil, usage, plain, random)
+	// A header takes at most five octets, and a component of a name has one.
+	w := newBackward(256 + len(t.Client.Realm) + 6*len(t.Client.Name) + len(sum))
+	end := w.at
+	w.time(5, s.seconds())
+	w.int(4, s.micro())
+	if body != nil {
+		f := w.at
+		w.octets(1, sum)
+		w.int(0, int64(t.Key.p.cksum))
+		w.sequence(f)
+		w.field(3, f)
+	}
+	w.name(2, t.Client)
+	w.realm(1, t.Client.Realm)
+	w.int(0, pvno)
+	w.application(msgAuthenticator, end)
+	sealed, err := t.Key.Encrypt(nil, usage, w.written(), random)
 	if err != nil {
 		return dst, err
 	}
-	b := cryptobyte.NewBuilder(dst)
-	addApplication(b, msgAPReq, func(b *cryptobyte.Builder) {
-		addInt(b, 0, pvno)
-		addInt(b, 1, msgAPReq)
-		addFlags(b, 2, options)
-		addField(b, 3, func(b *cryptobyte.Builder) { b.AddBytes(t.Raw) })
-		addEncrypted(b, 4, encryptedData{etype: t.Key.etype, cipher: sealed})
-	})
-	return b.Bytes()
+	w = newBackward(128 + len(t.Raw) + len(sealed))
+	end = w.at
+	w.encrypted(4, t.Key.etype, sealed)
+	f := w.at
+	w.bytes(t.Raw)
+	w.field(3, f)
+	w.flags(2, options)
+	w.int(1, msgAPReq)
+	w.int(0, pvno)
+	w.application(msgAPReq, end)
+	return append(dst, w.written()...), nil
 }
 
 // A SealedTicket is a ticket as anybody sees it: who it is for, and with which
