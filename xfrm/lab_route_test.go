@@ -76,7 +76,6 @@ func testLabVTI(t *testing.T) {
 		}
 		require.NoError(t, x.plane.SetPolicies(ctx, 1, ps))
 		x.s.IP(fmt.Sprintf("route replace %v dev vti0 src %v", x.net, x.src))
-		x.s.Sysctl("ipv4/conf/vti0/disable_policy=1")
 	}
 	p.a.MustPing(p.a.Inner, p.b.Inner)
 	got, err := p.a.Ping(p.a.Outer, p.b.Outer, 1, 56)

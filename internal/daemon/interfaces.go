@@ -86,11 +86,6 @@ func (i *interfaces) make(ctx context.Context, c *conf.Interface) error {
 	if err := i.changes.SetUp(c.Name, mtu); err != nil {
 		return err
 	}
-	if l.Kind != xfrm.LinkXFRM {
-		if err := i.trust(c.Name); err != nil {
-			return err
-		}
-	}
 	if err := addAddresses(i.changes, c.Name, c.Addresses); err != nil {
 		return err
 	}
@@ -141,18 +136,6 @@ func (i *interfaces) link(ctx context.Context, l xfrm.Link) (ours bool, err erro
 		i.made = append(i.made, l.Name)
 	}
 	return err == nil, err
-}
-
-// trust lets what comes in through a VTI pass without a policy for its inner
-// packets: those that the interface's key marks were asked before it came out,
-// and without the mark there is none to find.
-func (i *interfaces) trust(name string) error {
-	for _, family := range []string{"ipv4", "ipv6"} {
-		if err := i.changes.Set("net/"+family+"/conf/"+name+"/disable_policy", "1"); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
 }
 
 // sameLink reports whether two interfaces serve the same SAs and policies.

@@ -1,0 +1,164 @@
+//go:build linux
+
+package interop_test
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/racoon3/racoon/internal/control"
+	"github.com/racoon3/racoon/internal/interop"
+	"github.com/racoon3/racoon/internal/lab"
+)
+
+// TestRouteBased is all that needs interfaces of IPsec, in one kernel: it takes
+// long to start.
+func TestRouteBased(t *testing.T) {
+	t.Parallel()
+	if !lab.InKernel(t, lab.KernelOptions{QEMU: true, Timeout: 6 * time.Minute, MemoryMB: 768}) {
+		return
+	}
+	lab.LoadAlgorithms(t)
+	t.Run("iked with XFRM interfaces", func(t *testing.T) { testIkedInterface(t, "xfrm") })
+	t.Run("iked with VTI", func(t *testing.T) { testIkedInterface(t, "vti") })
+	t.Run("iked and the interfaces of others", testIkedInterfaceTaken)
+	t.Run("strongSwan", interop.RouteBasedStrongSwan)
+}
+
+// routeBased configures the sample and its mirror image. The sites have other
+// numbers, since they mean nothing to the peer.
+func routeBased(t *testing.T, kind string) (a, b *iked) {
+	sa, sb := lab.NewPair(t)
+	a, b = newIked(t, sa), newIked(t, sb)
+	text := sample(t, "route-based.toml")
+	a.file("branch.psk", ikedSecret)
+	b.file("branch.psk", ikedSecret)
+	interfaceOf := func(own, peer *lab.Site, n int) string {
+		if kind == "xfrm" {
+			return fmt.Sprintf("interface-id = %d", n)
+		}
+		return fmt.Sprintf("kind = %q\nlocal = %q\nremote = %q\nin-key = %d\nout-key = %d", kind, own.Outer, peer.Outer, n, n)
+	}
+	// IPv6 is only routed.
+	a.configure(text, "192.0.2.2", sb.Outer.String(), "interface-id = 42", interfaceOf(sa, sb, 42), `"10.3.0.0/16"`, `"fd00:2::/32"`)
+	b.configure(mirrored(t, text, sa.Outer.String()), "interface-id = 42", interfaceOf(sb, sa, 7), `"10.3.0.0/16"`, `"fd00:1::/32"`,
+		"10.255.0.1", "10.255.0.2", `start = "always"`, `start = "none"`)
+	return a, b
+}
+
+// network is all of a site that a daemon with interfaces changes.
+func network(s *lab.Site) string {
+	return untouched(s) + s.Run("ip", "-6", "route") + s.Run("ip", "-o", "link") + s.Run("ip", "xfrm", "state") + s.Run("ip", "xfrm", "policy", "list", "nosock")
+}
+
+// testIkedInterface: the sample makes its interface, traffic goes where routes
+// lead it, through a rekey and past a daemon that is killed, and nothing is left
+// of it.
+func testIkedInterface(t *testing.T, kind string) {
+	a, b := routeBased(t, kind)
+	sa, sb := a.site, b.site
+	before := [2]string{network(sa), network(sb)}
+	b.start()
+	a.start()
+	a.await(`msg="child up"`, 1)
+	link := sa.Run("ip", "-d", "link", "show", "ipsec0")
+	require.Regexp(t, `<[^>]*\bUP\b[^>]*> mtu 1400 `, link)
+	require.Contains(t, link, "alias made by iked")
+	number := func(s *lab.Site, hex string) {
+		state, policies := s.Run("ip", "xfrm", "state"), s.Run("ip", "xfrm", "policy", "list", "nosock")
+		want := "if_id " + hex
+		if kind == "vti" {
+			want = "mark " + hex + "/0xffffffff"
+		}
+		require.Equal(t, strings.Count(state, "proto esp"), strings.Count(state, want), state)
+		require.Equal(t, strings.Count(policies, "dir "), strings.Count(policies, want), policies)
+		require.NotZero(t, strings.Count(policies, want))
+		require.GreaterOrEqual(t, strings.Count(state, want), 2)
+	}
+	number(sa, "0x2a")
+	number(sb, "0x7")
+	if kind == "xfrm" {
+		require.Contains(t, link, "xfrm if_id 0x2a ")
+		require.Contains(t, sb.Run("ip", "-d", "link", "show", "ipsec0"), "xfrm if_id 0x7 ")
+	} else {
+		require.Contains(t, link, "vti remote "+sb.Outer.String()+" local "+sa.Outer.String())
+	}
+	require.Contains(t, sa.Run("ip", "addr", "show", "dev", "ipsec0"), "inet 10.255.0.1/30")
+	require.Contains(t, sa.Run("ip", "route"), "10.2.0.0/16 dev ipsec0")
+	require.Contains(t, sa.Run("ip", "-6", "route"), "fd00:2::/32 dev ipsec0")
+
+	sniffer := sa.Sniff()
+	a.reach(netip.MustParseAddr("10.255.0.1"), netip.MustParseAddr("10.255.0.2"))
+	a.reach(sa.Inner, sb.Inner)
+	b.reach(sb.Inner, sa.Inner)
+	a.reach(sa.Inner6, sb.Inner6)
+	b.reach(sb.Inner6, sa.Inner6)
+
+	done := make(chan int)
+	go func() { n, _ := sa.Ping(sa.Inner, sb.Inner, 60, 1200); done <- n }()
+	_, err := a.client().Rekey(t.Context(), control.RekeyRequest{Select: control.Select{Child: "all"}})
+	require.NoError(t, err)
+	require.Equal(t, 60, <-done, "a rekey loses nothing")
+	number(sa, "0x2a")
+	sa.MustPing(sa.Outer, sb.Outer) // beside the tunnel, whose selectors have everything
+
+	a.kill()
+	require.Contains(t, sa.Run("ip", "link"), "ipsec0")
+	a.start()
+	require.Contains(t, a.log(), "the interface of the last daemon is taken over")
+	b.await("reason=replaced", 1)
+	a.reach(sa.Inner, sb.Inner)
+	number(sa, "0x2a")
+	for _, p := range sniffer.Packets() {
+		for _, inner := range []netip.Addr{sa.Inner, sb.Inner, sa.Inner6, sb.Inner6, netip.MustParseAddr("10.255.0.1")} {
+			require.False(t, p.Src.Addr() == inner, "in clear: %v", p)
+		}
+	}
+	a.stop()
+	b.await("session down", 1)
+	b.stop()
+	require.Equal(t, before, [2]string{network(sa), network(sb)})
+}
+
+// testIkedInterfaceTaken: an interface that somebody has made serves if it is as
+// the configuration says, and stays; another is an error that explains.
+func testIkedInterfaceTaken(t *testing.T) {
+	a, b := routeBased(t, "xfrm")
+	a.site.IP("link add ipsec0 type xfrm if_id 42", "link set ipsec0 up")
+	b.site.IP("link add ipsec0 type xfrm if_id 42") // not 7
+	before := network(a.site)
+	a.start()
+	require.Contains(t, a.log(), "it is used as it is, and stays")
+	require.Contains(t, a.site.Run("ip", "route"), "10.2.0.0/16 dev ipsec0")
+	a.stop()
+	require.Equal(t, before, network(a.site))
+
+	before = network(b.site)
+	require.Contains(t, b.refuse(), "interface ipsec0: xfrm: adding link ipsec0: EEXIST: that one is of kind xfrm with interface-id 42, not of kind xfrm with interface-id 7; remove it, or use another name")
+	require.Equal(t, before, network(b.site))
+	b.site.IP("link del ipsec0", "link add ipsec9 type xfrm if_id 7")
+	before = network(b.site)
+	require.Contains(t, b.refuse(), "an interface of another name has interface-id 7; use another number")
+	require.Equal(t, before, network(b.site))
+}
+
+// refuse starts the daemon, which must end by itself with an error, and returns
+// what it wrote.
+func (d *iked) refuse() string {
+	d.Helper()
+	self, err := os.Executable()
+	require.NoError(d, err)
+	cmd := exec.Command("nsenter", "--net="+d.site.Path(), "timeout", "60", self, "-c", d.path("racoon.toml"), "-state", d.path("state"), "-s", d.path("control"))
+	cmd.Env = append(os.Environ(), runDaemon+"="+d.name)
+	out, err := cmd.CombinedOutput()
+	require.Error(d, err)
+	require.Equal(d, 1, cmd.ProcessState.ExitCode(), "%s", out)
+	return string(out)
+}
