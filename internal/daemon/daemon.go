@@ -268,7 +268,7 @@ func (d *daemon) run(ctx context.Context, env Env) error {
 		})
 	}
 	if d.plane.remembered != nil {
-		followers.Go(func() { d.dropStale(end, cfg) })
+		followers.Go(func() { d.dropStale(ctl, cfg) }) // no script that could take its time at the end
 	}
 	d.log.Info("ready", "program", d.Name, "version", version(), "config", cfg.File, "peers", len(d.manager.Peers()), "protocols", d.protocols(cfg))
 	d.notify.ready()
