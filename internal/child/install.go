@@ -18,7 +18,7 @@ func (s *Set) Add(info ike.ChildInfo, cfg *Config, initiator bool, old *SA) *SA 
 	if old != nil {
 		a.Info.ID, a.Info.ReqID, a.total = old.Info.ID, old.Info.ReqID, old.counts()
 	}
-	a.soft.Owner, a.hard.Owner, a.grace.Owner = a.softExpired, a.hardExpired, a.graceOver
+	a.soft.Owner, a.hard.Owner = a.softExpired, a.hardExpired
 	s.sas = append(s.sas, a)
 	return a
 }

@@ -32,6 +32,7 @@ func (s *Set) remove(now time.Time, a *SA, reason ike.DownReason, err error, lin
 		a.State = Deleting
 		s.host.StopTimer(&a.soft)
 		s.host.StopTimer(&a.hard)
+		a.grace.Owner = a.graceOver // few SAs ever need it
 		s.host.SetTimer(&a.grace, now.Add(linger))
 		out := a.out
 		a.out = nil

@@ -8,6 +8,9 @@ func (s *Session) ArmLiveness(now time.Time) {
 	if s.Timing.Liveness <= 0 {
 		return
 	}
+	if s.LivenessTimer.Owner == nil {
+		s.LivenessTimer.Owner = s.livenessDue
+	}
 	s.core.SetTimer(&s.LivenessTimer, later(s.LastAlive.Add(s.Timing.Liveness), now))
 }
 
@@ -53,6 +56,9 @@ func (s *Session) livenessDue(now time.Time) {
 // established session does so by itself.
 func (s *Session) ArmKeepalive(now time.Time) {
 	if s.NATLocal && s.Timing.Keepalive > 0 {
+		if s.KeepaliveTimer.Owner == nil {
+			s.KeepaliveTimer.Owner = s.keepaliveDue
+		}
 		s.core.SetTimer(&s.KeepaliveTimer, now.Add(s.Timing.Keepalive))
 	}
 }

@@ -88,7 +88,6 @@ func (s *Session) Init(c *Core, self Protocol, path ike.Path, initiator bool, ti
 	s.core, s.self = c, self
 	s.ID, s.Path, s.Initiator, s.Timing = c.NewSessionID(), path, initiator, timing
 	s.Children.Init(self, c.plane)
-	s.LivenessTimer.Owner, s.KeepaliveTimer.Owner = s.livenessDue, s.keepaliveDue
 }
 
 // Establish counts and tells that both sides are authenticated.
