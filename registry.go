@@ -149,7 +149,7 @@ func (r *registry) childGone(s *Session, ev ike.ChildDown) {
 
 // add enters a session that has begun.
 func (r *registry) add(id ike.SessionID, peer string, path ike.Path, now time.Time) *Session {
-	s := &Session{m: r.m, id: id, peer: peer, path: path, begun: now}
+	s := &Session{m: r.m, id: id, peer: peer, path: path, begun: now, place: len(r.byPeer[peer])}
 	r.sessions[id] = s
 	r.byPeer[peer] = append(r.byPeer[peer], s)
 	return s
@@ -169,7 +169,13 @@ func (r *registry) remove(s *Session, reason ike.DownReason, err error) {
 	s.state, s.reason, s.err = ended, reason, err
 	s.done.fire()
 	delete(r.sessions, s.id)
-	if l := without(r.byPeer[s.peer], s); len(l) > 0 {
+	// The last one takes its place: a peer may have as many sessions as the
+	// Manager.
+	l := r.byPeer[s.peer]
+	last := l[len(l)-1]
+	l[s.place], last.place = last, s.place
+	l[len(l)-1] = nil
+	if l = l[:len(l)-1]; len(l) > 0 {
 		r.byPeer[s.peer] = l
 	} else {
 		delete(r.byPeer, s.peer)

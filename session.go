@@ -26,6 +26,7 @@ type Session struct {
 	begun    time.Time
 	up       time.Time
 	rekeys   int
+	place    int // among the peer's in the registry
 	children []ChildSA
 	creating []string     // Child SAs that the Manager has ordered
 	past     *pastTraffic // of Child SAs that are gone, nil for nothing
