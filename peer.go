@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/racoon3/racoon/dh"
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1"
 	"github.com/racoon3/racoon/ikev2"
@@ -152,6 +153,12 @@ type IKEv1Options struct {
 	NoInitialContact bool
 	NoCertRequest    bool
 	Signature        ikev1.SignatureOptions // of the peer
+
+	// PrivateGroups are groups for key exchanges that only the peer and this
+	// side know; Proposals, and those of the Children, call them by their
+	// numbers: "aes128gcm16-group32768". New Group Mode agrees on one before it
+	// is used, so the ISAKMP SA that a session begins with has another.
+	PrivateGroups []*dh.PrivateGroup
 }
 
 // A Child is the configuration of a Child SA.

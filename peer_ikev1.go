@@ -27,6 +27,8 @@ func (c *compiler) versions(cfg *Peer, p *peer) error {
 	switch old := p.speaks(IKEv1); {
 	case cfg.IKEv1.Hybrid && !old:
 		return configError("IKEv1.Hybrid", "has no effect without IKEv1; set Versions")
+	case len(cfg.IKEv1.PrivateGroups) > 0 && (!old || p.speaks(IKEv2)):
+		return configError("IKEv1.PrivateGroups", "are known to IKEv1 only; set Versions to racoon.IKEv1 alone")
 	case cfg.UserPrompt != nil && !old:
 		return configError("UserPrompt", "has no effect without IKEv1, since IKEv2 cannot ask for a user yet; set Versions")
 	case len(cfg.IKEv1.NATT) > 0 && !old:
@@ -61,7 +63,7 @@ func (c *compiler) ikev1(cfg *Peer, p *peer) error {
 		Users: cfg.Users, UserKind: cfg.UserKind, Prompt: cfg.UserPrompt,
 		Request: p.v2.Request, Assign: cfg.Assign, PushConfig: o.PushConfig, GeneratePolicy: o.GeneratePolicy,
 		Unique: cfg.Unique, NoInitialContact: o.NoInitialContact, ForceEncap: p.v2.ForceEncap, NoNATT: cfg.NoNATT, NATT: o.NATT,
-		Fragmentation: o.Fragmentation, FragmentSize: max(cfg.FragmentSize, 0),
+		Fragmentation: o.Fragmentation, FragmentSize: max(cfg.FragmentSize, 0), PrivateGroups: o.PrivateGroups,
 	}
 	if cfg.FragmentSize < 0 {
 		v1.Fragmentation = ikev1.FragmentOff

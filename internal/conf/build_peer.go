@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/racoon3/racoon"
+	"github.com/racoon3/racoon/dh"
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1"
 	"github.com/racoon3/racoon/ikev2"
@@ -30,6 +31,7 @@ type secrets interface {
 	passwordOf(file, login string) (ike.Secret, error)
 	credential(certificate, key string) (*ike.Credential, error)
 	trust(p *Peer) (*ike.Trust, error)
+	privateGroup(id dh.ID, file string) (*dh.PrivateGroup, error)
 	users(u *Users) (ike.UserAuthenticator, error)
 	pool(p *Pool) (ike.AddressAssigner, error)
 	request(r ike.ConfigRequest) *ike.ConfigRequest
@@ -122,6 +124,14 @@ func (b *builder) peer(p *Peer) racoon.Peer {
 		Modes: each(o.Modes, modes), Methods: each(o.Methods, methods), Hybrid: o.Hybrid, Check: checks[o.ProposalCheck], Volume: uint64(o.Volume),
 		GeneratePolicy: generates[o.GeneratePolicy], Fragmentation: fragments[p.Fragmentation], PushConfig: o.PushConfig,
 		NoInitialContact: o.NoInitialContact, NoCertRequest: o.NoCertRequest, Signature: ikev1.SignatureOptions{MinRSABits: o.MinRSABits},
+	}
+	for i, file := range o.PrivateGroups {
+		g, err := b.secrets.privateGroup(dh.FirstPrivate+dh.ID(i), file)
+		if err != nil {
+			b.fault(o, "private-groups", "make one by openssl dhparam -out FILE 3072", err)
+			continue
+		}
+		out.IKEv1.PrivateGroups = append(out.IKEv1.PrivateGroups, g)
 	}
 	q := &p.Quirks
 	out.Quirks = ikev2.Quirks{

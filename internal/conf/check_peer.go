@@ -318,6 +318,9 @@ func (k *checker) ikev1(p *Peer) {
 	if o.Hybrid && p.speaks("ikev2") {
 		k.bad(o, "hybrid", `write versions = ["ikev1"]`, "is not known to IKEv2")
 	}
+	if len(o.PrivateGroups) > 0 && p.speaks("ikev2") {
+		k.bad(o, "private-groups", `write versions = ["ikev1"]`, "are not known to IKEv2")
+	}
 	if o.PushConfig && p.Pool == "" && !p.RequestAddress {
 		k.bad(o, "push-config", "write pool (gateway) or request-address (client)", "has nothing to send or to wait for")
 	}

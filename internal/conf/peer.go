@@ -218,6 +218,8 @@ type IKEv1 struct {
 	NoCertRequest bool `toml:"no-cert-request" default:"false"`
 	// The smallest RSA key of a peer, in bits.
 	MinRSABits int `toml:"min-rsa-bits" default:"2048" min:"1024" max:"8192"`
+	// Files with groups that only the peer and this side know, as openssl dhparam makes them: a prime, of which (p-1)/2 is prime too, and a generator. Proposals call the first one group32768, the second one group32769. Below 2048 bits they are weak.
+	PrivateGroups []string `toml:"private-groups" path:"file" example:"[\"branch-dh.pem\"]"`
 }
 
 // Quirks are tolerances for peers that deviate.

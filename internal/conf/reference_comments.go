@@ -185,6 +185,7 @@ var comments = map[string]string{
 	"IKEv1.NoInitialContact":         "Do not send INITIAL-CONTACT.",
 	"IKEv1.NoCertRequest":            "Do not ask for certificates.",
 	"IKEv1.MinRSABits":               "The smallest RSA key of a peer, in bits.",
+	"IKEv1.PrivateGroups":            "Files with groups that only the peer and this side know, as openssl dhparam makes them: a prime, of which (p-1)/2 is prime too, and a generator. Proposals call the first one group32768, the second one group32769. Below 2048 bits they are weak.",
 	"Quirks.NoIDr":                   "Do not send IDr in the first IKE_AUTH request.",
 	"Quirks.DNAsFQDN":                "Accept a distinguished name sent with the type of a domain name (Apple).",
 	"Quirks.OnePairPerChild":         "A Child SA for each pair of selectors, for peers that take one pair each.",
