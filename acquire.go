@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -22,11 +23,21 @@ var errNoPolicy = errors.New("no configured Child SA protects this packet")
 func (r *registry) acquire(ev spd.AcquireEvent) {
 	defer r.lock()()
 	p, c := r.m.peers.Load().protecting(ev)
-	if p == nil || r.closed || r.m.isStopping() {
+	stopping := r.closed || r.m.isStopping()
+	if p == nil && !stopping && r.acquireByName(ev) {
+		return
+	}
+	if p == nil || stopping {
 		r.m.log.Debug("nobody to call for a packet", "packet", ev.Packet, "reqid", ev.Policy.ReqID)
 		r.m.answerAcquire(ev.ID, errNoPolicy)
 		return
 	}
+	r.acquireFor(p, c, ev, netip.Addr{})
+}
+
+// acquireFor has a Child SA brought up for a packet; remote is where the peer is,
+// if that is known.
+func (r *registry) acquireFor(p *peer, c *peerChild, ev spd.AcquireEvent, remote netip.Addr) {
 	key := acquireKey{p.name(), c.Name}
 	if waiting, under := r.acquires[key]; under {
 		r.acquires[key] = append(waiting, ev.ID)
@@ -43,11 +54,11 @@ func (r *registry) acquire(ev spd.AcquireEvent) {
 		r.acquires[key] = append(r.acquires[key], ev.ID)
 		return
 	}
-	if s := r.withPeer(p); s != nil {
+	if s := r.withPeerAt(p, remote); s != nil {
 		r.createFor(s, key, ev.ID, packet)
 		return
 	}
-	r.joinLocked(p, order{names: []string{c.Name}, keep: true, acquire: ev.ID, packet: packet})
+	r.joinLocked(p, order{names: []string{c.Name}, keep: true, acquire: ev.ID, packet: packet, remote: remote})
 }
 
 // createFor orders a Child SA for packets that wait.

@@ -41,6 +41,7 @@ type order struct {
 	keep     bool     // go on even if nobody waits
 	acquire  spd.AcquireID
 	packet   *spd.Selector
+	remote   netip.Addr // where the peer is, if that is known
 	replaces *Session
 	then     func(s *Session, err error) // called with the registry locked
 }
@@ -56,7 +57,7 @@ func (r *registry) joinLocked(p *peer, o order) *call {
 	c := r.calls[p.name()]
 	if c == nil {
 		c = &call{peer: p, order: o, done: make(chan struct{})}
-		if s := r.withPeer(p); s != nil && o.replaces == nil {
+		if s := r.withPeerAt(p, o.remote); s != nil && o.replaces == nil {
 			c.session, c.finished = s, true
 			close(c.done)
 		} else if r.closed || r.m.isStopping() {
@@ -184,9 +185,12 @@ func (m *Manager) dial(c *call) {
 
 func (m *Manager) begin(c *call) error {
 	p := c.peer
-	addrs, err := m.resolve(c.ctx, p)
-	if err != nil {
-		return err
+	addrs := []netip.Addr{c.order.remote}
+	if !c.order.remote.IsValid() {
+		var err error
+		if addrs, err = m.resolve(c.ctx, p); err != nil {
+			return err
+		}
 	}
 	// Another attempt, another address.
 	addr := addrs[m.sup.rotation(p.name())%len(addrs)]

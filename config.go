@@ -49,7 +49,8 @@ type Config struct {
 	Narrow    ike.Narrow
 
 	// Resolver finds the addresses of Peer.Remote, anew for each attempt; nil
-	// means net.DefaultResolver.
+	// means net.DefaultResolver. With an [AddrResolver] packets find peers that are
+	// known by name sooner; names.Directory has a cache that is kept up to date.
 	Resolver Resolver
 
 	// Rand is the source of all randomness; nil means crypto/rand.Reader. It

@@ -47,9 +47,14 @@ type KINKOptions struct {
 	// ContributeNonce, UserToUser, Tickets and Racoon2 are explained at
 	// kink.Peer.
 	ContributeNonce bool
-	UserToUser      kink.UserToUser
-	Tickets         kink.TicketPolicy
-	Racoon2         bool
+	// NamedAddress admits the peer only from an address that the host in its
+	// principal's name has: Config.Resolver says. Without it a peer without
+	// RemoteAddrs may come from any address, which is then its own for Child SAs
+	// whose Remote is empty.
+	NamedAddress bool
+	UserToUser   kink.UserToUser
+	Tickets      kink.TicketPolicy
+	Racoon2      bool
 }
 
 // kinkOnly are the fields of a peer that mean nothing with KINK.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -27,6 +28,7 @@ type registry struct {
 	claims   map[ike.SessionID]claim     // authorized, not yet established
 	calls    map[string]*call            // by name of the peer
 	acquires map[acquireKey][]spd.AcquireID
+	naming   int // acquires whose peer is being looked for by name
 	watches  map[ike.SessionID][]*watch
 	empty    chan struct{} // closed when the last session goes, while somebody waits
 }
@@ -372,10 +374,13 @@ func (r *registry) ofPeer(name string) []*Session {
 
 // withPeer returns an established session with a peer that is one host, or
 // nil.
-func (r *registry) withPeer(p *peer) *Session {
+func (r *registry) withPeer(p *peer) *Session { return r.withPeerAt(p, netip.Addr{}) }
+
+// withPeerAt is withPeer for a peer at an address, if that is valid.
+func (r *registry) withPeerAt(p *peer, remote netip.Addr) *Session {
 	_, exact := p.v2.Remote.ID.IsExact()
 	for _, s := range r.byPeer[p.name()] {
-		if s.state == established && (exact || s.info.Initiator) {
+		if s.state == established && (exact || s.info.Initiator) && (!remote.IsValid() || s.path.Remote.Addr().Unmap() == remote) {
 			return s
 		}
 	}

@@ -62,6 +62,9 @@ func (m *Manager) authorize(ctx context.Context, q ike.AuthorizeRequest) error {
 	}
 	m.log.Info("peer authenticated", "peer", q.Peer, "remote", q.Path.Remote, "local", q.Path.Local, "remote-id", q.RemoteID.String(),
 		"local-id", q.LocalID.String(), "method", q.Method, "initiator", q.Initiator, "initial-contact", q.InitialContact, "why", why)
+	if err := m.checkNamed(ctx, p, q); err != nil {
+		return err
+	}
 	if ask := m.decisions.Load().authorize; ask != nil {
 		if err := ask(ctx, q); err != nil {
 			return err
