@@ -335,6 +335,14 @@ func (p *DataPlane) limits(e *SAEntry, l *spd.Lifetime) {
 		e.Soft.Allocations = uint32(min(l.SoftPackets, 1<<32-1))
 	}
 	e.AlwaysExpire = p.d.nattStyle == nattLongSA
+	if p.d.noHardExpire {
+		// These kernels look at the hard limits of an SA only when it has reached a
+		// soft one.
+		e.Soft.AddTime = e.Hard.AddTime
+		if e.Soft.Bytes == 0 {
+			e.Soft.Bytes = e.Hard.Bytes
+		}
+	}
 }
 
 // Remove implements [spd.DataPlane].

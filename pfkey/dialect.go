@@ -43,7 +43,8 @@ type habits struct {
 	bundles         bool // several requests in one policy
 	ipcomp          bool
 	forward         bool // direction fwd
-	noHardExpire    bool // an SA disappears at its hard limit without a message
+	noHardExpire    bool // an SA disappears at its hard limit without a message, and only after a soft one
+	firstHead       bool // GET and DELETE may find only SAs of one request ID, of all between two addresses
 	lastUse         bool // usetime of LIFETIME_CURRENT is the last use, not the first
 	packetLifetimes bool // allocations counts packets
 	move            moveStyle
@@ -124,7 +125,7 @@ var (
 		algorithms: &netBSDAlgorithms,
 		habits: habits{
 			errnos: bsdErrnos, replayInBytes: true, maxReplay: 255 * 8, nattStyle: nattAddresses,
-			bundles: true, ipcomp: true, noHardExpire: true, nullKey: nullDummy,
+			bundles: true, ipcomp: true, noHardExpire: true, firstHead: true, nullKey: nullDummy,
 			sockets: socketOptions{policy4: 22, policy6: 28, udpEncap: 100},
 		},
 	}

@@ -21,6 +21,11 @@ type Config struct {
 	// [Kernel.Advance] only.
 	Now time.Time
 
+	// FirstHead is how NetBSD since a version between 7 and 9 serves GET and
+	// DELETE: it looks among the SAs of one request ID only, of all those between
+	// two addresses.
+	FirstHead bool
+
 	// Algorithms are what REGISTER lists; nil for what the system's kernel has.
 	Auth, Encrypt []pfkey.Alg
 }
@@ -29,6 +34,7 @@ type Config struct {
 // no goroutine and reads no clock.
 type Kernel struct {
 	d             *pfkey.Dialect
+	firstHead     bool
 	auth, encrypt []pfkey.Alg
 
 	mu       sync.Mutex
@@ -72,7 +78,7 @@ type sa struct {
 // NewKernel returns an empty kernel.
 func NewKernel(cfg Config) *Kernel {
 	k := &Kernel{
-		d: cfg.Dialect, auth: cfg.Auth, encrypt: cfg.Encrypt, now: cfg.Now,
+		d: cfg.Dialect, firstHead: cfg.FirstHead, auth: cfg.Auth, encrypt: cfg.Encrypt, now: cfg.Now,
 		sas: map[saKey]*sa{}, policies: map[policyKey]*policy{}, byID: map[uint32]*policy{}, nextID: 1, nextSPI: 0x0c000000, nextReq: pfkey.MaxReqID + 1,
 		acquires: map[uint32]*acquire{}, fail: map[pfkey.MsgType][]pfkey.Errno{}, silent: map[pfkey.MsgType]int{}, requests: map[pfkey.MsgType]int{},
 	}

@@ -200,7 +200,7 @@ func (k *Kernel) update(m *pfkey.Message) errno {
 		return k.missing()
 	case !k.linux() && old.pid != m.PID:
 		return pfkey.EINVAL
-	case k.is(pfkey.NetBSD) && (s.ReqID != old.ReqID || old.State == pfkey.StateLarval && s.Encap != nil):
+	case k.is(pfkey.NetBSD) && (s.ReqID != old.ReqID || old.State == pfkey.StateLarval && s.Encap != nil && !k.firstHead):
 		return pfkey.ENOENT // the ports are part of what it looks for
 	case k.linux() && old.State != pfkey.StateLarval:
 		// The keys stay as they are.
@@ -363,7 +363,18 @@ func (k *Kernel) find(m *pfkey.Message) *sa {
 	if x == nil || !ok {
 		return nil
 	}
-	return k.sas[saKey{m.SAType, x.SPI, dst}]
+	s := k.sas[saKey{m.SAType, x.SPI, dst}]
+	if k.firstHead && s != nil {
+		for _, first := range k.sorted(s.Type) {
+			if first.Src == s.Src && first.Dst == s.Dst {
+				if first.ReqID != s.ReqID {
+					return nil
+				}
+				break
+			}
+		}
+	}
+	return s
 }
 
 func (k *Kernel) delete(m *pfkey.Message) errno {

@@ -216,14 +216,16 @@ func (k *Kernel) over(s *sa, l *pfkey.Lifetime) bool {
 }
 
 func (k *Kernel) check(s *sa) {
+	kame := k.is(pfkey.NetBSD) || k.is(pfkey.MacOS)
 	switch {
-	case k.over(s, s.Hard):
+	case k.over(s, s.Hard) && (!kame || s.softTold):
 		delete(k.sas, saKey{s.Type, s.SPI, s.Dst})
-		if !k.is(pfkey.NetBSD) && !k.is(pfkey.MacOS) {
+		if !kame {
 			k.expire(s, s.Hard, pfkey.ExtLifetimeHard)
 		}
 	case k.over(s, s.Soft) && !s.softTold:
 		if k.is(pfkey.NetBSD) && s.used.IsZero() {
+			delete(k.sas, saKey{s.Type, s.SPI, s.Dst}) // an SA that nobody uses ends early
 			return
 		}
 		s.softTold, s.State = true, pfkey.StateDying
