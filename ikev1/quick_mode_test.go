@@ -164,6 +164,11 @@ func TestQuickModeShapes(t *testing.T) {
 			require.Equal(t, spd.ModeTunnel, b.Bundle.SAs[0].Mode)
 		}, ""},
 		{"IPComp declined", func(a, b *ike.ChildConfig) { a.IPComp = true }, inner, func(t *testing.T, b spd.Installed) { require.Len(t, b.Bundle.SAs, 1) }, ""},
+		{"IPComp, IPv6 inside", func(a, b *ike.ChildConfig) {
+			a.IPComp, b.IPComp = true, true
+			a.Local, a.Remote = selectors("2001:db8:1::/64"), selectors("2001:db8:2::/64")
+			b.Local, b.Remote = a.Remote, a.Local
+		}, flow("2001:db8:1::1", "2001:db8:2::1"), func(t *testing.T, b spd.Installed) { require.Len(t, b.Bundle.SAs, 1, "no kernel has that") }, ""},
 		{"ESN", func(a, b *ike.ChildConfig) {
 			a.Proposals = proposals(spd.ProtoESP, "aes128gcm16-esn")
 			b.Proposals = a.Proposals

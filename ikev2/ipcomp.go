@@ -1,8 +1,6 @@
 package ikev2
 
 import (
-	"slices"
-
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev2/message"
 	"github.com/racoon3/racoon/spd"
@@ -11,10 +9,9 @@ import (
 // ipcompDeflate is the only IPComp transform in use: DEFLATE (RFC 2394).
 const ipcompDeflate = 2
 
-// canIPComp reports whether compression is configured and the data plane has
-// it.
+// canIPComp reports whether compression is offered and accepted.
 func (s *session) canIPComp(c *ike.ChildConfig) bool {
-	return c.IPComp && slices.Contains(s.ep.cfg.DataPlane.Capabilities().IPComp, ipcompDeflate)
+	return s.Compresses(c, s.ep.cfg.DataPlane.Capabilities())
 }
 
 // ipcompNotify offers or accepts compression with our CPI, the second of the

@@ -44,6 +44,29 @@ func TestIPComp(t *testing.T) {
 	}
 }
 
+// Compression is neither offered nor accepted for packets of another family than
+// the tunnel's: no kernel has that.
+func TestIPCompFamilies(t *testing.T) {
+	v6 := spd.AnyIPv6
+	for _, at := range []string{"initiator", "responder"} {
+		t.Run(at, func(t *testing.T) {
+			a, b := pskPeer("b", "a.example", "b.example"), pskPeer("a", "b.example", "a.example")
+			b.Children[0].Local, b.Children[0].Remote = b.Children[0].Remote, b.Children[0].Local
+			a.Children[0].IPComp, b.Children[0].IPComp = true, true
+			wide := a.Children[0]
+			if at == "responder" {
+				wide = b.Children[0]
+			}
+			wide.Local, wide.Remote = append(wide.Local, v6), append(wide.Remote, v6)
+			p := newPair(t, a, b, nil)
+			s, _ := p.a.Session(p.initiate())
+			require.Len(t, s.Children, 1)
+			require.False(t, s.Children[0].IPComp)
+			require.Len(t, s.Children[0].InSA, 1)
+		})
+	}
+}
+
 func TestAH(t *testing.T) {
 	p := pskPair(t)
 	for _, e := range []*Endpoint{p.a, p.b} {

@@ -54,7 +54,7 @@ type creation struct {
 func (s *session) policyOf(c *ike.ChildConfig) quickmode.Policy {
 	l := core.LifeOf(c, false)
 	return quickmode.Policy{Proposals: c.Proposals, Outer: c.Outer, Mode: c.Mode, UDP: natt.NoVariant,
-		IPComp: c.IPComp && slices.Contains(s.ep.cfg.DataPlane.Capabilities().IPComp, uint8(quickmode.Deflate)),
+		IPComp: s.Compresses(c, s.ep.cfg.DataPlane.Capabilities()),
 		Life:   quickmode.LifetimeOf(l.Lifetime, l.Volume.HardBytes), Check: s.peer.Check}
 }
 
