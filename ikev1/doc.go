@@ -12,7 +12,9 @@
 //     bare keys, hybrid authentication, and XAuth with each ([AuthMethod]). RSA
 //     encryption is left out on purpose: what it leaks about padding breaks it.
 //   - phase 2: Quick Mode with and without PFS, for ESP, AH and IPComp alone or
-//     together, in tunnel and transport mode; New Group Mode is refused properly
+//     together, in tunnel and transport mode
+//   - New Group Mode, for groups that both sides have in their configuration; what
+//     the wire says is only compared with it
 //   - Transaction exchanges: XAuth and mode config, client and gateway, push and
 //     pull, with the attributes of Cisco's Unity clients
 //   - NAT traversal (RFC 3947 and its drafts), dead peer detection (RFC 3706),
@@ -46,7 +48,7 @@
 // the only way out. What follows are exchanges side by side (exchange.go, with
 // protect.go for encryption and HASH): quick_mode.go and quick_responder.go with
 // the negotiation of package internal/quickmode, informational.go and dpd.go,
-// transaction.go with xauth*.go and mode_config*.go. What stays is a session
+// transaction.go with xauth*.go and mode_config*.go, new_group.go. What stays is a session
 // (session.go) with its ISAKMP SAs (isakmp_sa.go).
 //
 // # States of an ISAKMP SA

@@ -21,6 +21,7 @@ var fuzzKinds = []struct {
 	method  AuthMethod
 	assigns bool // mode config
 	pushes  bool
+	private bool // groups, by New Group Mode
 }{
 	{mode: MainMode, method: AuthPSK},
 	{mode: AggressiveMode, method: AuthPSK},
@@ -29,6 +30,7 @@ var fuzzKinds = []struct {
 	{mode: MainMode, method: AuthXAuthInitPSK, assigns: true},
 	{mode: AggressiveMode, method: AuthXAuthInitPSK, assigns: true, pushes: true},
 	{mode: MainMode, method: AuthXAuthRespPSK},
+	{mode: MainMode, method: AuthPSK, private: true},
 }
 
 // A lender assigns each client an address of its own.
@@ -66,6 +68,9 @@ func newFuzzPair(t testing.TB, kind byte) *pair {
 			}
 		})
 	}
+	if k.private {
+		(&simProtocol{t: t}).privateGroups(a, b)
+	}
 	p := newPair(t, a, b, func(a, b *Config) {
 		a.Rand, b.Rand = rand.NewChaCha8([32]byte{1}), rand.NewChaCha8([32]byte{2})
 		a.Limits.Children, b.Limits.Children = 4, 4
@@ -93,6 +98,7 @@ func fuzzEmpty(t testing.TB, e *Endpoint) {
 	require.Empty(t, e.sessions)
 	require.Empty(t, e.initial)
 	require.Empty(t, e.relations)
+	require.Empty(t, e.grouped)
 	require.Empty(t, e.beginning)
 	require.Zero(t, e.fragments.early.octets+e.fragments.late.octets+len(e.fragments.firsts))
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,12 +27,21 @@ var safePrimes = [2]string{
 		"3E41159356ABE0EFE12EFD3AB2D7CE665D4C36734EB9E8469BF41735B82CDEF42A057683FA65300F3918E1BD0126C92F32F2CD0433F8F7F89EFAF1E3FB23200F",
 }
 
+// madeGroups are kept: it takes long to check one, and the simulation wants
+// many.
+var madeGroups sync.Map
+
 func privateGroup(t testing.TB, id dh.ID, which int) *dh.PrivateGroup {
 	t.Helper()
+	key := [2]int{int(id), which}
+	if g, ok := madeGroups.Load(key); ok {
+		return g.(*dh.PrivateGroup)
+	}
 	p, err := hex.DecodeString(safePrimes[which])
 	require.NoError(t, err)
 	g, err := dh.NewPrivateGroup(id, p, []byte{2})
 	require.NoError(t, err)
+	madeGroups.Store(key, g)
 	return g
 }
 

@@ -87,10 +87,12 @@ func stateOf(sa *isakmpSA) string {
 			}
 		case *transaction:
 			doing[3] = true
+		case *groupProposal:
+			doing[4] = true
 		}
 	}
 	st := sa.state.String()
-	for i, what := range []string{", rekeys Child", ", creates Child", ", answers Quick Mode", ", transaction"} {
+	for i, what := range []string{", rekeys Child", ", creates Child", ", answers Quick Mode", ", transaction", ", proposes a group"} {
 		if doing[i] {
 			st += what
 		}
@@ -144,6 +146,8 @@ func exchangeName(x isakmp.ExchangeType) string {
 		return "Informational"
 	case isakmp.ExchangeTransaction:
 		return "Transaction"
+	case isakmp.ExchangeNewGroupMode:
+		return "New Group Mode"
 	}
 	return "unknown exchange"
 }
