@@ -38,6 +38,7 @@ type daemon struct {
 	policies *policies
 	capture  *capture
 	control  *control.Daemon
+	names    nameCache
 	manager  *racoon.Manager
 
 	closers []func() error
@@ -154,6 +155,7 @@ func (d *daemon) open(ctx context.Context, cfg *conf.Config) error {
 			return err
 		}
 	}
+	d.followNames(ctx, &manager)
 	if d.manager, err = racoon.NewManager(manager); err != nil {
 		return err
 	}

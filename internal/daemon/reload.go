@@ -67,6 +67,7 @@ func (d *daemon) reload(ctx context.Context) (changes []racoon.Change, err error
 		return nil, err
 	}
 	d.store, d.last = store, next
+	d.names.register(&next)
 	if k := next.KINK.Kerberos; k != nil {
 		if err := k.Reload(ctx); err != nil {
 			d.log.Error("keytab or credential cache cannot be read again", "err", err)
