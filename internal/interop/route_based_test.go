@@ -28,6 +28,7 @@ func TestRouteBased(t *testing.T) {
 	lab.LoadAlgorithms(t)
 	t.Run("iked with XFRM interfaces", func(t *testing.T) { testIkedInterface(t, "xfrm") })
 	t.Run("iked with VTI", func(t *testing.T) { testIkedInterface(t, "vti") })
+	t.Run("iked with VTI over IPv6", func(t *testing.T) { testIkedInterface(t, "vti6") })
 	t.Run("iked and the interfaces of others", testIkedInterfaceTaken)
 	t.Run("strongSwan", interop.RouteBasedStrongSwan)
 }
@@ -40,17 +41,31 @@ func routeBased(t *testing.T, kind string) (a, b *iked) {
 	text := sample(t, "route-based.toml")
 	a.file("branch.psk", ikedSecret)
 	b.file("branch.psk", ikedSecret)
-	interfaceOf := func(own, peer *lab.Site, n int) string {
+	outer := [2]string{sa.Outer.String(), sb.Outer.String()}
+	if kind == "vti6" {
+		outer = [2]string{sa.Outer6.String(), sb.Outer6.String()}
+	}
+	interfaceOf := func(own, peer string, n int) string {
 		if kind == "xfrm" {
 			return fmt.Sprintf("interface-id = %d", n)
 		}
-		return fmt.Sprintf("kind = %q\nlocal = %q\nremote = %q\nin-key = %d\nout-key = %d", kind, own.Outer, peer.Outer, n, n)
+		return fmt.Sprintf("kind = %q\nlocal = %q\nremote = %q\nin-key = %d\nout-key = %d", kind, own, peer, n, n)
 	}
 	// IPv6 is only routed.
-	a.configure(text, "192.0.2.2", sb.Outer.String(), "interface-id = 42", interfaceOf(sa, sb, 42), `"10.3.0.0/16"`, `"fd00:2::/32"`)
-	b.configure(mirrored(t, text, sa.Outer.String()), "interface-id = 42", interfaceOf(sb, sa, 7), `"10.3.0.0/16"`, `"fd00:1::/32"`,
+	a.configure(text, "192.0.2.2", outer[1], "interface-id = 42", interfaceOf(outer[0], outer[1], 42), `"10.3.0.0/16"`, `"fd00:2::/32"`)
+	b.configure(mirrored(t, text, outer[0]), "interface-id = 42", interfaceOf(outer[1], outer[0], 7), `"10.3.0.0/16"`, `"fd00:1::/32"`,
 		"10.255.0.1", "10.255.0.2", `start = "always"`, `start = "none"`)
 	return a, b
+}
+
+// behind makes a host in the inner network of a site: 10.<i>.0.2, fd00:<i>::2.
+func behind(t *testing.T, s *lab.Site) (h *lab.Namespace, a, a6 netip.Addr) {
+	h, a, a6 = lab.NewNamespace(t, "behind "+s.Name), s.Inner.Next(), s.Inner6.Next()
+	s.IP("link set in1 netns " + h.Path())
+	h.IP(fmt.Sprintf("addr add %v/24 dev in1", a), fmt.Sprintf("addr add %v/64 dev in1 nodad", a6), "link set in1 up",
+		fmt.Sprintf("route add default via %v", s.Inner), fmt.Sprintf("route add default via %v", s.Inner6))
+	s.IP("link set in0 up")
+	return h, a, a6
 }
 
 // network is all of a site that a daemon with interfaces changes.
@@ -64,6 +79,7 @@ func network(s *lab.Site) string {
 func testIkedInterface(t *testing.T, kind string) {
 	a, b := routeBased(t, kind)
 	sa, sb := a.site, b.site
+	ha, host, host6 := behind(t, sa)
 	before := [2]string{network(sa), network(sb)}
 	b.start()
 	a.start()
@@ -74,7 +90,7 @@ func testIkedInterface(t *testing.T, kind string) {
 	number := func(s *lab.Site, hex string) {
 		state, policies := s.Run("ip", "xfrm", "state"), s.Run("ip", "xfrm", "policy", "list", "nosock")
 		want := "if_id " + hex
-		if kind == "vti" {
+		if kind != "xfrm" {
 			want = "mark " + hex + "/0xffffffff"
 		}
 		require.Equal(t, strings.Count(state, "proto esp"), strings.Count(state, want), state)
@@ -88,7 +104,7 @@ func testIkedInterface(t *testing.T, kind string) {
 		require.Contains(t, link, "xfrm if_id 0x2a ")
 		require.Contains(t, sb.Run("ip", "-d", "link", "show", "ipsec0"), "xfrm if_id 0x7 ")
 	} else {
-		require.Contains(t, link, "vti remote "+sb.Outer.String()+" local "+sa.Outer.String())
+		require.Contains(t, link, kind+" remote ")
 	}
 	require.Contains(t, sa.Run("ip", "addr", "show", "dev", "ipsec0"), "inet 10.255.0.1/30")
 	require.Contains(t, sa.Run("ip", "route"), "10.2.0.0/16 dev ipsec0")
@@ -100,6 +116,14 @@ func testIkedInterface(t *testing.T, kind string) {
 	b.reach(sb.Inner, sa.Inner)
 	a.reach(sa.Inner6, sb.Inner6)
 	b.reach(sb.Inner6, sa.Inner6)
+	ha.MustPing(host, sb.Inner) // forwarded
+	ha.MustPing(host6, sb.Inner6)
+	if kind == "vti6" {
+		a.stop()
+		b.stop()
+		require.Equal(t, before, [2]string{network(sa), network(sb)})
+		return
+	}
 
 	done := make(chan int)
 	go func() { n, _ := sa.Ping(sa.Inner, sb.Inner, 60, 1200); done <- n }()
@@ -117,11 +141,12 @@ func testIkedInterface(t *testing.T, kind string) {
 	a.reach(sa.Inner, sb.Inner)
 	number(sa, "0x2a")
 	for _, p := range sniffer.Packets() {
-		for _, inner := range []netip.Addr{sa.Inner, sb.Inner, sa.Inner6, sb.Inner6, netip.MustParseAddr("10.255.0.1")} {
+		for _, inner := range []netip.Addr{sa.Inner, sb.Inner, sa.Inner6, sb.Inner6, host, host6, netip.MustParseAddr("10.255.0.1")} {
 			require.False(t, p.Src.Addr() == inner, "in clear: %v", p)
 		}
 	}
 	a.stop()
+	require.NotContains(t, a.log(), "scripts that still run are killed")
 	b.await("session down", 1)
 	b.stop()
 	require.Equal(t, before, [2]string{network(sa), network(sb)})
