@@ -77,6 +77,12 @@ func (s SystemResolver) resolver() *net.Resolver {
 // LookupAddrs implements [Resolver].
 func (s SystemResolver) LookupAddrs(ctx context.Context, name string) ([]Answer, error) {
 	addrs, err := s.resolver().LookupNetIP(ctx, "ip", name)
+	if host, dot := strings.CutSuffix(name, "."); err != nil && dot && !strings.Contains(host, ".") {
+		// Go finds names without a dot in the file of hosts only as they are there.
+		if again, e := s.resolver().LookupNetIP(ctx, "ip", host); e == nil {
+			addrs, err = again, nil
+		}
+	}
 	if err != nil {
 		return nil, noName(err)
 	}
