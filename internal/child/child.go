@@ -112,7 +112,8 @@ type Set struct {
 	plane spd.DataPlane
 	sas   []*SA
 
-	removing int // removals under way
+	silent   bool // another session's are used: no outbound policies any more
+	removing int  // removals under way
 	empty    func(now time.Time)
 }
 

@@ -180,7 +180,10 @@ func (s *Set) appendPolicies(dst []spd.Policy, a *SA) []spd.Policy {
 			in := out
 			in.Direction = spd.In
 			out.Mark, in.Mark = a.Config.MarkOut, a.Config.MarkIn
-			dst = append(dst, out, in)
+			if !s.silent {
+				dst = append(dst, out)
+			}
+			dst = append(dst, in)
 		}
 	}
 	return dst

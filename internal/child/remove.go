@@ -168,18 +168,13 @@ func (s *Set) Discard(now time.Time, a *SA) { s.Remove(now, a, downSilent, nil, 
 // StopSending takes the outbound SAs and policies of all SAs away, so that
 // those of another session are used. They still receive.
 func (s *Set) StopSending(now time.Time) {
+	s.silent = true
 	for _, a := range s.sas {
 		wipe(a.pending)
 		a.pending = nil
 		out, plane, owner := a.out, s.plane, spd.Owner(a.Info.ID)
 		a.out = nil
-		var inbound []spd.Policy
-		for _, p := range s.policies(a) {
-			if p.Direction == spd.In {
-				inbound = append(inbound, p)
-			}
-		}
-		setPolicies := !a.Config.NoPolicies
+		inbound, setPolicies := s.policies(a), !a.Config.NoPolicies
 		s.cleanup(a, func(ctx context.Context) (any, error) {
 			var errs error
 			if setPolicies {
