@@ -1,11 +1,13 @@
 package racoon
 
 import (
+	"encoding/hex"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/racoon3/racoon/dh"
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1"
 	"github.com/racoon3/racoon/natt"
@@ -45,6 +47,39 @@ func TestTwoManagersIKEv1(t *testing.T) {
 			require.Eventually(t, func() bool { return !s.Up() }, 5*time.Second, time.Millisecond)
 		})
 	}
+}
+
+// A private group makes the keys of Child SAs and of the ISAKMP SA, after New
+// Group Mode; IKEv2 does not know it.
+func TestManagersPrivateGroup(t *testing.T) {
+	prime, err := hex.DecodeString("ca03be819750946b5ff0740621c666e32285a2d302645e61cf498d60ad747d142c2439aeb27d64e2d293d0d7b3c86708490a04db679f37d14e4716fef7a29cf5" +
+		"305e3cb8315fd50ade959b2d09e380658623d58f5ca22e6e374cda495d210cf9fab3f4231499a21d2d16ca83a85a2def5c8fe5397b8c55cdfcdb44e13ee6ba17")
+	require.NoError(t, err)
+	group, err := dh.NewPrivateGroup(40000, prime, []byte{2})
+	require.NoError(t, err)
+	private := func(c *Config) {
+		versions(c, IKEv1)
+		p := &c.Peers[0]
+		p.IKEv1.PrivateGroups = []*dh.PrivateGroup{group}
+		p.Proposals = []string{"aes128-sha256-group40000-ecp256"}
+		p.Children[0].Proposals = []string{"aes128gcm16-group40000"}
+	}
+	client, _, cp, gp := pairOfManagers(t, "127.0.0.1", func(c, g *Config) { private(c); private(g) })
+	ctx := testContext(t)
+	s, err := client.Initiate(ctx, "gw")
+	require.NoError(t, err)
+	require.Contains(t, s.Info().Proposal.String(), "ecp256")
+	require.Equal(t, "aes128gcm16-group40000", s.ChildSAs()[0].Proposal.String())
+	require.False(t, cp.Send(gp, flow, 100).Outcome.Gap())
+	require.NoError(t, s.Rekey(ctx))
+	require.Contains(t, s.Info().Proposal.String(), "group40000")
+	require.NoError(t, s.RekeyChild(ctx, s.ChildSAs()[0].ID))
+	require.False(t, cp.Send(gp, flow, 100).Outcome.Gap())
+
+	cfg := Config{DataPlane: spd.NewMemory(spd.MemoryConfig{}), Peers: []Peer{{Name: "gw", Remote: "192.0.2.1", PSK: []byte("secret")}}}
+	cfg.Peers[0].IKEv1.PrivateGroups = []*dh.PrivateGroup{group}
+	_, err = NewManager(cfg)
+	require.ErrorContains(t, err, "known to IKEv1 only")
 }
 
 func TestFallBackToIKEv1(t *testing.T) {

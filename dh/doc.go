@@ -9,6 +9,8 @@
 //	31           Curve25519                             RFC 8031
 //	36, 37       ML-KEM-768, ML-KEM-1024                FIPS 203, draft-ietf-ipsecme-ikev2-mlkem
 //
+// IKEv1 has private groups besides, whose numbers mean something to two peers only (RFC 2409 5.6): [NewPrivateGroup] makes one.
+//
 // A group comes from [ByID], a name in a configuration becomes an [ID] by [ParseID]. The initiator calls Generate and
 // sends what Public returns; the responder gives that to Respond, which returns its own public value and the
 // shared secret; the initiator gives the answer to Finish and has the same secret.
