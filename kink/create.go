@@ -36,7 +36,7 @@ type create struct {
 }
 
 // createChild begins the negotiation of a configured Child: a Child SA for each
-// pair of its selectors, all in one CREATE.
+// pair of its selectors, all in one CREATE unless the peer is racoon2.
 func (s *session) createChild(now time.Time, cfg *ike.ChildConfig, acquire spd.AcquireID, packet *spd.Selector) {
 	pairs := s.pairs(cfg)
 	if len(pairs) == 0 || len(pairs) > maxCreations {
@@ -63,7 +63,13 @@ func (s *session) createChild(now time.Time, cfg *ike.ChildConfig, acquire spd.A
 		return
 	}
 	x.all[0].acquire = acquire
-	x.begin(now)
+	if !s.peer.Racoon2 {
+		x.begin(now)
+		return
+	}
+	for _, c := range x.all { // kinkd reads the first KINK_ISAKMP payload alone
+		(&create{s: s, all: []*creation{c}}).begin(now)
+	}
 }
 
 func holds(pair spd.Selector, packet *spd.Selector) int {

@@ -27,11 +27,12 @@ type double struct {
 
 // A command is one of a's that the double has read.
 type command struct {
-	d    *double
-	m    *message.Message
-	raw  *krb.APReq
-	from *krb.Accepted
-	ps   message.Payloads
+	d      *double
+	octets []byte
+	m      *message.Message
+	raw    *krb.APReq
+	from   *krb.Accepted
+	ps     message.Payloads
 }
 
 // newDouble takes b's place; answer is called with each command.
@@ -50,7 +51,7 @@ func (d *double) take(b []byte) {
 	m, err := message.Parse(b)
 	require.NoError(d.t, err)
 	if m.APReq() == nil {
-		d.commands = append(d.commands, &command{d: d, m: m})
+		d.commands = append(d.commands, &command{d: d, octets: b, m: m})
 		d.answer(d.commands[len(d.commands)-1])
 		return
 	}
@@ -61,7 +62,7 @@ func (d *double) take(b []byte) {
 	require.NoError(d.t, m.Verify(from.Key))
 	ps, err := m.Open(from.Key)
 	require.NoError(d.t, err)
-	c := &command{d, m, req, from, ps}
+	c := &command{d, b, m, req, from, ps}
 	d.commands = append(d.commands, c)
 	d.answer(c)
 }

@@ -50,7 +50,8 @@ type Peer struct {
 	UserToUser      UserToUser
 	Tickets         TicketPolicy
 	// Racoon2 is for racoon2's kinkd, whose pseudo-random function with AES is
-	// not that of RFC 3962: both sides would have different keys.
+	// not that of RFC 3962: both sides would have different keys. It also reads one
+	// Child SA alone in a CREATE, so it gets one at a time.
 	Racoon2 bool
 
 	timing *ike.Timing // with defaults, once it is in a set
