@@ -1,7 +1,10 @@
 package conf
 
 import (
+	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/racoon3/racoon"
@@ -251,6 +254,9 @@ func (b *builder) clients(p *Peer, out *racoon.Peer) {
 		}
 	}
 	if p.UserName == "" {
+		if p.asksWhoCalls() && (p.IKEv1.Hybrid || slices.ContainsFunc(p.IKEv1.Methods, logsIn)) {
+			out.UserPrompt = noUser
+		}
 		return
 	}
 	password, err, key, at := ike.Secret(nil), error(nil), "user-password-file", any(p)
@@ -264,6 +270,16 @@ func (b *builder) clients(p *Peer, out *racoon.Peer) {
 		b.fault(at, key, "", err)
 	}
 	out.UserPrompt = ike.StaticUser(p.UserName, password)
+}
+
+// noUser answers a gateway where only the caller could.
+func noUser(_ context.Context, r ike.PromptRequest) (ike.UserAnswers, error) {
+	return ike.UserAnswers{}, fmt.Errorf("%w: no user is configured for peer %q; give one with racoonctl vpn-connect -u", ike.ErrPrompt, r.Peer)
+}
+
+// logsIn reports whether clients log in with a method of IKEv1.
+func logsIn(method string) bool {
+	return strings.HasPrefix(method, "xauth-") || strings.HasPrefix(method, "hybrid-")
 }
 
 func (t *Timing) ike() ike.Timing {

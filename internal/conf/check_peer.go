@@ -219,14 +219,22 @@ func (p *Peer) methods() (own, theirs string) {
 	return own, theirs
 }
 
+const whoLogsIn = `write users (gateway) or user-name (client), or leave start = "none" and give the user with racoonctl vpn-connect -u`
+
+// asksWhoCalls reports whether the user of this side is whom the caller names with
+// the order to call (racoonctl vpn-connect -u): nobody else calls.
+func (p *Peer) asksWhoCalls() bool {
+	return p.Remote != "" && p.Start == "none" && p.Users == "" && p.UserName == ""
+}
+
 func (k *checker) hybrid(p *Peer) {
 	o := &p.IKEv1
 	switch {
-	case p.Users == "" && p.UserName == "":
-		k.bad(o, "hybrid", "write users (gateway) or user-name (client)", "needs users who log in: clients prove nothing else")
+	case p.Users == "" && p.UserName == "" && !p.asksWhoCalls():
+		k.bad(o, "hybrid", whoLogsIn, "needs users who log in: clients prove nothing else")
 	case p.Users != "" && !p.signs():
 		k.bad(o, "hybrid", "write certificate and key", "needs a key that the gateway signs with")
-	case p.UserName != "" && !p.trusts():
+	case p.Users == "" && !p.trusts():
 		k.bad(o, "hybrid", `write ca = ["ca.pem"]`, "needs an authority of the gateway's certificate")
 	case p.PSKFile != "":
 		k.bad(p, "psk-file", "remove it", "is not used with hybrid authentication")
@@ -325,10 +333,10 @@ func (k *checker) ikev1(p *Peer) {
 		k.bad(o, "push-config", "write pool (gateway) or request-address (client)", "has nothing to send or to wait for")
 	}
 	for i, m := range o.Methods {
-		xauth := strings.HasPrefix(m, "xauth-") || strings.HasPrefix(m, "hybrid-")
+		xauth := logsIn(m)
 		switch {
-		case xauth && p.Users == "" && p.UserName == "":
-			k.badItem(o, "methods", i, "write users (gateway) or user-name (client)", "is %q, but nobody logs in", m)
+		case xauth && p.Users == "" && p.UserName == "" && !p.asksWhoCalls():
+			k.badItem(o, "methods", i, whoLogsIn, "is %q, but nobody logs in", m)
 		case !xauth && (p.Users != ""):
 			k.badItem(o, "methods", i, "write \"xauth-"+m+"\"", "is %q, so users would not be asked for", m)
 		}
@@ -337,7 +345,7 @@ func (k *checker) ikev1(p *Peer) {
 		switch base := methods[m].Base(); {
 		case base == ikev1.AuthPSK && !psk:
 			k.badItem(o, "methods", i, "write psk-file = \"...\"", "is %q, but there is no pre-shared key", m)
-		case base != ikev1.AuthPSK && !p.signs() && !(hybrid && p.UserName != ""):
+		case base != ikev1.AuthPSK && !p.signs() && !(hybrid && p.Users == ""):
 			k.badItem(o, "methods", i, "write certificate and key", "is %q, but there is no key to sign with", m)
 		case base != ikev1.AuthPSK && !p.trusts() && !(hybrid && p.Users != ""):
 			k.badItem(o, "methods", i, `write ca = ["ca.pem"]`, "is %q, but there is no ca", m)

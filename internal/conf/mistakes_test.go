@@ -154,7 +154,7 @@ var mistakes = []mistake{
 
 	{"cipher that IKEv1 lacks", "#peer", "versions = [\"ikev1\"]\nproposals = [\"aes256gcm16-prfsha256-modp2048\"]", 1, "peer.office.proposals", []string{"no cipher that IKEv1 has", "AES-CBC"}},
 	{"method without key", "#peer", "versions = [\"ikev1\"]\nikev1.methods = [\"rsa\"]", 1, "peer.office.ikev1.methods[0]", []string{"no key to sign with", "certificate and key"}},
-	{"method of nobody", "#peer", "versions = [\"ikev1\"]\nikev1.methods = [\"xauth-psk\"]", 1, "peer.office.ikev1.methods[0]", []string{"nobody logs in", "user-name"}},
+	{"method of nobody", "#peer", "versions = [\"ikev1\"]\nstart = \"trap\"\nikev1.methods = [\"xauth-psk\"]", 2, "peer.office.ikev1.methods[0]", []string{"nobody logs in", "user-name"}},
 
 	// Child SAs
 	{"mixed families", `remote = "10.2.0.0/16"`, `remote = "2001:db8:2::/48"`, 0, "peer.office.child.net.remote", []string{"address family", "same address family"}},

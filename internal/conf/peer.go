@@ -71,7 +71,7 @@ type Peer struct {
 	Users string `toml:"users" example:"\"staff\""`
 	// How users prove who they are. chap needs passwords, not hashes.
 	UserKind string `toml:"user-kind" default:"generic" enum:"generic|chap|otp|skey"`
-	// Client: the name to log in with, if the gateway asks.
+	// Client: the name to log in with, if the gateway asks. Left out where start is none: whoever calls gives it, with racoonctl vpn-connect -u.
 	UserName string `toml:"user-name" example:"\"alice\""`
 	// Client: file with the password of user-name. Left out: the line of user-name in psk-file of [secrets].
 	UserPasswordFile string `toml:"user-password-file" path:"secret" example:"\"alice.password\""`

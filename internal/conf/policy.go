@@ -11,7 +11,7 @@ type Policy struct {
 	Local []string `toml:"local" default:"any"`
 	// The same of the other side.
 	Remote []string `toml:"remote" default:"any"`
-	// Lower is looked up first. 0: by how narrow the selectors are.
+	// Lower is looked up first. 0: before the policies of Child SAs, whose priorities are from 1000 to 4000 unless told; among each other by how narrow the selectors are.
 	Priority uint32 `toml:"priority" default:"0"`
 	// Install it. If not, it is there for clients of spmif to name.
 	Install bool `toml:"install" default:"true"`
