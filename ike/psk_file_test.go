@@ -67,6 +67,7 @@ func TestPSKFile(t *testing.T) {
 		c, err := f.Credential(context.Background(), Identity{}, mustID(t, id))
 		require.NoError(t, err, id)
 		require.Equal(t, want, string(c.PSK), id)
+		require.Equal(t, want == "anybody's", c.Fallback, "%v: the line of * is for those that have none", id)
 		require.NoError(t, c.Validate())
 	}
 }

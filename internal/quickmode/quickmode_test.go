@@ -4,10 +4,12 @@ import (
 	"crypto/sha512"
 	"encoding/binary"
 	"encoding/hex"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/racoon3/racoon/dh"
 	"github.com/racoon3/racoon/ike"
@@ -554,4 +556,12 @@ func BenchmarkChoose(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// A limit of less than a kilobyte is one, and not none.
+func TestLifetimeOf(t *testing.T) {
+	require.Equal(t, Lifetime{DefaultLifetime, 0}, LifetimeOf(0, 0))
+	require.Equal(t, Lifetime{1, 1}, LifetimeOf(time.Millisecond, 1))
+	require.Equal(t, Lifetime{60, 2}, LifetimeOf(time.Minute, 2048))
+	require.Equal(t, Lifetime{math.MaxUint32, MaxKilobytes}, LifetimeOf(math.MaxInt64, math.MaxUint64))
 }
