@@ -317,7 +317,12 @@ func (t *transaction) kerberosError(now time.Time, der []byte, protected bool) {
 		// (RFC 4430 3.5).
 		if protected && t.recovered&recoveredSkew == 0 {
 			t.recovered |= recoveredSkew
-			s.offset = k.ServerTime.Time().Sub(now)
+			sent := now
+			if slices.Contains(t.stamps, k.ClientTime) { // which has been on its way, perhaps for long
+				sent = k.ClientTime.Time().Add(-s.offset)
+			}
+			// In seconds: some servers tell no more.
+			s.offset = k.ServerTime.Time().Truncate(time.Second).Sub(sent.Truncate(time.Second))
 			t.retry(now, t.ticket)
 			return
 		}
