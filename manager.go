@@ -66,6 +66,7 @@ type Manager struct {
 	cancel   context.CancelFunc
 	serving  atomic.Bool
 	ready    chan struct{} // closed when the sockets are open
+	guarded  chan struct{} // closed when the traps of the first configuration are set too
 	stopping chan struct{} // closed when Shutdown begins
 	stopOnce sync.Once
 	stop     chan struct{} // closed when workers are to end
@@ -100,7 +101,7 @@ func newManager(cfg Config, make newCore) (*Manager, error) {
 	ps.kerberos = f.KINK
 	m := &Manager{
 		cfg: f, asked: cfg, log: f.Logger, seed: maphash.MakeSeed(), given: c.reqIDs,
-		ready: newSignal(), stopping: newSignal(), stop: newSignal(), stopped: newSignal(),
+		ready: newSignal(), guarded: newSignal(), stopping: newSignal(), stop: newSignal(), stopped: newSignal(),
 	}
 	if err := m.random.seed(f.Rand); err != nil {
 		return nil, configError("Rand", "%w", err)
@@ -189,6 +190,7 @@ func (m *Manager) Serve(ctx context.Context) error {
 	}
 	close(m.ready)
 	m.sup.setPeers(m.peers.Load())
+	m.sup.post(func() { m.plane.add(func(context.Context) { close(m.guarded) }) })
 
 	select {
 	case <-ctx.Done():
@@ -217,9 +219,10 @@ func (m *Manager) finish() {
 	close(m.stopped)
 }
 
-// Ready returns a channel that is closed when the sockets are open, or never
-// if Serve fails.
-func (m *Manager) Ready() <-chan struct{} { return m.ready }
+// Ready returns a channel that is closed when the sockets are open and packets
+// that are to wait for a peer (StartTrap) do not leave in clear any more, or
+// never if Serve fails.
+func (m *Manager) Ready() <-chan struct{} { return m.guarded }
 
 // Addrs returns the addresses of the sockets, once Ready. A wildcard socket
 // has the unspecified address.
