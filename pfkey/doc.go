@@ -42,6 +42,12 @@
 // peer that insists on it gets no proposal chosen, and the reason is told. On Linux
 // package xfrm is the better choice.
 //
+// NetBSD, in a version between 7 and 9, began to look for the SA of a GET or DELETE
+// among those of one request ID only, of all between two hosts. [Client.Get] and
+// [Client.Delete] find the others all the same, by a dump; what is deleted so ends
+// within seconds, and at once cannot be used any more. SAs of a program that has
+// died end by their hard limits there.
+//
 // # Socket policies
 //
 // [Dialect.SetSocketPolicy] gives a socket a policy of its own (IP_IPSEC_POLICY),
