@@ -189,6 +189,7 @@ func (p *DataPlane) begin(ctx context.Context) error {
 		return err
 	}
 	p.caps = p.d.capabilities(auth, encrypt)
+	p.caps.NonIKE = p.d.takesNonIKE()
 	if _, _, err := p.events.Register(ctx, SATypeAH); err != nil {
 		return err
 	}

@@ -17,6 +17,9 @@ func (p *DataPlane) MovePeer(ctx context.Context, id spd.SAID, to spd.Endpoints)
 	if err := to.Valid(); err != nil {
 		return err
 	}
+	if to.NonIKE && !p.caps.NonIKE {
+		return fmt.Errorf("%w: pfkey: ESP in UDP behind the non-IKE marker to %v", spd.ErrUnsupported, to.Remote)
+	}
 	s, err := p.find(ctx, id)
 	if err != nil {
 		return err
@@ -31,7 +34,7 @@ func (p *DataPlane) MovePeer(ctx context.Context, id spd.SAID, to spd.Endpoints)
 	}
 	moved.Src, moved.Dst, moved.Encap = src.Addr(), dst.Addr(), nil
 	if to.UDPEncap && e.Type == SATypeESP {
-		moved.Encap = &Encap{SrcPort: src.Port(), DstPort: dst.Port(), Inbound: id.Direction == spd.In}
+		moved.Encap = encapOf(id.Direction, to)
 		if e.Encap != nil {
 			moved.Encap.FragmentSize = e.Encap.FragmentSize
 		}
@@ -58,6 +61,18 @@ func (p *DataPlane) MovePeer(ctx context.Context, id spd.SAID, to spd.Endpoints)
 	s.bundle.local, s.bundle.remote, s.bundle.udp = to.Local, to.Remote, to.UDPEncap
 	p.mu.Unlock()
 	return p.refreshPoliciesLocked(ctx, s.bundle.reqID)
+}
+
+// encapOf is the encapsulation of an SA between endpoints.
+func encapOf(dir spd.Direction, to spd.Endpoints) *Encap {
+	e := &Encap{SrcPort: to.Local.Port(), DstPort: to.Remote.Port(), Inbound: dir == spd.In}
+	if to.NonIKE {
+		e.Type = NATTNonIKE
+	}
+	if e.Inbound {
+		e.SrcPort, e.DstPort = e.DstPort, e.SrcPort
+	}
+	return e
 }
 
 func samePorts(a, b *Encap) bool {

@@ -291,7 +291,7 @@ func (p *DataPlane) entry(dir spd.Direction, b *spd.Bundle, i int, reqID uint32)
 		}
 	}
 	if b.UDPEncap && sa.Protocol == spd.ProtoESP {
-		e.Encap = &Encap{SrcPort: from.Port(), DstPort: to.Port(), Inbound: dir == spd.In}
+		e.Encap = encapOf(dir, b.Endpoints())
 		if p.d.goos == "freebsd" && sa.Mode == spd.ModeTransport && e.Src.Is4() {
 			e.Encap.OriginalSrc, e.Encap.OriginalDst = b.OriginalLocal, b.OriginalRemote
 			if dir == spd.In {

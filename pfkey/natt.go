@@ -6,6 +6,11 @@ import "encoding/binary"
 // socket option UDP_ENCAP.
 const NATTESPinUDP uint8 = 2
 
+// NATTNonIKE is the encapsulation of draft-ietf-ipsec-udp-encaps-00 and -01, with
+// the non-IKE marker on the port of IKE; older Linux has it, for [NATTType] and the
+// socket option.
+const NATTNonIKE uint8 = 1
+
 // NATTType is the X_NAT_T_TYPE extension: how an SA's packets are
 // encapsulated. NetBSD shows it with 0, none, in every SA.
 type NATTType struct{ Encap uint8 }

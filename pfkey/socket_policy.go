@@ -33,10 +33,14 @@ func (d *Dialect) SetSocketPolicy(conn syscall.Conn, ipv6 bool, p *Policy) error
 // 3948). macOS has no such option: there net.inet.ipsec.esp_port in sysctl is
 // the port.
 func (d *Dialect) SetUDPEncap(conn syscall.Conn) error {
+	return d.setUDPEncap(conn, NATTESPinUDP)
+}
+
+func (d *Dialect) setUDPEncap(conn syscall.Conn, kind uint8) error {
 	if d.sockets.udpEncap == 0 || d.goos != runtime.GOOS {
 		return fmt.Errorf("%w: pfkey: UDP encapsulation on a socket of %s", spd.ErrUnsupported, d)
 	}
-	value := d.order.AppendUint32(nil, uint32(NATTESPinUDP))
+	value := d.order.AppendUint32(nil, uint32(kind))
 	return control(conn, func(fd uintptr) error { return setsockopt(fd, syscall.IPPROTO_UDP, d.sockets.udpEncap, value) })
 }
 
@@ -84,4 +88,33 @@ func (p *DataPlane) PrepareSocket(conn net.PacketConn, natt bool) error {
 		return fmt.Errorf("pfkey: ESP in UDP on %v: %w", addr, err)
 	}
 	return nil
+}
+
+// PrepareNonIKE implements [spd.NonIKESocket]: ESP behind the non-IKE marker goes
+// to the kernel.
+func (p *DataPlane) PrepareNonIKE(conn net.PacketConn) error {
+	sc, ok := conn.(syscall.Conn)
+	if !ok || p.d.goos != runtime.GOOS {
+		return nil
+	}
+	if err := p.d.setUDPEncap(sc, NATTNonIKE); err != nil {
+		return fmt.Errorf("pfkey: ESP behind the non-IKE marker on %v: %w", conn.LocalAddr(), err)
+	}
+	return nil
+}
+
+// takesNonIKE tries whether this kernel takes ESP behind the non-IKE marker.
+func (d *Dialect) takesNonIKE() bool {
+	if d.goos != "linux" {
+		return false // FreeBSD and NetBSD once did; macOS and OpenBSD never
+	}
+	if d.goos != runtime.GOOS {
+		return true
+	}
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	return d.setUDPEncap(c, NATTNonIKE) == nil
 }

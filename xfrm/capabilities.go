@@ -163,12 +163,15 @@ func (p *prober) rest(ctx context.Context, c *spd.Capabilities, f *features) {
 	udp := *p.base
 	udp.Encap = Encap{Type: EncapUDP, SrcPort: 4500, DstPort: 4500}
 	c.UDPEncap = p.try(ctx, udp, nil)
+	marked := udp
+	marked.Encap.Type = EncapUDPNonIKE // newer kernels have dropped it
+	c.NonIKE = p.try(ctx, marked, nil)
 	udp.Src, udp.Dst = probeAddr6, probeAddr6.Next()
 	c.UDPEncap6 = p.try(ctx, udp, nil)
 	if p.try(ctx, SA{Proto: ProtoIPComp, Comp: Algorithm{Name: "deflate"}}, nil) {
 		c.IPComp = []uint8{ipcompDeflate}
 	}
-	marked := *p.base
+	marked = *p.base
 	marked.InterfaceID, marked.SetMark = 1, Mark{1, 1}
 	p.try(ctx, marked, func(sa *SA) { f.interfaceID, f.outputMark = sa.InterfaceID == 1, sa.SetMark.Mask == 1 })
 	cpu := *p.base

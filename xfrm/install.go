@@ -205,7 +205,7 @@ func (p *DataPlane) render(d spd.Direction, b *spd.Bundle) ([]SA, error) {
 			sa.Flags |= FlagAlign4 // RFC 4302 3.3.3.2.1; the kernel pads to 64 bits otherwise
 		}
 		if b.UDPEncap && s.Protocol == spd.ProtoESP {
-			sa.Encap = encapOf(d, b.Local.Port(), b.Remote.Port())
+			sa.Encap = encapOf(d, b.Endpoints())
 			if d == spd.In {
 				sa.MappingThreshold = mappingSeconds
 			}
@@ -244,11 +244,15 @@ func exhausts(d spd.Direction, s *spd.SA, l *spd.Lifetime) bool {
 		(l.SoftPackets == 0 || l.SoftPackets > exhaustion) && (l.HardPackets == 0 || l.HardPackets > exhaustion)
 }
 
-func encapOf(d spd.Direction, local, remote uint16) Encap {
-	if d == spd.Out {
-		return Encap{Type: EncapUDP, SrcPort: local, DstPort: remote}
+func encapOf(d spd.Direction, to spd.Endpoints) Encap {
+	e := Encap{Type: EncapUDP, SrcPort: to.Local.Port(), DstPort: to.Remote.Port()}
+	if to.NonIKE {
+		e.Type = EncapUDPNonIKE
 	}
-	return Encap{Type: EncapUDP, SrcPort: remote, DstPort: local}
+	if d == spd.In {
+		e.SrcPort, e.DstPort = e.DstPort, e.SrcPort
+	}
+	return e
 }
 
 func algorithmsOf(s *spd.SA, sa *SA) {

@@ -21,6 +21,9 @@ func (p *DataPlane) MovePeer(ctx context.Context, id spd.SAID, to spd.Endpoints)
 	if is4 := to.Local.Addr().Is4(); to.UDPEncap && (is4 && !p.caps.UDPEncap || !is4 && !p.caps.UDPEncap6) {
 		return fmt.Errorf("%w: xfrm: ESP in UDP to %v", spd.ErrUnsupported, to.Remote)
 	}
+	if to.NonIKE && !p.caps.NonIKE {
+		return fmt.Errorf("%w: xfrm: ESP in UDP behind the non-IKE marker to %v", spd.ErrUnsupported, to.Remote)
+	}
 	e, err := p.find(ctx, id)
 	if err != nil {
 		return err
@@ -52,7 +55,7 @@ func (p *DataPlane) MovePeer(ctx context.Context, id spd.SAID, to spd.Endpoints)
 		p.mu.Unlock()
 	}()
 
-	if from.Local.Addr() == to.Local.Addr() && from.Remote.Addr() == to.Remote.Addr() && from.UDPEncap == to.UDPEncap {
+	if from.Local.Addr() == to.Local.Addr() && from.Remote.Addr() == to.Remote.Addr() && from.UDPEncap == to.UDPEncap && from.NonIKE == to.NonIKE {
 		if from == to || !to.UDPEncap || e.key.Proto != ProtoESP {
 			p.moved(e, key, to)
 			return nil
@@ -87,7 +90,7 @@ func (p *DataPlane) changePorts(ctx context.Context, e *entry, to spd.Endpoints)
 		return err
 	}
 	defer sa.Wipe()
-	sa.Encap = encapOf(e.id.Direction, to.Local.Port(), to.Remote.Port())
+	sa.Encap = encapOf(e.id.Direction, to)
 	if e.id.Direction == spd.In {
 		sa.MappingThreshold = mappingSeconds
 	}
@@ -148,7 +151,7 @@ func (p *DataPlane) addAgain(ctx context.Context, e *entry, key SAKey, to spd.En
 	}
 	sa.Encap, sa.MappingThreshold = Encap{}, 0
 	if to.UDPEncap && sa.Proto == ProtoESP {
-		sa.Encap = encapOf(e.id.Direction, to.Local.Port(), to.Remote.Port())
+		sa.Encap = encapOf(e.id.Direction, to)
 		if e.id.Direction == spd.In {
 			sa.MappingThreshold = mappingSeconds
 		}

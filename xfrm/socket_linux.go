@@ -41,6 +41,24 @@ func (p *DataPlane) PrepareSocket(conn net.PacketConn, natt bool) error {
 	return p.bypassPort(conn)
 }
 
+// PrepareNonIKE implements [spd.NonIKESocket]: the kernel takes ESP out of UDP
+// that is behind the non-IKE marker.
+func (p *DataPlane) PrepareNonIKE(conn net.PacketConn) error {
+	sc, ok := conn.(syscall.Conn)
+	if !ok {
+		return fmt.Errorf("xfrm: a socket of type %T cannot have UDP_ENCAP", conn)
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("xfrm: %w", err)
+	}
+	var errs error
+	err = raw.Control(func(fd uintptr) {
+		errs = wrapOption("UDP_ENCAP for the non-IKE marker", unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_ENCAP, unix.UDP_ENCAP_ESPINUDP_NON_IKE))
+	})
+	return errors.Join(err, errs)
+}
+
 // bypass gives a socket policies of its own: everything passes. The kernel lets
 // it have those of one family. dual says that it has IPv4 packets besides.
 func bypass(fd int) (dual bool, err error) {

@@ -18,6 +18,7 @@ import (
 	"github.com/racoon3/racoon"
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/natt"
 	"github.com/racoon3/racoon/pfkey"
 	"github.com/racoon3/racoon/spd"
 	"github.com/racoon3/racoon/xfrm"
@@ -175,13 +176,22 @@ func (w *wire) clear() (list []string) {
 	return list
 }
 
-// sent counts the packets of a protocol that the site has sent; UDP is port 4500.
+// sent counts the packets of a protocol that the site has sent; of UDP those with
+// ESP: on port 4500, or behind the non-IKE marker on 500.
 func (w *wire) sent(proto uint8) (n int) {
 	for _, p := range w.Packets() {
 		if p.Proto != proto || p.Src.Addr() != w.site.Outer && p.Src.Addr() != w.site.Outer6 {
 			continue
 		}
-		if proto != unix.IPPROTO_UDP || p.Src.Port() == 4500 && len(p.Payload) > 4 && [4]byte(p.Payload) != [4]byte{} {
+		if proto != unix.IPPROTO_UDP {
+			n++
+			continue
+		}
+		classify := natt.ClassifyIKE
+		if p.Src.Port() == natt.PortNATT {
+			classify = natt.Classify
+		}
+		if kind, _ := classify(p.Payload); kind == natt.ESP {
 			n++
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/racoon3/racoon"
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/natt"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -28,8 +29,9 @@ type kernelCase struct {
 	mode     spd.Mode
 	ipv6     bool // outer
 	inner6   bool
-	udp      bool // without a NAT too
-	nat      bool // we are behind one
+	udp      bool         // without a NAT too
+	nat      bool         // we are behind one
+	natt     natt.Variant // alone, if not 0
 	ipcomp   bool
 	state    []string // what ip(8) must show
 }
@@ -75,6 +77,10 @@ func TestKernelManagers(t *testing.T) {
 		{name: "GCM", planes: xx, v1: true, esp: "aes128gcm16", state: []string{"rfc4106(gcm(aes))"}},
 		{name: "transport with ESN", planes: xx, v1: true, esp: "aes256-sha256-esn", mode: transport, state: []string{"esn"}},
 		{name: "behind a NAT", planes: xx, v1: true, esp: "aes128gcm16", nat: true, state: []string{"espinudp"}},
+		{name: "behind a NAT, draft 00", planes: xx, v1: true, esp: "aes128gcm16", nat: true, natt: natt.Draft00, state: []string{"espinudp-nonike sport 500"}},
+		{name: "behind a NAT, transport, draft 01", planes: xx, v1: true, esp: "aes128gcm16", mode: transport, nat: true, natt: natt.Draft01, state: []string{"espinudp-nonike"}},
+		{name: "behind a NAT, draft 01", planes: pp, v1: true, esp: "aes128-sha1", nat: true, natt: natt.Draft01, state: []string{"espinudp-nonike"}},
+		{name: "behind a NAT, transport, draft 03", planes: xp, v1: true, esp: "aes128-sha1", mode: transport, nat: true, natt: natt.Draft03, state: []string{"espinudp "}},
 		{name: "AH around ESP", planes: xx, v1: true, esp: "aes128-sha256", outerAH: "sha256", state: []string{"proto ah", "proto esp"}},
 		{name: "AH around ESP around IPComp, transport", planes: xx, v1: true, esp: "aes128-sha256", outerAH: "sha256", ipcomp: true, mode: transport,
 			state: []string{"proto ah", "proto esp", "comp deflate"}},
@@ -130,6 +136,9 @@ func (c *kernelCase) peers(a, b *lab.Site) (atA, atB racoon.Peer) {
 	if c.v1 {
 		useV1(&atA)
 		useV1(&atB)
+	}
+	if c.natt != natt.NoVariant {
+		atA.IKEv1.NATT, atB.IKEv1.NATT = []natt.Variant{c.natt}, []natt.Variant{c.natt}
 	}
 	return atA, atB
 }
