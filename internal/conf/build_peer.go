@@ -14,6 +14,7 @@ import (
 	"github.com/racoon3/racoon/ikev2"
 	"github.com/racoon3/racoon/ikev2/message"
 	"github.com/racoon3/racoon/kink/krb"
+	"github.com/racoon3/racoon/natt"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -44,21 +45,25 @@ type secrets interface {
 // Words of the language and what they mean. The first is also what an unset
 // key means.
 var (
-	versions    = map[string]racoon.Version{"ikev2": racoon.IKEv2, "ikev1": racoon.IKEv1}
-	startModes  = map[string]racoon.StartMode{"none": racoon.StartNone, "trap": racoon.StartTrap, "always": racoon.StartAlways}
-	actions     = map[string]racoon.Action{"default": racoon.ActionDefault, "clear": racoon.ActionClear, "trap": racoon.ActionTrap, "restart": racoon.ActionRestart}
-	authMethods = map[string]ikev2.AuthMethod{"psk": ikev2.AuthPSK, "signature": ikev2.AuthSignature}
-	uniques     = map[string]ike.UniquePolicy{"replace": ike.UniqueReplace, "keep": ike.UniqueKeep, "no": ike.UniqueNo, "never": ike.UniqueNever}
-	userKinds   = map[string]ike.UserAuthKind{"generic": ike.UserGeneric, "chap": ike.UserCHAP, "otp": ike.UserOTP, "skey": ike.UserSKey}
-	modes       = map[string]ikev1.Mode{"main": ikev1.MainMode, "aggressive": ikev1.AggressiveMode, "base": ikev1.BaseMode}
-	checks      = map[string]ike.ProposalCheck{"claim": ike.CheckClaim, "obey": ike.CheckObey, "strict": ike.CheckStrict, "exact": ike.CheckExact}
-	generates   = map[string]ikev1.GeneratePolicy{"off": ikev1.GenerateOff, "on": ikev1.GenerateOn, "require": ikev1.GenerateRequire, "unique": ikev1.GenerateUnique}
-	fragments   = map[string]ikev1.FragmentPolicy{"on": ikev1.FragmentOn, "off": ikev1.FragmentOff, "force": ikev1.FragmentForce}
-	paddings    = map[string]ikev2.RSAPadding{"pss": ikev2.RSAPSS, "pkcs1": ikev2.RSAPKCS1}
-	hashes      = map[string]message.HashAlgorithm{"sha1": message.HashSHA1, "sha256": message.HashSHA256, "sha384": message.HashSHA384, "sha512": message.HashSHA512, "identity": message.HashIdentity}
-	dfModes     = map[string]spd.DFMode{"copy": spd.DFCopy, "set": spd.DFSet, "clear": spd.DFClear}
-	spdModes    = map[string]spd.Mode{"tunnel": spd.ModeTunnel, "transport": spd.ModeTransport}
-	protocols   = map[string]spd.Protocol{"esp": spd.ProtoESP, "ah": spd.ProtoAH}
+	versions     = map[string]racoon.Version{"ikev2": racoon.IKEv2, "ikev1": racoon.IKEv1}
+	startModes   = map[string]racoon.StartMode{"none": racoon.StartNone, "trap": racoon.StartTrap, "always": racoon.StartAlways}
+	actions      = map[string]racoon.Action{"default": racoon.ActionDefault, "clear": racoon.ActionClear, "trap": racoon.ActionTrap, "restart": racoon.ActionRestart}
+	authMethods  = map[string]ikev2.AuthMethod{"psk": ikev2.AuthPSK, "signature": ikev2.AuthSignature}
+	uniques      = map[string]ike.UniquePolicy{"replace": ike.UniqueReplace, "keep": ike.UniqueKeep, "no": ike.UniqueNo, "never": ike.UniqueNever}
+	userKinds    = map[string]ike.UserAuthKind{"generic": ike.UserGeneric, "chap": ike.UserCHAP, "otp": ike.UserOTP, "skey": ike.UserSKey}
+	modes        = map[string]ikev1.Mode{"main": ikev1.MainMode, "aggressive": ikev1.AggressiveMode, "base": ikev1.BaseMode}
+	nattVersions = map[string]natt.Variant{
+		"rfc3947": natt.RFC3947, "draft-08": natt.Draft08, "draft-07": natt.Draft07, "draft-06": natt.Draft06, "draft-05": natt.Draft05, "draft-04": natt.Draft04,
+		"draft-03": natt.Draft03, "draft-02-newline": natt.Draft02Newline, "draft-02": natt.Draft02, "draft-01": natt.Draft01, "draft-00": natt.Draft00,
+	}
+	checks    = map[string]ike.ProposalCheck{"claim": ike.CheckClaim, "obey": ike.CheckObey, "strict": ike.CheckStrict, "exact": ike.CheckExact}
+	generates = map[string]ikev1.GeneratePolicy{"off": ikev1.GenerateOff, "on": ikev1.GenerateOn, "require": ikev1.GenerateRequire, "unique": ikev1.GenerateUnique}
+	fragments = map[string]ikev1.FragmentPolicy{"on": ikev1.FragmentOn, "off": ikev1.FragmentOff, "force": ikev1.FragmentForce}
+	paddings  = map[string]ikev2.RSAPadding{"pss": ikev2.RSAPSS, "pkcs1": ikev2.RSAPKCS1}
+	hashes    = map[string]message.HashAlgorithm{"sha1": message.HashSHA1, "sha256": message.HashSHA256, "sha384": message.HashSHA384, "sha512": message.HashSHA512, "identity": message.HashIdentity}
+	dfModes   = map[string]spd.DFMode{"copy": spd.DFCopy, "set": spd.DFSet, "clear": spd.DFClear}
+	spdModes  = map[string]spd.Mode{"tunnel": spd.ModeTunnel, "transport": spd.ModeTransport}
+	protocols = map[string]spd.Protocol{"esp": spd.ProtoESP, "ah": spd.ProtoAH}
 
 	methods = map[string]ikev1.AuthMethod{
 		"psk": ikev1.AuthPSK, "dss": ikev1.AuthDSS, "rsa": ikev1.AuthRSA,
@@ -126,7 +131,7 @@ func (b *builder) peer(p *Peer) racoon.Peer {
 	out.IKEv1 = racoon.IKEv1Options{
 		Modes: each(o.Modes, modes), Methods: each(o.Methods, methods), Hybrid: o.Hybrid, Check: checks[o.ProposalCheck], Volume: uint64(o.Volume),
 		GeneratePolicy: generates[o.GeneratePolicy], Fragmentation: fragments[p.Fragmentation], PushConfig: o.PushConfig,
-		NoInitialContact: o.NoInitialContact, NoCertRequest: o.NoCertRequest, Signature: ikev1.SignatureOptions{MinRSABits: o.MinRSABits},
+		NoInitialContact: o.NoInitialContact, NoCertRequest: o.NoCertRequest, NATT: each(o.NATTVersions, nattVersions), Signature: ikev1.SignatureOptions{MinRSABits: o.MinRSABits},
 	}
 	for i, file := range o.PrivateGroups {
 		g, err := b.secrets.privateGroup(dh.FirstPrivate+dh.ID(i), file)

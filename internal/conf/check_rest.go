@@ -102,6 +102,8 @@ func (k *checker) translate(p *Peer, err error) {
 		at, key = p, "proposals"
 	case strings.HasPrefix(message, "Methods: "):
 		at, key, message = &p.IKEv1, "methods", strings.TrimPrefix(message, "Methods: ")
+	case strings.HasPrefix(message, "NATT"):
+		at, key, message = &p.IKEv1, "natt-versions", strings.TrimPrefix(strings.TrimPrefix(message, "NATT"), ": ")
 	}
 	message, hint, _ := strings.Cut(message, "; ")
 	k.bad(at, key, inKeys(hint), "%s", inKeys(message))
@@ -110,7 +112,7 @@ func (k *checker) translate(p *Peer, err error) {
 // fieldKeys are the keys whose names are not those of their fields.
 var fieldKeys = map[string]string{
 	"PSK": "psk-file", "Credential": "key", "Credentials": "psk-file", "Trust": "ca", "LocalAddr": "local-address", "RemoteAddrs": "remote-addresses",
-	"RemoteNATT": "remote-natt-port", "Assign": "pool", "NoNATT": "nat-traversal", "ForceEncap": "nat-traversal", "UserPrompt": "user-name",
+	"RemoteNATT": "remote-natt-port", "NATT": "natt-versions", "Assign": "pool", "NoNATT": "nat-traversal", "ForceEncap": "nat-traversal", "UserPrompt": "user-name",
 	"OuterAH": "outer-ah", "LocalID": "local-id", "RemoteID": "remote-id", "Check": "proposal-check", "Volume": "rekey-bytes", "Options": "mtu",
 	"ReqID": "reqid", "IPComp": "ipcomp", "StartAlways": `start = "always"`, "StartTrap": `start = "trap"`, "IKEv1": `"ikev1"`, "IKEv2": `"ikev2"`,
 }

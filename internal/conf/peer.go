@@ -218,6 +218,8 @@ type IKEv1 struct {
 	NoCertRequest bool `toml:"no-cert-request" default:"false"`
 	// The smallest RSA key of a peer, in bits.
 	MinRSABits int `toml:"min-rsa-bits" default:"2048" min:"1024" max:"8192"`
+	// Kinds of NAT traversal to announce and take, of which the newest that both sides know is used. Left out: rfc3947, draft-03 and draft-02 (both forms) are announced, and all but draft-00 and draft-01 taken. Those two keep IKE and ESP on port 500, which is weaker against NATs, and need a data plane that can: userspace, or a kernel that still has it.
+	NATTVersions []string `toml:"natt-versions" enum:"rfc3947|draft-08|draft-07|draft-06|draft-05|draft-04|draft-03|draft-02-newline|draft-02|draft-01|draft-00" example:"[\"rfc3947\", \"draft-03\"]"`
 	// Files with groups that only the peer and this side know, as openssl dhparam makes them: a prime, of which (p-1)/2 is prime too, and a generator. Proposals call the first one group32768, the second one group32769. Below 2048 bits they are weak.
 	PrivateGroups []string `toml:"private-groups" path:"file" example:"[\"branch-dh.pem\"]"`
 }

@@ -185,6 +185,7 @@ var comments = map[string]string{
 	"IKEv1.NoInitialContact":         "Do not send INITIAL-CONTACT.",
 	"IKEv1.NoCertRequest":            "Do not ask for certificates.",
 	"IKEv1.MinRSABits":               "The smallest RSA key of a peer, in bits.",
+	"IKEv1.NATTVersions":             "Kinds of NAT traversal to announce and take, of which the newest that both sides know is used. Left out: rfc3947, draft-03 and draft-02 (both forms) are announced, and all but draft-00 and draft-01 taken. Those two keep IKE and ESP on port 500, which is weaker against NATs, and need a data plane that can: userspace, or a kernel that still has it.",
 	"IKEv1.PrivateGroups":            "Files with groups that only the peer and this side know, as openssl dhparam makes them: a prime, of which (p-1)/2 is prime too, and a generator. Proposals call the first one group32768, the second one group32769. Below 2048 bits they are weak.",
 	"Quirks.NoIDr":                   "Do not send IDr in the first IKE_AUTH request.",
 	"Quirks.DNAsFQDN":                "Accept a distinguished name sent with the type of a domain name (Apple).",
