@@ -111,13 +111,19 @@ func testIkedInterface(t *testing.T, kind string) {
 	require.Contains(t, sa.Run("ip", "-6", "route"), "fd00:2::/32 dev ipsec0")
 
 	sniffer := sa.Sniff()
-	a.reach(netip.MustParseAddr("10.255.0.1"), netip.MustParseAddr("10.255.0.2"))
 	a.reach(sa.Inner, sb.Inner)
-	b.reach(sb.Inner, sa.Inner)
-	a.reach(sa.Inner6, sb.Inner6)
-	b.reach(sb.Inner6, sa.Inner6)
-	ha.MustPing(host, sb.Inner) // forwarded
-	ha.MustPing(host6, sb.Inner6)
+	for _, x := range []struct {
+		at       *lab.Namespace
+		from, to netip.Addr
+	}{
+		{sa.Namespace, netip.MustParseAddr("10.255.0.1"), netip.MustParseAddr("10.255.0.2")}, {sa.Namespace, sa.Inner6, sb.Inner6},
+		{sb.Namespace, sb.Inner, sa.Inner}, {sb.Namespace, sb.Inner6, sa.Inner6},
+		{ha, host, sb.Inner}, {ha, host6, sb.Inner6}, // forwarded
+	} {
+		n, err := x.at.Ping(x.from, x.to, 1, 56, "-W", "5") // starting a program takes long in there
+		require.NoError(t, err, "%v to %v", x.from, x.to)
+		require.Equal(t, 1, n, "%v to %v", x.from, x.to)
+	}
 	if kind == "vti6" {
 		a.stop()
 		b.stop()
