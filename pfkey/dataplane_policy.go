@@ -322,6 +322,8 @@ func (p *DataPlane) write(ctx context.Context, kp *kernelPolicy, e *PolicyEntry,
 		id, err = p.c.SPDAdd(ctx, e)
 		if errors.Is(err, EEXIST) {
 			id, err = p.displace(ctx, kp, e)
+		} else if err == nil {
+			p.forgetDisplaced(&kp.key) // of an earlier life, gone since
 		}
 	}
 	if err != nil {

@@ -47,7 +47,8 @@ func (p *DataPlane) takeAway(ctx context.Context, kp *kernelPolicy) error {
 	now, err := p.c.SPDGet(ctx, kp.key.dir, kp.entry.Policy.ID)
 	switch {
 	case missing(err), err == nil && !isStill(now, &kp.entry):
-		return p.putBack(kp)
+		p.putBack(kp)
+		return nil
 	case err != nil && !errors.Is(err, EINVAL): // that is what some answer of one that is not there
 		return err
 	}
@@ -59,20 +60,25 @@ func (p *DataPlane) takeAway(ctx context.Context, kp *kernelPolicy) error {
 	if err != nil {
 		return err
 	}
-	return p.putBack(kp)
+	p.putBack(kp)
+	return nil
 }
 
-// putBack forgets what was displaced. That a store still remembers it is no
-// harm: in a later life it is looked for with policies of this data plane's.
-func (p *DataPlane) putBack(kp *kernelPolicy) error {
-	if kp.under == nil {
-		return nil
+// putBack forgets what was displaced.
+func (p *DataPlane) putBack(kp *kernelPolicy) {
+	if kp.under != nil {
+		kp.under = nil
+		p.forgetDisplaced(&kp.key)
 	}
-	kp.under = nil
+}
+
+// forgetDisplaced forgets what was displaced in a place. That the store still
+// remembers it does no harm before a crash, and then only as much as putting
+// back what is not wanted any more.
+func (p *DataPlane) forgetDisplaced(k *kernelKey) {
 	if d := p.cfg.Displaced; d != nil {
-		_ = d.Remove(placeOf(&kp.key))
+		_ = d.Remove(placeOf(k))
 	}
-	return nil
 }
 
 // isStill reports whether a policy of the kernel can be what this data plane has

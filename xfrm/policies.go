@@ -468,6 +468,8 @@ func (p *DataPlane) setSlot(ctx context.Context, s *slot, want content, has bool
 		err = p.client.AddPolicy(ctx, kernelPolicy(k, &want))
 		if isErrno(err, EEXIST) {
 			err = p.displace(ctx, s, kernelPolicy(k, &want))
+		} else if err == nil {
+			p.forgetDisplaced(k) // of an earlier life, gone since
 		}
 	}
 	if err != nil {

@@ -48,12 +48,14 @@ func (p *DataPlane) takeAway(ctx context.Context, s *slot) error {
 		now, err := p.client.Policy(ctx, s.key)
 		switch {
 		case isErrno(err, ENOENT):
-			return p.putBack(s)
+			p.putBack(s)
+			return nil
 		case err != nil:
 			return err
 		case !s.content.isIn(now):
 			p.log.Info("xfrm: a policy that somebody else has changed stays", "policy", s.key.Selector.String(), "dir", s.key.Dir.String())
-			return p.putBack(s)
+			p.putBack(s)
+			return nil
 		}
 	}
 	var err error
@@ -65,21 +67,26 @@ func (p *DataPlane) takeAway(ctx context.Context, s *slot) error {
 	if err != nil {
 		return err
 	}
-	return p.putBack(s)
+	p.putBack(s)
+	return nil
 }
 
 // putBack forgets what was displaced.
-func (p *DataPlane) putBack(s *slot) error {
-	if s.under == nil {
-		return nil
+func (p *DataPlane) putBack(s *slot) {
+	if s.under != nil {
+		s.under = nil
+		p.forgetDisplaced(&s.key)
 	}
-	s.under = nil
+}
+
+// forgetDisplaced forgets what was displaced in a place. That the store still
+// remembers it is told and no more.
+func (p *DataPlane) forgetDisplaced(k *PolicyKey) {
 	if d := p.cfg.Displaced; d != nil {
-		if err := d.Remove(placeOf(&s.key)); err != nil {
-			p.log.Error("xfrm: a policy that was put back is still remembered", "err", err)
+		if err := d.Remove(placeOf(k)); err != nil {
+			p.log.Error("xfrm: a displaced policy is still remembered", "err", err)
 		}
 	}
-	return nil
 }
 
 // isIn reports whether a policy of the kernel can be this content. Addresses are
@@ -214,3 +221,8 @@ func (p *DataPlane) AcquireReqID(id spd.AcquireID) (reqID uint32, ok bool) {
 	}
 	return w.reqID, true
 }
+
+// TakeUpAcquires makes events of the packets that the kernel has asked for SAs
+// for before this data plane was there. It does not ask for them again as long
+// as [Config.AcquireExpires].
+func (p *DataPlane) TakeUpAcquires(ctx context.Context) { p.resynchronize(ctx) }

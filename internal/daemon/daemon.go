@@ -147,6 +147,9 @@ func (d *daemon) open(ctx context.Context, cfg *conf.Config) error {
 		}
 		d.atEnd(func() error { return d.policies.close(d.short()) })
 	}
+	if err := d.plane.follow(ctx, d.opt.spmd, d.policies); err != nil {
+		return err
+	}
 
 	d.control = &control.Daemon{Name: d.Name, Version: version(), Reload: d.reload, Policies: d.plane.policies(), LogLevel: d.level, Logger: d.log}
 	d.complete(cfg, &manager)

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"runtime"
 
 	"github.com/racoon3/racoon/internal/conf"
 	"github.com/racoon3/racoon/internal/nullplane"
 	"github.com/racoon3/racoon/pfkey"
 	"github.com/racoon3/racoon/spd"
+	"github.com/racoon3/racoon/spd/statefile"
 	"github.com/racoon3/racoon/xfrm"
 )
 
@@ -80,8 +83,13 @@ func openXFRM(ctx context.Context, cfg *conf.DataPlane, state, name string, log 
 			return nil, err
 		}
 	}
+	displaced, err := openDisplaced(state, name)
+	if err != nil {
+		return nil, err
+	}
 	x, err := xfrm.New(xfrm.Config{
-		FirstSPI: spd.SPI(cfg.XFRM.FirstSPI), LastSPI: spd.SPI(cfg.XFRM.LastSPI), AcquireExpires: cfg.AcquireTimeout.D(),
+		Displaced: displaced,
+		FirstSPI:  spd.SPI(cfg.XFRM.FirstSPI), LastSPI: spd.SPI(cfg.XFRM.LastSPI), AcquireExpires: cfg.AcquireTimeout.D(),
 		HoldPackets: cfg.HoldPackets, Events: cfg.Events, Logger: log,
 	})
 	if err != nil {
@@ -116,6 +124,10 @@ func flushXFRM(ctx context.Context) error {
 var dialects = map[string]*pfkey.Dialect{"": nil, "linux": pfkey.Linux, "freebsd": pfkey.FreeBSD, "netbsd": pfkey.NetBSD, "macos": pfkey.MacOS, "openbsd": pfkey.OpenBSD}
 
 func openPFKey(ctx context.Context, cfg *conf.DataPlane, state, name string, log *slog.Logger) (*plane, error) {
+	displaced, err := openDisplaced(state, name)
+	if err != nil {
+		return nil, err
+	}
 	var clients [2]*pfkey.Client
 	for i := range clients {
 		conn, err := pfkey.OpenSocket()
@@ -133,7 +145,7 @@ func openPFKey(ctx context.Context, cfg *conf.DataPlane, state, name string, log
 		log.Warn("[dataplane] acquire-timeout has no effect: this kernel has its own, see sysctl net.key")
 	}
 	k, err := pfkey.NewDataPlane(ctx, clients[0], pfkey.DataPlaneConfig{
-		Events: clients[1], Flush: cfg.AtStart == "flush", EventBuffer: cfg.Events, AcquireExpires: cfg.AcquireTimeout.D(), HoldPackets: cfg.HoldPackets,
+		Events: clients[1], Displaced: displaced, Flush: cfg.AtStart == "flush", EventBuffer: cfg.Events, AcquireExpires: cfg.AcquireTimeout.D(), HoldPackets: cfg.HoldPackets,
 	})
 	if err != nil {
 		return nil, err
@@ -142,6 +154,34 @@ func openPFKey(ctx context.Context, cfg *conf.DataPlane, state, name string, log
 		return k.Client().Delete(ctx, pfkey.SAKey{Type: saTypes[sa.Protocol], SPI: sa.SPI, Src: sa.Src, Dst: sa.Dst})
 	}
 	return withMemory(ctx, &plane{}, k, state, name, remove, log)
+}
+
+// follow fits SAs to the policies of the configuration, or with spmd to those of
+// another program.
+func (p *plane) follow(ctx context.Context, spmd bool, own *policies) error {
+	observer, _ := p.kernel.(spd.PolicyObserver)
+	switch {
+	case spmd && p.user != nil:
+		return errors.New("-spmd: ESP in this program does not follow the policies of another one; it needs kind = \"xfrm\" or \"pfkey\"")
+	case spmd, own != nil:
+		p.DataPlane = newFollowingPlane(p.DataPlane, observer, spmd, own.unique)
+	}
+	if spmd && p.xfrm != nil {
+		p.xfrm.TakeUpAcquires(ctx) // the policies were there before this program
+	}
+	return nil
+}
+
+// openDisplaced opens the memory of what policies of others were displaced, if
+// there is to be one.
+func openDisplaced(state, name string) (spd.DisplacedStore, error) {
+	if state == "" {
+		return nil, nil
+	}
+	if err := os.MkdirAll(state, 0o755); err != nil {
+		return nil, err
+	}
+	return statefile.OpenDisplaced(filepath.Join(state, name+".displaced"))
 }
 
 // policies lists what is in force, for the control socket; nil if the data

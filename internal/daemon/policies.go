@@ -70,6 +70,21 @@ func (s *policies) declare(ctx context.Context, cfg *conf.Config) error {
 	return s.db.Declare(ctx, rules)
 }
 
+// unique returns the policies that want SAs of their own ReqID.
+func (s *policies) unique() (list []spd.Policy) {
+	if s == nil {
+		return nil
+	}
+	for _, r := range s.db.Rules() {
+		if r.ReqID == 0 {
+			continue
+		}
+		ps, _ := r.Policies() // they are installed
+		list = append(list, ps...)
+	}
+	return list
+}
+
 func (s *policies) close(ctx context.Context) error {
 	if s == nil {
 		return nil

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/racoon3/racoon/internal/daemon"
+	"github.com/racoon3/racoon/internal/spmdaemon"
 )
 
 // runDaemon in the environment makes the test binary the daemon of that name:
@@ -17,6 +18,10 @@ func TestMain(m *testing.M) {
 	switch name := os.Getenv(runDaemon); name {
 	case "":
 		os.Exit(m.Run())
+	case "spmd":
+		os.Exit(spmdaemon.Main())
+	case "spmif-client":
+		os.Exit(crashingClient(os.Args[1:]))
 	case "kinkd":
 		os.Exit(daemon.Main(daemon.Program{Name: name, Protocols: []string{"kink"}}))
 	default:

@@ -80,6 +80,12 @@ func (d *Displaced) Put(place string, content []byte) error {
 
 // Remove implements [spd.DisplacedStore].
 func (d *Displaced) Remove(place string) error {
+	d.mu.Lock()
+	_, there := d.places[place]
+	d.mu.Unlock()
+	if !there {
+		return nil
+	}
 	return d.change(func(m map[string][]byte) { delete(m, place) })
 }
 

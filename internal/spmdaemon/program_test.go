@@ -1,4 +1,4 @@
-package main
+package spmdaemon
 
 import (
 	"bytes"
@@ -75,7 +75,9 @@ func (l *lab) start(t *testing.T, args ...string) (stop func() int) {
 	done := make(chan int, 1)
 	args = append([]string{"-c", l.path("racoon.toml"), "-state", l.path("state"), "-p", l.path("pid")}, args...)
 	go func() {
-		done <- run(ctx, args, l.reload, l.log, l.log, func(context.Context, *conf.DataPlane, *slog.Logger) (spd.DataPlane, error) { return l.kernel, nil })
+		done <- runProgram(ctx, args, l.reload, l.log, l.log, func(context.Context, *conf.Config, arguments, *slog.Logger) (spd.DataPlane, error) {
+			return l.kernel, nil
+		})
 	}()
 	t.Cleanup(cancel)
 	l.logs(t, "spmd is ready")
@@ -231,12 +233,12 @@ remote = "www.example.org[tcp/80]"
 }
 
 func TestCommandLine(t *testing.T) {
-	never := func(context.Context, *conf.DataPlane, *slog.Logger) (spd.DataPlane, error) {
+	never := func(context.Context, *conf.Config, arguments, *slog.Logger) (spd.DataPlane, error) {
 		return nil, errors.New("must not be opened")
 	}
 	try := func(args ...string) (int, string) {
 		var b bytes.Buffer
-		return run(t.Context(), args, nil, &b, &b, never), b.String()
+		return runProgram(t.Context(), args, nil, &b, &b, never), b.String()
 	}
 	l := newLab(t, config)
 	code, out := try("-check", "-f", l.path("racoon.toml"))
@@ -265,6 +267,6 @@ func TestCommandLine(t *testing.T) {
 	code, _ = try("-h")
 	require.Zero(t, code)
 
-	_, err := openDataPlane(t.Context(), &conf.DataPlane{Kind: "userspace"}, nil)
+	_, err := openDataPlane(t.Context(), &conf.Config{DataPlane: conf.DataPlane{Kind: "userspace"}}, arguments{}, nil)
 	require.ErrorContains(t, err, "has no policies that this program could install")
 }

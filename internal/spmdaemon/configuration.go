@@ -1,4 +1,4 @@
-package main
+package spmdaemon
 
 import (
 	"errors"
@@ -12,7 +12,6 @@ import (
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/internal/conf"
-	"github.com/racoon3/racoon/internal/spmdaemon"
 	"github.com/racoon3/racoon/spd"
 	"github.com/racoon3/racoon/spd/names"
 	"github.com/racoon3/racoon/spd/spmif"
@@ -20,8 +19,8 @@ import (
 )
 
 // policiesOf is what a configuration declares.
-func policiesOf(cfg *conf.Config) spmdaemon.Policies {
-	return spmdaemon.Policies{
+func policiesOf(cfg *conf.Config) Policies {
+	return Policies{
 		Names: cfg.PolicyNames(),
 		Rules: func(lookup func(string) []netip.Addr) (rules []spd.Rule, waiting []string) {
 			rules = cfg.Rules(lookup)
@@ -47,7 +46,7 @@ func policiesOf(cfg *conf.Config) spmdaemon.Policies {
 }
 
 // daemonOptions opens what the daemon needs besides the data plane.
-func daemonOptions(cfg *conf.Config, o options, log *slog.Logger) (opt spmdaemon.Options, release func(), err error) {
+func daemonOptions(cfg *conf.Config, o arguments, log *slog.Logger) (opt Options, release func(), err error) {
 	var closers []func() error
 	release = func() {
 		for _, c := range closers {
@@ -60,9 +59,9 @@ func daemonOptions(cfg *conf.Config, o options, log *slog.Logger) (opt spmdaemon
 		}
 	}()
 	s := &cfg.Spmd
-	opt = spmdaemon.Options{Policies: policiesOf(cfg), Keep: o.keep, MaxClients: s.MaxClients, MaxPolicies: s.MaxPolicies, Grace: o.grace, Logger: log}
+	opt = Options{Policies: policiesOf(cfg), Keep: o.keep, MaxClients: s.MaxClients, MaxPolicies: s.MaxPolicies, Grace: o.grace, Logger: log}
 	if s.LostClient == "remove" {
-		opt.Lost = spmdaemon.LostRemove
+		opt.Lost = LostRemove
 	}
 	for _, file := range []string{o.state, s.Socket} {
 		if file != "" { // such as below /run, which is empty after a boot
