@@ -257,6 +257,11 @@ func (e *environment) racoon2(f *facts) {
 	}
 	if c := f.child; c != nil {
 		e.set("SELECTOR_INDEX", safe(c.Name))
+		if len(c.LocalTS) > 1 || len(c.RemoteTS) > 1 {
+			// racoon2's second selector, of which the Child SA is too: here both are of
+			// one name.
+			e.set("SELECTOR2_INDEX", safe(c.Name))
+		}
 		e.set("IPSEC_MODE", c.Mode.String())
 		e.side("LOCAL_NET", c.LocalTS)
 		e.side("REMOTE_NET", c.RemoteTS)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -170,7 +171,7 @@ func TestRacoon2Environment(t *testing.T) {
 	old := h.Path
 	old.Remote = netip.MustParseAddrPort("203.0.113.9:4500")
 	renewed := c
-	renewed.In = 0xc0000002
+	renewed.In, renewed.RemoteTS = 0xc0000002, append(slices.Clone(c.RemoteTS), spd.FromAddr(netip.MustParseAddr("10.3.0.1")))
 	run(t, Config{Scripts: all(path), Style: StyleRacoon2},
 		ike.SessionUp{EventHeader: h, Info: info(t)}, ike.ChildUp{EventHeader: h, Child: c}, ike.SessionRekeyed{EventHeader: h, LocalSPI: 1, RemoteSPI: 2},
 		ike.ChildRekeyed{EventHeader: h, Child: renewed, Old: c.ChildSPIs}, ike.SessionMoved{EventHeader: h, Old: old},
@@ -188,6 +189,8 @@ func TestRacoon2Environment(t *testing.T) {
 	} {
 		require.Equal(t, want, up[name], name)
 	}
+	require.NotContains(t, up, "SELECTOR2_INDEX")
+	require.Equal(t, "net", got["child_rekey"][0]["SELECTOR2_INDEX"], "the second of two selectors")
 	require.Equal(t, "c0000001", got["child_rekey"][0]["RACOON_OLD_SPI_IN"])
 	require.Equal(t, "c0000002", got["child_rekey"][0]["RACOON_SPI_IN"])
 	require.Equal(t, "0000000000000001", got["ike_sa_rekey"][0]["RACOON_LOCAL_SPI"])
