@@ -79,3 +79,16 @@ func TestSelectorTypes(t *testing.T) {
 		})
 	}
 }
+
+// An initiator wants the peer that it has called, whatever key that has.
+func TestResponderIdentity(t *testing.T) {
+	for _, mode := range allModes {
+		p := modePair(t, mode, func(a, b *Peer) { a.Remote.ID = ike.ExactIdentity(mustID("c.example")) })
+		p.initiate()
+		p.advance(5 * time.Minute)
+		require.Empty(t, find[ike.SessionUp](p.evA), "%v", mode)
+		failed := find[ike.SessionFailed](p.evA)
+		require.Len(t, failed, 1)
+		require.ErrorContains(t, failed[0].Err, "expected", "%v", mode)
+	}
+}
