@@ -117,3 +117,22 @@ func requireNATVariant(t *testing.T, v natt.Variant, packets []*lab.Packet, at *
 	require.Equal(t, kinds, seen)
 	require.GreaterOrEqual(t, count[kinds[0]], 60, "datagrams that came and went")
 }
+
+// strongSwan, with each kind that it uses (of drafts 04 to 08 it knows the vendor
+// IDs and no more; they go without UDP then): we announce one alone, so
+// that nothing else can be used.
+func TestIKEv1StrongSwanNATVariants(t *testing.T) {
+	t.Parallel()
+	for _, v := range []natt.Variant{natt.Draft02, natt.Draft02Newline, natt.Draft03, natt.RFC3947} {
+		t.Run(v.String(), func(t *testing.T) {
+			s, router := natted(t, true, lab.RouterConfig{})
+			s.v1()
+			s.Peer.IKEv1.NATT = []natt.Variant{v}
+			session := s.upV1(weInitiate)
+			require.Equal(t, router.Public, s.agree().RemoteHost.Addr())
+			require.True(t, session.Info().LocalNAT)
+			require.True(t, session.ChildSAs()[0].UDPEncap)
+			s.traffic()
+		})
+	}
+}

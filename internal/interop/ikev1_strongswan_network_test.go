@@ -32,6 +32,7 @@ func TestIKEv1StrongSwanNAT(t *testing.T) {
 			s, router := natted(t, c.inside, lab.RouterConfig{})
 			s.v1()
 			c.edit(s)
+			s.logRefused()
 			session := s.upV1(c.role)
 			sa := s.agree()
 			if c.inside {
@@ -42,7 +43,7 @@ func TestIKEv1StrongSwanNAT(t *testing.T) {
 				require.Equal(t, router.Public, session.Path().Remote.Addr())
 			}
 			s.traffic()
-			s.underTrafficWithLoss(s.b, 3, func() {
+			s.underTrafficV1(func() {
 				require.NoError(t, session.RekeyChild(s.within(), session.ChildSAs()[0].ID))
 				s.agree()
 				s.peer.RekeyChild("net")
