@@ -89,7 +89,7 @@ func TestInterfaces(t *testing.T) {
 	ipsec0 := &conf.Interface{Name: "ipsec0", Kind: "xfrm", InterfaceID: 42, MTU: 1400, Addresses: []string{"10.255.0.1/30", "fd00:255::1/64"}, Routes: []string{"10.2.0.0/16", "fd00:2::/32"}}
 	vti0 := &conf.Interface{Name: "vti0", Kind: "vti", Local: "192.0.2.1", Remote: "192.0.2.2", InKey: 9, OutKey: 10}
 
-	i, log, err := p.make("iked", ipsec0, vti0)
+	_, log, err := p.make("iked", ipsec0, vti0)
 	require.NoError(t, err)
 	require.NotContains(t, log, "WARN")
 	require.Equal(t, xfrm.Link{Name: "ipsec0", Kind: xfrm.LinkXFRM, InterfaceID: 42, MTU: 1400, Alias: "made by iked"}, p.links["ipsec0"])
@@ -101,7 +101,7 @@ func TestInterfaces(t *testing.T) {
 	}
 
 	// It was killed: the next takes over what there is, and removes it.
-	i, log, err = p.make("iked", ipsec0, vti0)
+	i, log, err := p.make("iked", ipsec0, vti0)
 	require.NoError(t, err)
 	require.Equal(t, 2, strings.Count(log, "taken over"), log)
 	require.Equal(t, all, p.all())
