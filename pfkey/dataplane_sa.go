@@ -256,9 +256,7 @@ func (p *DataPlane) entry(dir spd.Direction, b *spd.Bundle, i int, reqID uint32)
 		Mode: modeOf(sa.Mode), ReqID: reqID, ReplayWindow: p.replayWindow(sa.ReplayWindow),
 		AuthKey: sa.IntegKey, EncryptKey: sa.EncrKey,
 	}
-	from, to := b.Local, b.Remote
 	if dir == spd.In {
-		from, to = to, from
 		e.Src, e.Dst = e.Dst, e.Src
 	}
 	if sa.Protocol == spd.ProtoIPComp {
