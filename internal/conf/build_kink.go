@@ -31,7 +31,7 @@ func (b *builder) kinkPeer(p *Peer) racoon.Peer {
 		Versions: []racoon.Version{racoon.KINK}, Timing: p.Timing.ike(),
 		KINK: racoon.KINKOptions{
 			Principal: b.principal(o.Principal), Check: checks[o.ProposalCheck], ContributeNonce: o.ContributeNonce,
-			UserToUser: userToUsers[o.UserToUser], Tickets: tickets[o.Tickets], Racoon2: o.Racoon2,
+			NamedAddress: o.NamedAddress, UserToUser: userToUsers[o.UserToUser], Tickets: tickets[o.Tickets], Racoon2: o.Racoon2,
 		},
 	}
 	for _, c := range p.Children {

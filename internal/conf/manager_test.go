@@ -401,6 +401,7 @@ start = "always"
 [peer.beta.kink]
 principal = "kink/beta.example.org"
 proposal-check = "strict"
+named-address = true
 contribute-nonce = true
 user-to-user = "request"
 tickets = "ignored"
@@ -418,7 +419,7 @@ mode = "transport"
 	require.Equal(t, time.Minute, cfg.KINK.Skew)
 	require.Len(t, cfg.Peers, 1)
 	require.Equal(t, racoon.KINKOptions{
-		Principal: "kink/beta.example.org@EXAMPLE.ORG", Check: ike.CheckStrict, ContributeNonce: true, UserToUser: kink.UserToUserRequest, Tickets: kink.TicketIgnored, Racoon2: true,
+		Principal: "kink/beta.example.org@EXAMPLE.ORG", Check: ike.CheckStrict, NamedAddress: true, ContributeNonce: true, UserToUser: kink.UserToUserRequest, Tickets: kink.TicketIgnored, Racoon2: true,
 	}, cfg.Peers[0].KINK)
 	require.Equal(t, []racoon.Version{racoon.KINK}, cfg.Peers[0].Versions)
 	require.Equal(t, "192.0.2.2:911", cfg.Peers[0].Remote)

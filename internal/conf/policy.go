@@ -121,6 +121,8 @@ type PeerKink struct {
 	Principal string `toml:"principal" computed:"kink/REMOTE" example:"\"kink/branch.example.org@EXAMPLE.ORG\""`
 	// What to make of an offered lifetime that is not ours: as in [peer.NAME.ikev1].
 	ProposalCheck string `toml:"proposal-check" default:"claim" enum:"claim|obey|strict|exact"`
+	// Admit the peer only from an address that the host in its principal has.
+	NamedAddress bool `toml:"named-address" default:"false"`
 	// When called, add to the keying material. It costs a third message.
 	ContributeNonce bool `toml:"contribute-nonce" default:"false"`
 	// User-to-user authentication, for hosts without a keytab. never: both have one; accept: give the own ticket-granting ticket to a peer that asks; request: ask the peer for its one first.

@@ -269,6 +269,7 @@ var comments = map[string]string{
 	"Kink.ClockSkew":                 "Difference of clocks that is tolerated.",
 	"PeerKink.Principal":             "Principal of the peer; for one that only calls, one * stands for a part of the name. Left out: kink/ and remote.",
 	"PeerKink.ProposalCheck":         "What to make of an offered lifetime that is not ours: as in [peer.NAME.ikev1].",
+	"PeerKink.NamedAddress":          "Admit the peer only from an address that the host in its principal has.",
 	"PeerKink.ContributeNonce":       "When called, add to the keying material. It costs a third message.",
 	"PeerKink.UserToUser":            "User-to-user authentication, for hosts without a keytab. never: both have one; accept: give the own ticket-granting ticket to a peer that asks; request: ask the peer for its one first.",
 	"PeerKink.Tickets":               "What the end of a ticket means. bounds: Child SAs made with it end with it at the latest; ignored: nothing.",
