@@ -197,21 +197,10 @@ func (d *daemon) complete(cfg *conf.Config, m *racoon.Config) {
 	m.Authorize = d.control.Authorize(nil)
 	for i := range m.Peers {
 		p := &m.Peers[i]
-		if p.UserPrompt != nil || asksUser(cfg.Peer(p.Name)) {
+		if p.UserPrompt != nil {
 			p.UserPrompt = d.control.UserPrompt(p.UserPrompt)
 		}
 	}
-}
-
-// asksUser reports whether somebody has to say who the user is when the peer is
-// called, with racoonctl.
-func asksUser(p *conf.Peer) bool {
-	if p == nil || p.Remote == "" || p.Users != "" || !slices.Contains(p.Versions, "ikev1") {
-		return false
-	}
-	return p.IKEv1.Hybrid || slices.ContainsFunc(p.IKEv1.Methods, func(m string) bool {
-		return slices.Contains([]string{"hybrid-rsa", "hybrid-dss", "xauth-psk", "xauth-rsa", "xauth-dss"}, m)
-	})
 }
 
 func (d *daemon) peerOf(id ike.SessionID) string {
