@@ -56,12 +56,8 @@ func (m *Manager) authorize(ctx context.Context, q ike.AuthorizeRequest) error {
 	if p == nil {
 		return fmt.Errorf("peer %q is no longer configured", q.Peer)
 	}
-	why := q.Why
-	if why == "" {
-		why = whyChosen(p, q)
-	}
 	m.log.Info("peer authenticated", "peer", q.Peer, "remote", q.Path.Remote, "local", q.Path.Local, "remote-id", q.RemoteID.String(),
-		"local-id", q.LocalID.String(), "method", q.Method, "initiator", q.Initiator, "initial-contact", q.InitialContact, "why", why)
+		"local-id", q.LocalID.String(), "method", q.Method, "initiator", q.Initiator, "initial-contact", q.InitialContact, "why", q.Why)
 	if err := m.checkNamed(ctx, p, q); err != nil {
 		return err
 	}
@@ -74,32 +70,6 @@ func (m *Manager) authorize(ctx context.Context, q ike.AuthorizeRequest) error {
 		return nil
 	}
 	return m.reg.claim(q, p)
-}
-
-// whyChosen explains why a configured peer fits what has come.
-func whyChosen(p *peer, q ike.AuthorizeRequest) string {
-	if q.Initiator {
-		return "called by this side"
-	}
-	var b strings.Builder
-	switch id, exact := p.v2.Remote.ID.IsExact(); {
-	case exact:
-		fmt.Fprintf(&b, "identity is %v", id)
-	case p.v2.Remote.ID.Any():
-		b.WriteString("any identity is allowed")
-	default:
-		fmt.Fprintf(&b, "identity matches %v", p.v2.Remote.ID)
-	}
-	if len(p.v2.RemoteAddrs) == 0 {
-		b.WriteString(", from any address")
-	}
-	for _, n := range p.v2.RemoteAddrs {
-		if n.Contains(q.Path.Remote.Addr()) {
-			fmt.Fprintf(&b, ", address is in %v", n)
-			break
-		}
-	}
-	return b.String()
 }
 
 // narrow is the cores' Narrow callback.

@@ -20,7 +20,7 @@ type AuthorizeRequest struct {
 	InitialContact bool     // the peer says it has no other SA with us
 	Replaces       SessionID
 	Proposal       spd.Proposal // negotiated IKE algorithms
-	Why            string       // why this configured peer was chosen, for the log; "" where the configuration says it all
+	Why            string       // why this configured peer was chosen, for the log
 }
 
 // Authorize decides about a peer. An error refuses it: the peer is told

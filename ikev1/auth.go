@@ -158,7 +158,7 @@ func (sa *isakmpSA) trusted(now time.Time, m *inbound, v trust.Verified, done fu
 		sa.s.Warn(now, w)
 	}
 	if !sa.s.Up {
-		sa.s.whyCertificate(v)
+		sa.s.why = also(sa.s.why, v.Why())
 	}
 	var chain [][]byte
 	for _, c := range v.Chain {

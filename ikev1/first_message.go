@@ -97,7 +97,7 @@ func (e *Endpoint) chooseNamed(path ike.Path, mode Mode, possible []*Peer, group
 		a.groups, a.policy = groups, q.policyWith(false, groups)
 		a.policy.gssapi = gssapi
 		if a.chosen, err = a.policy.choose(m.SA()); err == nil {
-			a.peers, a.why = []*Peer{q}, whyPeer(path, fitting, i)
+			a.peers, a.why = []*Peer{q}, e.whyPeer(path, fitting, i)
 			break
 		}
 		if first == nil {

@@ -3,10 +3,8 @@ package ikev1
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/racoon3/racoon/ike"
-	"github.com/racoon3/racoon/internal/trust"
 )
 
 // Which configured peer an initiator is, is decided by its address, then its
@@ -17,28 +15,11 @@ import (
 
 // whyPeer tells why a peer was chosen: the one of those with the identity, in
 // order, that has the place chosen.
-func whyPeer(path ike.Path, fitting []*Peer, chosen int) string {
-	var b strings.Builder
+func (e *Endpoint) whyPeer(path ike.Path, fitting []*Peer, chosen int) string {
 	p := fitting[chosen]
-	remote := path.Remote.Addr().Unmap()
-	b.WriteString("any address")
-	for _, n := range p.RemoteAddrs {
-		if n.Contains(remote) {
-			b.Reset()
-			fmt.Fprintf(&b, "address %v is in %v", remote, n)
-			break
-		}
-	}
-	switch id, exact := p.Remote.ID.IsExact(); {
-	case exact:
-		fmt.Fprintf(&b, ", identity is %v", id)
-	case p.Remote.ID.Any():
-		b.WriteString(", any identity")
-	default:
-		fmt.Fprintf(&b, ", identity matches %v", p.Remote.ID)
-	}
+	why := e.peers.index.Why(p, path)
 	for _, o := range fitting[:chosen] {
-		fmt.Fprintf(&b, ", not %q, which does not allow what was offered or its key", o.Name)
+		why = also(why, fmt.Sprintf("not %q, which does not allow what was offered or its key", o.Name))
 	}
 	if chosen+1 < len(fitting) {
 		o := fitting[chosen+1]
@@ -46,28 +27,17 @@ func whyPeer(path ike.Path, fitting []*Peer, chosen int) string {
 		if p.Remote.ID.Specificity() > o.Remote.ID.Specificity() {
 			what = "more specific"
 		}
-		fmt.Fprintf(&b, ", %s than %q", what, o.Name)
+		why = also(why, fmt.Sprintf("%s than %q", what, o.Name))
 	}
-	return b.String()
+	return why
 }
 
-// whyCertificate adds what was proved by a certificate.
-func (s *session) whyCertificate(v trust.Verified) {
-	switch n := len(v.Chain); {
-	case v.Leaf == nil:
-		s.because("a raw public key that is trusted")
-	case n > 1:
-		s.because(fmt.Sprintf("certificate %v under %v", ike.DNIdentity(v.Leaf.RawSubject), ike.DNIdentity(v.Chain[n-1].RawSubject)))
-	default:
-		s.because(fmt.Sprintf("pinned certificate %v", ike.DNIdentity(v.Leaf.RawSubject)))
+// also joins reasons.
+func also(why, more string) string {
+	if why == "" {
+		return more
 	}
-}
-
-func (s *session) because(why string) {
-	if s.why != "" {
-		s.why += ", "
-	}
-	s.why += why
+	return why + ", " + more
 }
 
 // choosePeer decides which of the possible peers a Main Mode initiator is, when
@@ -90,7 +60,7 @@ func (sa *isakmpSA) choosePeer(id ike.Identity) (*Peer, error) {
 			err = fmt.Errorf("the identity %v belongs to peer %q, which does not allow NAT traversal as of %v, and there is a NAT", id, peer.Name, sa.variant)
 		default:
 			sa.negotiated = negotiated
-			sa.s.why = whyPeer(sa.s.Path, fitting, i)
+			sa.s.why = sa.ep.whyPeer(sa.s.Path, fitting, i)
 			return peer, nil
 		}
 		if first == nil {

@@ -257,6 +257,7 @@ func TestCallbacks(t *testing.T) {
 		"responder": func(_, cb *Config) {
 			cb.Authorize = func(_ context.Context, r ike.AuthorizeRequest) error {
 				require.False(t, r.Initiator)
+				require.Contains(t, r.Why, "principal matches "+nameA)
 				require.Equal(t, "krb5:"+nameA+"@"+realm, r.RemoteID.String())
 				return refused
 			}
@@ -264,6 +265,7 @@ func TestCallbacks(t *testing.T) {
 		"initiator": func(ca, _ *Config) {
 			ca.Authorize = func(_ context.Context, r ike.AuthorizeRequest) error {
 				require.True(t, r.Initiator)
+				require.Equal(t, "called by this side", r.Why)
 				require.Equal(t, "krb5:"+nameB+"@"+realm, r.RemoteID.String())
 				return refused
 			}

@@ -216,3 +216,12 @@ func (ps *PeerSet) choose(path ike.Path, principal krb.Principal) (*Peer, error)
 	}
 	return nil, fmt.Errorf("principal %v is none of the %d peers possible at address %v", principal, len(possible), path.Remote.Addr())
 }
+
+// why tells, for the log, which settings of a peer a caller fits.
+func (ps *PeerSet) why(p *Peer, path ike.Path) string {
+	why := "principal matches " + p.Principal
+	if address := ps.index.WhyAddress(p, path); address != "" {
+		return address + ", " + why
+	}
+	return why // meanwhile the configuration has changed
+}

@@ -189,7 +189,11 @@ func (s *session) authorize(now time.Time, initiator bool, next func(now time.Ti
 		next(now, nil)
 		return
 	}
-	r := ike.AuthorizeRequest{Session: s.ID, Peer: s.peer.Name, Initiator: initiator, Path: s.Path, LocalID: s.LocalID, RemoteID: s.RemoteID, Method: "Kerberos"}
+	why := "called by this side"
+	if !initiator {
+		why = s.ep.peers.why(s.peer, s.Path)
+	}
+	r := ike.AuthorizeRequest{Session: s.ID, Peer: s.peer.Name, Initiator: initiator, Path: s.Path, LocalID: s.LocalID, RemoteID: s.RemoteID, Method: "Kerberos", Why: why}
 	s.Job(ike.JobAuthorize, 0, func(ctx context.Context) (any, error) { return nil, ask(ctx, r) },
 		func(now time.Time, _ any, err error) { next(now, err) }, nil)
 }

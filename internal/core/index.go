@@ -109,20 +109,29 @@ func containsAddr(nets []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(nets, func(n netip.Prefix) bool { return n.Contains(a) })
 }
 
-// Why tells, for the log, which settings of a peer a path and an identity fit.
-func (x *Index[P]) Why(p P, path ike.Path) string {
+// WhyAddress tells, for the log, which setting of a peer the address of a path
+// fits.
+func (x *Index[P]) WhyAddress(p P, path ike.Path) string {
 	f := x.facts[p]
 	if f == nil {
 		return ""
 	}
-	why := "any address"
 	remote := path.Remote.Addr().Unmap()
 	for _, n := range f.RemoteAddrs {
 		if n.Contains(remote) {
-			why = "address " + remote.String() + " is in " + n.String()
-			break
+			return "address " + remote.String() + " is in " + n.String()
 		}
 	}
+	return "any address"
+}
+
+// Why tells, for the log, which settings of a peer a path and an identity fit.
+func (x *Index[P]) Why(p P, path ike.Path) string {
+	why := x.WhyAddress(p, path)
+	if why == "" {
+		return ""
+	}
+	f := x.facts[p]
 	switch id, exact := f.RemoteID.IsExact(); {
 	case exact:
 		return why + ", identity is " + id.String()
