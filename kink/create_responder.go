@@ -152,7 +152,12 @@ func (v *served) confirmed(now time.Time, err error) {
 	s := v.session
 	for _, c := range v.made {
 		switch {
-		case s.Dead || c.ended:
+		case s.Dead:
+		case c.ended:
+			if err != nil && c.sa.State < child.Deleting { // it was presumed to be there
+				s.tellDelete(now, deletion([]*child.SA{c.sa}), func(time.Time, error) {})
+				s.Children.Remove(now, c.sa, ike.DownFailed, err, false)
+			}
 		case err == nil:
 			s.Children.Activate(now, c.sa)
 			c.settled(now)
@@ -164,6 +169,20 @@ func (v *served) confirmed(now time.Time, err error) {
 		}
 	}
 	s.sweep(now, ike.DownFailed, err)
+}
+
+// presume: the peer has deleted what the Child SA is to replace. Most likely it has
+// got the successor, and the ACK was lost, so that is used. But it may have wanted
+// neither: the ACK is waited for all the same.
+func (s *session) presume(now time.Time, old *child.SA) {
+	for _, v := range slices.Clone(s.unacked) {
+		for _, c := range v.made {
+			if c.old == old && !c.ended {
+				s.Children.Activate(now, c.sa)
+				c.settled(now)
+			}
+		}
+	}
 }
 
 // serve negotiates one Child SA. done gets the answer's payload, and whether the

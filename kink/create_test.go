@@ -93,6 +93,47 @@ func TestCreateAckLost(t *testing.T) {
 	p.same(1)
 }
 
+// Who deletes an SA that is being replaced has got its successor, most likely: it
+// is used, though no ACK has come.
+func TestDeleteBeforeAck(t *testing.T) {
+	p := plainPair(t)
+	p.b.peers.Peer("a").ContributeNonce = true
+	id := p.initiate()
+	lost := true
+	p.filter = func(from *Endpoint, tx ike.Transmit) bool {
+		h, _ := message.ParseHeader(tx.Packet)
+		return !lost || h.Type != message.Ack
+	}
+	require.NoError(t, p.a.RekeyChild(p.now, id, find[ike.ChildUp](p.evA)[0].Child.ID))
+	p.advance(2 * time.Second)
+	require.Empty(t, find[ike.ChildRekeyed](p.evB))
+	p.advance(2 * time.Second)
+	require.Len(t, find[ike.ChildRekeyed](p.evB), 1)
+	require.NotEmpty(t, only(t, p.b).unacked)
+	lost = false
+	p.advance(30 * time.Second)
+	p.same(1)
+	require.Empty(t, only(t, p.b).unacked)
+	require.Empty(t, find[ike.ChildDown](p.evB))
+}
+
+// But it may have wanted neither: a CREATE that was held back makes an SA that
+// only this side has, and the DELETE of the other one must not confirm it.
+func TestDeleteInsteadOfAck(t *testing.T) {
+	p := plainPair(t)
+	p.b.peers.Peer("a").ContributeNonce = true
+	id := p.initiate()
+	c := newCaller(p)
+	c.xid = 0xbad
+	accepted(t, c.ask(c.command(message.Create, nil, c.wants(0x1001))))
+	p.filter = nil
+	require.Len(t, only(t, p.b).unacked, 1)
+	require.NoError(t, p.a.Delete(p.now, id, ike.DownLocal))
+	p.advance(2 * time.Minute)
+	require.Empty(t, p.b.sessions)
+	p.same(0)
+}
+
 // Every message may be lost, and come twice.
 func TestCreateRetransmission(t *testing.T) {
 	for n := range 4 {

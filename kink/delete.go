@@ -28,8 +28,7 @@ func (v *served) delete(now time.Time, s *session) {
 		for d := range ps.Deletes() {
 			found, missing := s.named(d)
 			for _, a := range found {
-				// Who deletes an SA that is being replaced has got its successor.
-				s.confirm(now, func(c *creation) bool { return c.old == a })
+				s.presume(now, a)
 			}
 			gone = append(gone, found...)
 			answer = append(answer, deletion(found)...)
