@@ -198,7 +198,8 @@ func (b *Builder) BeginEncrypt(confounder []byte) {
 	b.buf = append(b.buf, byte(PayloadDone), 0, 0, 0)
 }
 
-// EndEncrypt aligns and encrypts what was added since BeginEncrypt.
+// EndEncrypt encrypts what was added since BeginEncrypt. Nothing follows the last
+// payload there, so it needs no padding; racoon2 has none either.
 func (b *Builder) EndEncrypt(k Key) {
 	if b.err == nil && (b.encrypt < 0 || b.open >= 0 || b.closed) {
 		b.fail(PayloadEncrypt, "ended out of order")
@@ -206,7 +207,6 @@ func (b *Builder) EndEncrypt(k Key) {
 	if b.err != nil {
 		return
 	}
-	b.pad()
 	buf, err := k.Seal(b.buf, b.encrypt+genericLen)
 	if err != nil {
 		b.err = fmt.Errorf("%w: %w", ErrEncode, err)
@@ -218,7 +218,7 @@ func (b *Builder) EndEncrypt(k Key) {
 
 // Sign completes the message with a checksum and returns dst with it appended.
 func (b *Builder) Sign(k Key) ([]byte, error) {
-	if !b.complete() {
+	if !b.complete(true) {
 		return b.buf[:b.start], b.err
 	}
 	head, n := b.buf[b.start:b.start+HeaderLen], len(b.buf)
@@ -232,25 +232,29 @@ func (b *Builder) Sign(k Key) ([]byte, error) {
 }
 
 // Finish completes the message without a checksum, which is right only where
-// there is no key: GETTGT and its REPLY, and errors before there is one.
-func (b *Builder) Finish() ([]byte, error) { return b.finish(nil) }
+// there is no key: GETTGT and its REPLY, and errors before there is one. The last
+// payload is not padded, as with racoon2: a checksum would have to be aligned, and
+// nothing else.
+func (b *Builder) Finish() ([]byte, error) { return b.finish(nil, false) }
 
-func (b *Builder) finish(sum []byte) ([]byte, error) {
-	if !b.complete() {
+func (b *Builder) finish(sum []byte, pad bool) ([]byte, error) {
+	if !b.complete(pad) {
 		return b.buf[:b.start], b.err
 	}
 	return b.lengths(append(b.buf, sum...), len(sum))
 }
 
-// complete pads, and reports whether the message can be completed.
-func (b *Builder) complete() bool {
+// complete reports whether the message can be completed, and pads it.
+func (b *Builder) complete(pad bool) bool {
 	if b.err == nil && (b.open >= 0 || b.encrypt >= 0 && !b.closed) {
 		b.fail(PayloadDone, "begun, but not ended")
 	}
 	if b.err != nil {
 		return false
 	}
-	b.pad()
+	if pad {
+		b.pad()
+	}
 	return true
 }
 

@@ -92,19 +92,26 @@ func TestLayouts(t *testing.T) {
 		require.Equal(t, c.trace, fmt.Sprint(c.p))
 
 		n := 4 + len(body)
-		want := append([]byte{3, 0x10, 0, byte(16 + (n+3)&^3), 0, 0, 0, 1, 0, 0, 0, 9, byte(c.t), 0, 0, 0, 0, 0, 0, byte(n)}, body...)
-		want = append(want, make([]byte, (4-n%4)%4)...)
+		want := append([]byte{3, 0x10, 0, byte(16 + n), 0, 0, 0, 1, 0, 0, 0, 9, byte(c.t), 0, 0, 0, 0, 0, 0, byte(n)}, body...)
 		m := &message.Message{Header: message.Header{Type: message.Reply, XID: 9}, Payloads: message.Payloads{c.p}}
 		got, err := m.AppendBinary([]byte("before"))
 		require.NoError(t, err)
 		require.Equal(t, append([]byte("before"), want...), got)
-		back, err := message.Parse(want)
+		padded := append(bytes.Clone(want), make([]byte, (4-n%4)%4)...)
+		padded[3] = byte(len(padded))
+		for _, wire := range [][]byte{want, padded} { // either end is right where no checksum follows, and kept
+			back, err := message.Parse(wire)
+			require.NoError(t, err)
+			require.Equal(t, m.Payloads, back.Payloads)
+			require.Equal(t, message.Header{Type: message.Reply, Version: 1, DOI: 1, XID: 9}, back.Header)
+			got, err := back.AppendBinary(nil)
+			require.NoError(t, err)
+			require.Equal(t, wire, got)
+		}
+		m.Checksum = []byte{1, 2, 3, 4}
+		got, err = m.AppendBinary(nil)
 		require.NoError(t, err)
-		require.Equal(t, m.Payloads, back.Payloads)
-		require.Equal(t, message.Header{Type: message.Reply, Version: 1, DOI: 1, XID: 9}, back.Header)
-		unpadded, err := message.Parse(append(bytes.Clone(want[:3]), append([]byte{byte(16 + n)}, want[4:16+n]...)...))
-		require.NoError(t, err, "the last payload without padding")
-		require.Equal(t, m.Payloads, unpadded.Payloads)
+		require.Len(t, got, len(padded)+4, "a checksum is aligned")
 	}
 }
 
@@ -219,6 +226,23 @@ func TestEncrypt(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, m.Payloads, ps)
 }
+
+// What is encrypted ends with its last payload, as racoon2 has it.
+func TestEncryptWithoutPadding(t *testing.T) {
+	b := message.NewBuilder(nil, message.Header{Type: message.Reply})
+	b.Add(&message.APRep{Epoch: 1, Data: unhex("6f")})
+	b.BeginEncrypt(nil)
+	b.Add(&message.KRBError{Data: unhex("7e0102")})
+	b.EndEncrypt(textKey{})
+	wire, err := b.Sign(textKey{})
+	require.NoError(t, err)
+	require.Equal(t, unhex("0310 0030 00000001 00000000 02 00 0004  07000009 00000001 6f000000  0000000f 03000000 00000007 7e0102 00 00000000"), wire)
+}
+
+// textKey leaves the text as it is.
+type textKey struct{ nullKey }
+
+func (textKey) Seal(b []byte, _ int) ([]byte, error) { return b, nil }
 
 func TestEncodeWithoutAllocating(t *testing.T) {
 	if raceEnabled {

@@ -111,6 +111,8 @@ func parseInner(text []byte) (Payloads, *ParseError) {
 
 // AppendBinary appends the message in wire form ([encoding.BinaryAppender]),
 // with its Checksum as it is. Reserved fields and padding are written as zero.
+// Without a checksum the last payload is padded only if it was when the message
+// was parsed.
 // An error means that the message has no wire form, such as one of more than
 // 65,535 octets; dst is then returned unchanged.
 func (m *Message) AppendBinary(dst []byte) ([]byte, error) {
@@ -118,7 +120,7 @@ func (m *Message) AppendBinary(dst []byte) ([]byte, error) {
 	for _, p := range m.Payloads {
 		b.Add(p)
 	}
-	out, err := b.finish(m.Checksum)
+	out, err := b.finish(m.Checksum, len(m.Checksum) > 0 || len(m.octets) > 0 && len(m.octets)%4 == 0)
 	if err != nil {
 		return dst, err
 	}
