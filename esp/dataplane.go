@@ -39,7 +39,7 @@ func capabilities(raw bool) spd.Capabilities {
 	for _, id := range []uint16{
 		spd.EncrAESGCM16, spd.EncrChaCha20Poly1305, spd.EncrAESGCM12, spd.EncrAESGCM8,
 		spd.EncrAESCCM16, spd.EncrAESCCM12, spd.EncrAESCCM8,
-		spd.EncrAESCBC, spd.EncrAESCTR, spd.Encr3DES, spd.EncrNULL, spd.EncrNULLAESGMAC,
+		spd.EncrAESCBC, spd.EncrAESCTR, spd.EncrCamelliaCBC, spd.Encr3DES, spd.EncrNULL, spd.EncrNULLAESGMAC,
 	} {
 		info, _ := suite.ENCRByID(id)
 		t := spd.Transform{Type: spd.TransformENCR, ID: id}

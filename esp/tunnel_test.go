@@ -20,7 +20,7 @@ func algorithms(t testing.TB) map[string]variant {
 			continue
 		}
 		switch e.ID {
-		case spd.EncrAESCBC, spd.EncrAESCTR, spd.Encr3DES, spd.EncrNULL:
+		case spd.EncrAESCBC, spd.EncrAESCTR, spd.EncrCamelliaCBC, spd.Encr3DES, spd.EncrNULL:
 			for _, i := range c.Algorithms {
 				if i.Type == spd.TransformINTEG {
 					all[fmt.Sprintf("%d-%d+%d", e.ID, e.KeyLen, i.ID)] = algorithm(e.Transform, i.Transform)

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/crypto/cast5"    //lint:ignore SA1019 IKEv1 has it (RFC 2409 appendix A)
 
 	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/internal/camellia"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -42,7 +43,7 @@ var encryptionAlgorithms = [...]encryptionAlgorithm{
 	{attr: isakmp.EncryptionCASTCBC, id: spd.EncrCAST, block: 8, keyBits: []uint16{128},
 		newBlock: func(key []byte) (cipher.Block, error) { return cast5.NewCipher(key) }},
 	{attr: isakmp.EncryptionAESCBC, id: spd.EncrAESCBC, block: 16, keyBits: []uint16{128, 192, 256}, newBlock: aes.NewCipher},
-	{attr: isakmp.EncryptionCamelliaCBC, id: 23, block: 16},
+	{attr: isakmp.EncryptionCamelliaCBC, id: spd.EncrCamelliaCBC, block: 16, keyBits: []uint16{128, 192, 256}, newBlock: camellia.NewCipher},
 }
 
 // encryptionByAttribute returns the row of an attribute value, nil if unknown.

@@ -105,7 +105,7 @@ func TestCipherOpenHasNoEffect(t *testing.T) {
 // Ciphers by attribute and by transform: what is refused, and what a missing
 // Key Length means.
 func TestEncryptionAlgorithms(t *testing.T) {
-	for attr, usable := range map[isakmp.EncryptionAlgorithm]bool{1: false, 2: false, 3: true, 4: false, 5: true, 6: true, 7: true, 8: false} {
+	for attr, usable := range map[isakmp.EncryptionAlgorithm]bool{1: false, 2: false, 3: true, 4: false, 5: true, 6: true, 7: true, 8: true} {
 		e := encryptionByAttribute(attr)
 		require.NotNil(t, e, attr)
 		got, ok := e.transform(0)

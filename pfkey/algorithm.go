@@ -76,7 +76,7 @@ var algorithmRows = []struct {
 	{encrypt("des-cbc", 0, 0), [5]int{2, 2, 2, 1, none}},
 	{encrypt("cast128-cbc", 0, 0), [5]int{6, 6, 6, 5, 6}},
 	{encrypt("blowfish-cbc", 0, 0), [5]int{7, 7, 7, 4, 7}},
-	{encrypt("camellia-cbc", 0, 0), [5]int{22, 22, 22, none, none}},
+	{encrypt("camellia-cbc", spd.EncrCamelliaCBC, 0), [5]int{22, 22, 22, none, none}},
 	{encrypt("twofish-cbc", 0, 0), [5]int{253, none, none, none, none}},
 	{encrypt("serpent-cbc", 0, 0), [5]int{252, none, none, none, none}},
 	{encrypt("skipjack-cbc", 0, 0), [5]int{none, none, 250, none, none}},

@@ -47,7 +47,7 @@ var algorithms = []algorithm{
 	{typ: TransformENCR, id: EncrBlowfish, name: "ENCR_BLOWFISH", word: "blowfish%", keyLens: blowfishKeys, weak: "64-bit blocks (RFC 8221 section 5)", only: ProtoIKE},
 	{typ: TransformENCR, id: 8, name: "ENCR_3IDEA"},
 	{typ: TransformENCR, id: 9, name: "ENCR_DES_IV32", weak: "56-bit keys"},
-	{typ: TransformENCR, id: 23, name: "ENCR_CAMELLIA_CBC"},
+	{typ: TransformENCR, id: EncrCamelliaCBC, name: "ENCR_CAMELLIA_CBC", word: "camellia%", aliases: []string{"camellia%cbc"}, keyLens: aesKeys},
 	{typ: TransformENCR, id: 24, name: "ENCR_CAMELLIA_CTR"},
 	{typ: TransformENCR, id: 25, name: "ENCR_CAMELLIA_CCM_8", combined: true},
 	{typ: TransformENCR, id: 26, name: "ENCR_CAMELLIA_CCM_12", combined: true},

@@ -10,7 +10,7 @@ func (t Transform) KeymatLen() int {
 		switch t.ID {
 		case Encr3DES:
 			return 24
-		case EncrAESCBC:
+		case EncrAESCBC, EncrCamelliaCBC:
 			return int(t.KeyLen / 8)
 		case EncrAESCCM8, EncrAESCCM12, EncrAESCCM16:
 			return int(t.KeyLen/8) + 3

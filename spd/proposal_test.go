@@ -116,7 +116,7 @@ func TestProposalValid(t *testing.T) {
 		"IKE SA needs":             {ProtoIKE, append(transforms(TransformKE, KENone), ike("aes128-sha256-x25519").Transforms...)},
 		"no protocol":              {ProtoIPComp, base},
 		"is unknown":               with(Transform{Type: TransformENCR, ID: TransformIDUnacceptable}),
-		"ENCR_CAMELLIA_CBC-128 is": with(Transform{TransformENCR, 23, 128}),
+		"ENCR_CAMELLIA_CTR-128 is": with(Transform{TransformENCR, 24, 128}),
 	} {
 		err := p.Valid()
 		require.ErrorIs(t, err, ErrProposal, want)

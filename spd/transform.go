@@ -53,6 +53,7 @@ const (
 	EncrAESGCM12         uint16 = 19
 	EncrAESGCM16         uint16 = 20
 	EncrNULLAESGMAC      uint16 = 21 // RFC 4543
+	EncrCamelliaCBC      uint16 = 23 // RFC 5529
 	EncrChaCha20Poly1305 uint16 = 28 // RFC 7634
 )
 

@@ -21,6 +21,7 @@ var encryptions = []encryption{
 	{spd.EncrNULLAESGMAC, "rfc4543(gcm(aes))", 128},
 	{spd.EncrAESCBC, "cbc(aes)", 0},
 	{spd.EncrAESCTR, "rfc3686(ctr(aes))", 0},
+	{spd.EncrCamelliaCBC, "cbc(camellia)", 0},
 	{spd.Encr3DES, "cbc(des3_ede)", 0},
 	{spd.EncrNULL, "ecb(cipher_null)", 0},
 }
@@ -74,7 +75,7 @@ var names = func() map[string]string {
 	for _, i := range integrities {
 		m[i.name] = i.name
 	}
-	for _, n := range []string{"deflate", "lzs", "cbc(camellia)", "cbc(blowfish)", "cbc(cast5)", "cbc(serpent)", "cbc(twofish)",
+	for _, n := range []string{"deflate", "lzs", "cbc(blowfish)", "cbc(cast5)", "cbc(serpent)", "cbc(twofish)",
 		"cbc(des)", "hmac(rmd160)", "digest_null", "hmac(sm3)", "cbc(sm4)"} {
 		m[n] = n
 	}

@@ -57,6 +57,7 @@ func TestIKEv1StrongSwanAlgorithms(t *testing.T) {
 		{"aes256-sha512-ecp256", "aes256-sha512-ecp256"},
 		{"aes256-sha384-ecp384", "aes256gcm16"},
 		{"3des-sha1-modp2048", "3des-sha1-modp2048"},
+		{"camellia256-sha256-modp2048", "camellia128-sha256"},
 	} {
 		t.Run(c.ike+" "+c.esp, func(t *testing.T) {
 			forRoles(t, func(t *testing.T, r role) {

@@ -53,6 +53,8 @@ var kernelAlgorithms = []kernelAlgorithm{
 	{"aes128-aescmac", "enc cbc(aes) %[1]s auth-trunc cmac(aes) %[2]s 96"},
 	{"aes128ctr-sha256", "enc rfc3686(ctr(aes)) %[1]s auth-trunc hmac(sha256) %[2]s 128"},
 	{"aes256ctr-sha256", "enc rfc3686(ctr(aes)) %[1]s auth-trunc hmac(sha256) %[2]s 128"},
+	{"camellia128-sha256", "enc cbc(camellia) %[1]s auth-trunc hmac(sha256) %[2]s 128"},
+	{"camellia256-sha1", "enc cbc(camellia) %[1]s auth-trunc hmac(sha1) %[2]s 96"},
 	{"3des-sha1", "enc cbc(des3_ede) %[1]s auth-trunc hmac(sha1) %[2]s 96"},
 	{"null-sha256", "enc ecb(cipher_null) \"\" auth-trunc hmac(sha256) %[2]s 128"},
 }

@@ -27,6 +27,7 @@ func TestStrongSwanAlgorithms(t *testing.T) {
 		{"aes128-aesxcbc-x25519", "aes128-aesxcbc"},
 		{"aes128-aescmac-x25519", "aes128-sha1"},
 		{"3des-sha1-modp2048", "3des-sha1"},
+		{"camellia128-sha256-x25519", "camellia256-sha256"},
 	} {
 		t.Run(c.ike+" "+c.esp, func(t *testing.T) {
 			forRoles(t, func(t *testing.T, r role) {

@@ -40,6 +40,8 @@ func espTransformOf(encr uint16) (isakmp.ESPTransform, bool) {
 	switch encr {
 	case spd.EncrNULLAESGMAC:
 		return isakmp.ESPNullAuthAESGMAC, true
+	case spd.EncrCamelliaCBC:
+		return isakmp.ESPCamellia, true
 	case spd.Encr3DES, spd.EncrNULL, spd.EncrAESCBC, spd.EncrAESCTR, spd.EncrAESCCM8, spd.EncrAESCCM12, spd.EncrAESCCM16,
 		spd.EncrAESGCM8, spd.EncrAESGCM12, spd.EncrAESGCM16:
 		return isakmp.ESPTransform(encr), true
@@ -49,11 +51,17 @@ func espTransformOf(encr uint16) (isakmp.ESPTransform, bool) {
 
 // encrOf is the way back; bits is the Key Length attribute, 0 without one.
 func encrOf(t isakmp.ESPTransform, bits uint16) (spd.Transform, bool) {
-	id := uint16(t)
-	if t == isakmp.ESPNullAuthAESGMAC {
+	var id uint16
+	switch t {
+	case isakmp.ESPNullAuthAESGMAC:
 		id = spd.EncrNULLAESGMAC
-	} else if back, ok := espTransformOf(id); !ok || back != t {
-		return spd.Transform{}, false
+	case isakmp.ESPCamellia:
+		id = spd.EncrCamelliaCBC
+	default:
+		id = uint16(t)
+		if back, ok := espTransformOf(id); !ok || back != t {
+			return spd.Transform{}, false
+		}
 	}
 	r := spd.Transform{Type: spd.TransformENCR, ID: id, KeyLen: bits}
 	switch id {
@@ -62,7 +70,7 @@ func encrOf(t isakmp.ESPTransform, bits uint16) (spd.Transform, bool) {
 	case spd.Encr3DES:
 		r.KeyLen = 0
 		return r, bits == 0 || bits == 192
-	case spd.EncrAESCBC:
+	case spd.EncrAESCBC, spd.EncrCamelliaCBC:
 		if bits == 0 {
 			r.KeyLen = 128 // what racoon means by leaving it out
 		}

@@ -154,7 +154,7 @@ func TestNewCipherErrors(t *testing.T) {
 		err               error
 	}{
 		{0, 0, 0, nil, nil, ErrUnknownAlgorithm},
-		{23, 128, integHMACSHA256128, k(16), k(32), ErrUnknownAlgorithm},
+		{24, 128, integHMACSHA256128, k(16), k(32), ErrUnknownAlgorithm},
 		{encrAESCBC, 128, 4, k(16), k(16), ErrUnknownAlgorithm},
 		{encrAESCBC, 0, integHMACSHA1_96, k(16), k(20), ErrKeyLength},
 		{encrAESCBC, 512, integHMACSHA1_96, k(64), k(20), ErrKeyLength},

@@ -81,8 +81,9 @@ func (m *cbcMAC) wipe() {
 }
 
 // newAES is aes.NewCipher for a key whose length the caller has made right.
-func newAES(key []byte) cipher.Block {
-	b, err := aes.NewCipher(key)
+func newAES(key []byte) cipher.Block { return mustBlock(aes.NewCipher(key)) }
+
+func mustBlock(b cipher.Block, err error) cipher.Block {
 	if err != nil {
 		panic("suite: " + err.Error()) // a table row with a wrong key size
 	}

@@ -13,6 +13,7 @@ const (
 	encrAESGCM12         = 19
 	encrAESGCM16         = 20
 	encrNULLAESGMAC      = 21
+	encrCamelliaCBC      = 23
 	encrChaCha20Poly1305 = 28
 
 	saltSize    = 4 // of GCM, GMAC, CTR (there called nonce) and ChaCha20
@@ -39,6 +40,7 @@ var encrs = [...]ENCR{
 	{ID: encr3DES, Name: "ENCR_3DES", IVSize: 8, BlockSize: 8, Weak: true, fixedKey: 24},
 	{ID: encrNULL, Name: "ENCR_NULL", BlockSize: 1, Weak: true},
 	{ID: encrAESCBC, Name: "ENCR_AES_CBC", KeyBits: aesBits, IVSize: 16, BlockSize: 16},
+	{ID: encrCamelliaCBC, Name: "ENCR_CAMELLIA_CBC", KeyBits: aesBits, IVSize: 16, BlockSize: 16},
 	{ID: encrAESCTR, Name: "ENCR_AES_CTR", KeyBits: aesBits, SaltSize: saltSize, IVSize: 8, BlockSize: 1},
 	{ID: encrAESCCM8, Name: "ENCR_AES_CCM_8", KeyBits: aesBits, SaltSize: ccmSaltSize, IVSize: 8, BlockSize: 1, ICVSize: 8},
 	{ID: encrAESCCM12, Name: "ENCR_AES_CCM_12", KeyBits: aesBits, SaltSize: ccmSaltSize, IVSize: 8, BlockSize: 1, ICVSize: 12},

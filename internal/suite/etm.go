@@ -4,6 +4,8 @@ import (
 	"crypto/cipher"
 	"crypto/des"
 	"sync"
+
+	"github.com/racoon3/racoon/internal/camellia"
 )
 
 // encryptThenMAC is encryption without integrity followed by a MAC over the
@@ -28,11 +30,9 @@ func newEncryptThenMAC(e *ENCR, key, salt []byte, in *INTEG, integKey []byte) mo
 	case encrAESCBC:
 		m.encr = newCBC(newAES(key))
 	case encr3DES:
-		b, err := des.NewTripleDESCipher(key)
-		if err != nil {
-			panic("suite: " + err.Error()) // a table row with a wrong key size
-		}
-		m.encr = newCBC(b)
+		m.encr = newCBC(mustBlock(des.NewTripleDESCipher(key)))
+	case encrCamelliaCBC:
+		m.encr = newCBC(mustBlock(camellia.NewCipher(key)))
 	case encrAESCTR:
 		m.encr = newCTR(key, salt)
 	default:
