@@ -38,8 +38,9 @@ func (p *Parser) Next() (Statement, error) {
 // maxErrors is how many errors of one file [Parse] tells.
 const maxErrors = 20
 
-// Parse reads a file whole. It goes on after a statement that is wrong: the error
-// joins up to 20 of type [*SyntaxError].
+// Parse reads a file whole, or up to its exit: what follows that may be anything.
+// It goes on after a statement that is wrong: the error joins up to 20 of type
+// [*SyntaxError].
 func Parse(file string, src []byte) ([]Statement, error) {
 	p := NewParser(file, bytes.NewReader(src))
 	var all []Statement
@@ -53,6 +54,9 @@ func Parse(file string, src []byte) ([]Statement, error) {
 			errs = append(errs, err)
 		default:
 			all = append(all, s)
+			if s.What() == VerbExit {
+				return all, errors.Join(errs...)
+			}
 		}
 	}
 	return all, errors.Join(errs...)

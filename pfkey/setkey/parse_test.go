@@ -302,6 +302,14 @@ func TestParserGoesOn(t *testing.T) {
 	_, err = Parse("f", []byte(strings.Repeat("x;", 1000)))
 	require.Equal(t, maxErrors, strings.Count(err.Error(), "expected"))
 
+	all, err = Parse("f", []byte("flush; quit; no statement; \"no string\ndump;"))
+	require.NoError(t, err)
+	require.Equal(t, []Verb{VerbFlush, VerbExit}, []Verb{all[0].What(), all[1].What()})
+	require.Len(t, all, 2)
+	_, err = Parse("f", []byte("foo; exit; bar;"))
+	require.ErrorContains(t, err, "f:1:1")
+	require.NotContains(t, err.Error(), "bar")
+
 	broken := errors.New("disk on fire")
 	p := NewParser("f", readers{strings.NewReader("flush; dump"), broken})
 	_, err = p.Next()
