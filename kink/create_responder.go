@@ -363,6 +363,7 @@ func refusal(p *message.ISAKMP, t isakmp.NotifyType, data []byte) message.Payloa
 func (c *creation) choose(ps isakmp.Payloads) (isakmp.NotifyType, error) {
 	s := c.s
 	idci, idcr := ps.ClientIDs()
+	c.unnamed = idci == nil
 	var local, remote spd.TrafficSelector
 	if (idci == nil) != (idcr == nil) {
 		return isakmp.NotifyPayloadMalformed, errors.New("one ID payload, where both or none have to be")

@@ -42,6 +42,7 @@ type creation struct {
 	chosen        quickmode.Selected
 	expected      quickmode.Selected // initiator: what the inbound SA was installed for
 	local, remote spd.TrafficSelector
+	unnamed       bool // responder: the request has no identification payloads, so the answer has none
 
 	acquire  spd.AcquireID
 	sa       *child.SA // once installed
@@ -217,6 +218,9 @@ func (c *creation) payload(sa *isakmp.SA, nonce []byte) (*message.ISAKMP, error)
 	}
 	if c.group != dh.None {
 		ps = append(ps, &isakmp.KE{Data: c.keyShare.Public})
+	}
+	if c.unnamed {
+		return message.NewISAKMP(ps...)
 	}
 	ci, cr := c.local, c.remote
 	if !c.initiator {

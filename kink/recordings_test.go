@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -89,6 +90,9 @@ func TestRecordedCommands(t *testing.T) {
 				for j, ok := e.PollJob(); ok; j, ok = e.PollJob() {
 					e.HandleResult(d.Time, j.Do(t.Context()))
 				}
+				// The answer as recorded: without identification payloads, as the request.
+				from, err := (&krb.Acceptor{Keys: keytab, Skew: time.Hour}).Accept(d.Time, d.Src.Addr(), apReqOf(t, d.Payload))
+				require.NoError(t, err)
 				n := 0
 				for tx, ok := e.PollTransmit(); ok; tx, ok = e.PollTransmit() {
 					m, err := message.Parse(tx.Packet)
@@ -98,6 +102,8 @@ func TestRecordedCommands(t *testing.T) {
 					require.False(t, m.Header.AckReq, "optimistic")
 					require.NotNil(t, m.APRep())
 					require.EqualValues(t, message.Port, tx.Path.Remote.Port())
+					want := all[slices.IndexFunc(all, func(r pcap.Datagram) bool { return isReplyTo(h.XID, r) })]
+					require.Equal(t, formOf(t, want.Payload, from.Key), formOf(t, tx.Packet, from.Key))
 					n++
 				}
 				require.Equal(t, 1, n, "%v", h.Type)
@@ -116,6 +122,19 @@ func TestRecordedCommands(t *testing.T) {
 			t.Logf("answered %v, keys of %d SAs equal", answered, len(checked))
 		})
 	}
+}
+
+func apReqOf(t *testing.T, b []byte) *krb.APReq {
+	m, err := message.Parse(b)
+	require.NoError(t, err)
+	ap, err := krb.ParseAPReq(m.APReq().Data)
+	require.NoError(t, err)
+	return ap
+}
+
+func isReplyTo(xid uint32, d pcap.Datagram) bool {
+	h, err := message.ParseHeader(d.Payload)
+	return err == nil && h.Type == message.Reply && h.XID == xid && d.Dst.Addr().String() == "10.1.0.1"
 }
 
 // recordedResponder is b of a recording. Its data plane has the SPIs that kinkd's
