@@ -15,6 +15,7 @@ import (
 // A Plane is a [spd.DataPlane] that keeps nothing but a counter. It is safe
 // for concurrent use; all its methods return at once.
 type Plane struct {
+	caps   spd.Capabilities
 	last   atomic.Uint32
 	events chan spd.Event
 }
@@ -24,17 +25,14 @@ var _ spd.DataPlane = (*Plane)(nil)
 // New returns a Plane. Its SPIs begin at random, so that a peer which has
 // kept SAs with an earlier one does not meet their SPIs again.
 func New() *Plane {
-	p := &Plane{events: make(chan spd.Event)}
+	p := &Plane{caps: spd.MemoryCapabilities(), events: make(chan spd.Event)}
+	p.caps.Name = "null"
 	p.last.Store(rand.Uint32())
 	return p
 }
 
 // Capabilities says that everything can be done.
-func (p *Plane) Capabilities() spd.Capabilities {
-	c := spd.MemoryCapabilities()
-	c.Name = "null"
-	return c
-}
+func (p *Plane) Capabilities() spd.Capabilities { return p.caps }
 
 // AllocSPI counts upwards, and round again.
 func (p *Plane) AllocSPI(_ context.Context, r spd.SPIRequest) (spd.SPI, error) {
