@@ -137,7 +137,7 @@ func (m *DelPolicy) parse(b []byte) error {
 			if err := value(t, v, p.readInfo); err != nil {
 				return err
 			}
-			p.Type, p.Mark, p.InterfaceID = m.Key.Type, m.Key.Mark, m.Key.InterfaceID
+			p.Type, p.Mark, p.InterfaceID, p.SecCtx = m.Key.Type, m.Key.Mark, m.Key.InterfaceID, m.Key.SecCtx
 			m.Policy = p
 			return nil
 		}

@@ -118,6 +118,20 @@ func boolInt(b bool) int {
 	return 0
 }
 
+// TestLabel: the kernel ends a label with one zero octet more than it was told.
+func TestLabel(t *testing.T) {
+	p := fullPolicy()
+	for _, end := range []string{"", "\x00"} {
+		m := p
+		m.SecCtx.Label += end
+		got, err := xfrm.Parse(xfrm.MsgNewPolicy, (&xfrm.NewPolicy{Policy: m}).Append(nil))
+		require.NoError(t, err)
+		require.Equal(t, &xfrm.NewPolicy{Policy: p}, got)
+	}
+	key := p.Key()
+	require.Equal(t, p.SecCtx, key.SecCtx, "it is part of a policy's name")
+}
+
 // TestSizes: the fixed parts have the sizes of the kernel's structures, which
 // it checks on every message.
 func TestSizes(t *testing.T) {

@@ -221,12 +221,12 @@ func parseTemplates(v []byte) ([]Template, error) {
 
 // Key returns what names the policy in the kernel.
 func (p *Policy) Key() PolicyKey {
-	return PolicyKey{Selector: p.Selector, Dir: p.Dir, Type: p.Type, Mark: p.Mark, InterfaceID: p.InterfaceID}
+	return PolicyKey{Selector: p.Selector, Dir: p.Dir, Type: p.Type, Mark: p.Mark, InterfaceID: p.InterfaceID, SecCtx: p.SecCtx}
 }
 
 // A PolicyKey names a policy (struct xfrm_userpolicy_id, 64 octets, and
-// attributes): by its selector, direction, mark and interface ID, or if Index
-// is not 0, by that and the direction.
+// attributes): by its selector, direction, mark, interface ID and label, or if
+// Index is not 0, by that and the direction.
 type PolicyKey struct {
 	Selector    Selector
 	Index       uint32
@@ -234,6 +234,7 @@ type PolicyKey struct {
 	Type        uint8
 	Mark        Mark
 	InterfaceID uint32
+	SecCtx      SecCtx
 }
 
 func (k *PolicyKey) append(b []byte) []byte {
@@ -244,7 +245,8 @@ func (k *PolicyKey) append(b []byte) []byte {
 func (k *PolicyKey) appendAttributes(b []byte) []byte {
 	b = appendPolicyType(b, k.Type)
 	b = k.Mark.append(b)
-	return appendNonZero(b, AttrInterfaceID, k.InterfaceID)
+	b = appendNonZero(b, AttrInterfaceID, k.InterfaceID)
+	return k.SecCtx.append(b)
 }
 
 func (c *cursor) policyKey() (k PolicyKey) {
@@ -262,6 +264,8 @@ func (k *PolicyKey) attribute(t AttributeType, v []byte) (known bool, err error)
 		k.Mark, err = parseMark(v)
 	case AttrInterfaceID:
 		err = value32(t, v, &k.InterfaceID)
+	case AttrSecCtx:
+		err = k.SecCtx.parse(v)
 	default:
 		return false, nil
 	}

@@ -1,6 +1,7 @@
 package xfrm
 
 import (
+	"bytes"
 	"net/netip"
 )
 
@@ -307,11 +308,8 @@ func (s *SecCtx) parse(v []byte) error {
 	if n > maxLabel {
 		return syntaxError(AttrSecCtx, "label is too long")
 	}
-	label := c.b[:n]
-	if n > 0 && label[n-1] == 0 {
-		label = label[:n-1]
-	}
-	s.Label = string(label)
+	// The kernel adds a zero octet to a label, whether there is one or not.
+	s.Label = string(bytes.TrimRight(c.b[:n], "\x00"))
 	return nil
 }
 

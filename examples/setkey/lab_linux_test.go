@@ -329,6 +329,26 @@ spdadd fd00:2::/64 fd00:1::/64 47 -P in ipsec esp/tunnel/fd00::2-fd00::1/use;
 		require.Equal(t, dumps[0], d, "what one way has installed, the other shows")
 	}
 
+	// A labelled policy is another one than that without a label.
+	const labelled = ` -ctx 1 1 "system_u:object_r:ipsec_spd_t:s0"`
+	for _, x := range []string{"-c", "-Xc"} {
+		status, out := kernelSetkey(t, ns, "add 10.0.0.1 10.0.0.2 esp 0x1001"+labelled+" -E null -A hmac-sha1 "+hexKey(20)+"; spdadd 10.0.0.1 10.0.0.2 any"+labelled+" -P out none;", x)
+		require.Zero(t, status, out)
+		require.Equal(t, 1, strings.Count(ns.Run("ip", "xfrm", "state"), "security context system_u:object_r:ipsec_spd_t:s0 \n"))
+		require.Equal(t, 1, strings.Count(ns.Run("ip", "xfrm", "policy"), "security context system_u:object_r:ipsec_spd_t:s0 \n"))
+		for _, y := range []string{"-D", "-DP", "-DX", "-DPX"} {
+			_, out := kernelSetkey(t, ns, "", y)
+			require.Contains(t, out, "\tsecurity context length: 33\n\tsecurity context: system_u:object_r:ipsec_spd_t:s0\n", x+y)
+		}
+		for _, y := range []string{"-c", "-Xc"} {
+			status, _ = kernelSetkey(t, ns, "spddelete 10.0.0.1 10.0.0.2 any -P out;", y)
+			require.NotZero(t, status, x+y)
+		}
+		status, out = kernelSetkey(t, ns, "flush; spddelete 10.0.0.1 10.0.0.2 any"+labelled+" -P out;", map[string]string{"-c": "-Xc", "-Xc": "-c"}[x])
+		require.Zero(t, status, out)
+		require.Empty(t, ipPolicies(ns))
+	}
+
 	// The numbers that a kernel chooses.
 	for _, x := range []string{"", "X"} {
 		status, out := kernelSetkey(t, ns, "spdadd ::1 ::2 any -P in ipsec esp/transport//unique;", "-"+x+"c")

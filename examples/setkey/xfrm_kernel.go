@@ -433,7 +433,7 @@ func (k *xfrmKernel) DeletePolicy(ctx context.Context, p *setkey.Policy) error {
 	if p.Tag != "" {
 		return unsupported("XFRM has no policies by tag")
 	}
-	return missing(k.c.DeletePolicy(ctx, xfrm.PolicyKey{Selector: selector(p), Dir: direction(p.Policy.Dir)}))
+	return missing(k.c.DeletePolicy(ctx, xfrm.PolicyKey{Selector: selector(p), Dir: direction(p.Policy.Dir), SecCtx: label(p.Context)}))
 }
 
 func (k *xfrmKernel) FlushPolicies(ctx context.Context) error { return k.c.FlushPolicies(ctx) }
