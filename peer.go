@@ -182,7 +182,7 @@ type Child struct {
 	Proposals []string
 	Mode      spd.Mode
 	IPComp    bool // offer and accept IPComp
-	// OuterAH are proposals for AH around ESP, which IKEv1 alone negotiates.
+	// OuterAH are proposals for AH around ESP, which IKEv1 and KINK negotiate.
 	OuterAH []string
 
 	// Start is as for the peer, which it overrides.

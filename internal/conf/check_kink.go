@@ -62,11 +62,6 @@ func (k *checker) kinkPeer(p *Peer) {
 	case !isName(p.Remote):
 		k.bad(p, "remote", "write the host's name, or principal in [peer."+quoteKey(p.Name)+".kink]", "is an address, from which the peer's principal cannot be told")
 	}
-	for _, c := range p.Children {
-		if len(c.OuterAH) > 0 {
-			k.bad(c, "outer-ah", "remove it", "belongs to IKEv1")
-		}
-	}
 	if k.DataPlane.Kind == "userspace" && !k.DataPlane.Userspace.RawESP {
 		k.bad(p, "protocol", "write raw-esp = true in [dataplane.userspace]", "is \"kink\", which has no ESP in UDP, but the data plane has nothing else")
 	}

@@ -408,6 +408,7 @@ tickets = "ignored"
 racoon2 = true
 [peer.beta.child.hosts]
 mode = "transport"
+outer-ah = ["sha256"]
 `
 	c, _ := inDir(t, map[string]string{"racoon.toml": text})
 	var s Store
@@ -422,6 +423,7 @@ mode = "transport"
 		Principal: "kink/beta.example.org@EXAMPLE.ORG", Check: ike.CheckStrict, NamedAddress: true, ContributeNonce: true, UserToUser: kink.UserToUserRequest, Tickets: kink.TicketIgnored, Racoon2: true,
 	}, cfg.Peers[0].KINK)
 	require.Equal(t, []racoon.Version{racoon.KINK}, cfg.Peers[0].Versions)
+	require.Equal(t, []string{"sha256"}, cfg.Peers[0].Children[0].OuterAH)
 	require.Equal(t, "192.0.2.2:911", cfg.Peers[0].Remote)
 
 	again, err := s.Manager(c, "kink")

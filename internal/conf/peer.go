@@ -254,7 +254,7 @@ type Child struct {
 	Mode string `toml:"mode" default:"tunnel" enum:"tunnel|transport"`
 	// Offer and accept compression (IPComp).
 	IPComp bool `toml:"ipcomp" default:"false"`
-	// IKEv1: algorithms of AH around ESP.
+	// IKEv1 and KINK: algorithms of AH around ESP.
 	OuterAH []string `toml:"outer-ah" example:"[\"sha256\"]"`
 	// As start of the peer, which it overrides.
 	Start string `toml:"start" computed:"start of the peer" enum:"none|trap|always"`

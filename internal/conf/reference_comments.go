@@ -198,7 +198,7 @@ var comments = map[string]string{
 	"Child.Proposals":                "Algorithms in order of preference. A key exchange word, as in \"aes128gcm16-x25519\", makes perfect forward secrecy. Left out: today's good ones, as far as the data plane has them.",
 	"Child.Mode":                     "tunnel, or transport: between the two hosts only.",
 	"Child.IPComp":                   "Offer and accept compression (IPComp).",
-	"Child.OuterAH":                  "IKEv1: algorithms of AH around ESP.",
+	"Child.OuterAH":                  "IKEv1 and KINK: algorithms of AH around ESP.",
 	"Child.Start":                    "As start of the peer, which it overrides.",
 	"Child.Rekey":                    "Age at which the Child SA gets new keys.",
 	"Child.Lifetime":                 "Age at which a Child SA without new keys ends.",
