@@ -59,7 +59,7 @@ func Require(t testing.TB, needs ...Need) {
 	var missing []string
 	for _, n := range needs {
 		missing = append(missing, lacks(n)...)
-		if n != Root && n != UML && n != QEMU && n != MITKDC && n != HeimdalKDC {
+		if n != Root && n != MITKDC && n != HeimdalKDC {
 			missing = append(missing, lacks(Root)...)
 		}
 	}
