@@ -75,6 +75,7 @@ type Endpoint struct {
 	transactions map[uint32]*transaction // begun here, by XID
 	served       map[servedKey]*served   // the peers'
 	servedBy     map[krb.Principal]int   // their number, by client
+	past         past                    // what was served before
 
 	acceptor krb.Acceptor
 	reloaded time.Time // when the keys were last read anew
@@ -118,6 +119,7 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 		transactions: make(map[uint32]*transaction),
 		served:       make(map[servedKey]*served),
 		servedBy:     make(map[krb.Principal]int),
+		past:         newPast(),
 	}, nil
 }
 

@@ -72,6 +72,28 @@ func TestResponderIsIdempotent(t *testing.T) {
 	require.NotEqual(t, replies[0], replies[1])
 }
 
+// A CREATE that was sent twice and of which one was held back makes no SAs when the
+// answer to the other is forgotten; another transaction does.
+func TestCreateHeldBack(t *testing.T) {
+	p := plainPair(t)
+	c := newCaller(p)
+	held := c.command(message.Create, nil, c.wants(0x1001))
+	p.now = p.now.Add(time.Second)
+	accepted(t, c.ask(c.command(message.Create, nil, c.wants(0x1001))))
+	d, err := message.NewISAKMP(&isakmp.Delete{DOI: isakmp.DOIIPsec, Protocol: spd.ProtoESP, SPISize: 4, SPIs: []byte{0, 0, 0x10, 1}})
+	require.NoError(t, err)
+	require.NotNil(t, c.ask(c.command(message.Delete, nil, d)))
+	p.advance(2 * time.Minute)
+	require.Empty(t, p.b.served)
+	require.Nil(t, c.ask(held))
+	require.Empty(t, p.b.sessions)
+	require.Empty(t, p.pb.SAs())
+	accepted(t, c.ask(c.command(message.Create, nil, c.wants(0x1001))))
+
+	p.b.past.add(p.now.Add(time.Hour), servedKey{}, time.Minute)
+	require.Len(t, p.b.past.until, 1, "not for ever")
+}
+
 // An SPI that is in use already is refused with INVALID-SPI (RFC 4430 3.2).
 func TestExistingSPI(t *testing.T) {
 	p := plainPair(t)

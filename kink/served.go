@@ -1,6 +1,7 @@
 package kink
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"slices"
@@ -73,6 +74,10 @@ func (e *Endpoint) serve(now time.Time, r *request) {
 			old.revise()
 			e.answer(now, r, old.ackReq, old.content...)
 		}
+		return
+	}
+	if key.command == message.Create && e.past.has(now, key) {
+		e.Count.Repeated++ // nobody waits for an answer any more
 		return
 	}
 	if e.servedBy[key.client] >= maxServed {
@@ -151,6 +156,11 @@ func (v *served) due(now time.Time) {
 	e := v.ep
 	switch {
 	case !v.waits:
+		if len(v.creations) > 0 {
+			// An authenticator may be ahead by the difference of clocks, and good for
+			// as long again.
+			e.past.add(now, v.key, 2*cmp.Or(e.cfg.Skew, krb.DefaultSkew))
+		}
 		v.forget()
 	case v.tries >= v.timing.RetransmitTries:
 		v.confirm(now, &TimeoutError{Command: message.Reply, Tries: v.tries + 1, Path: v.request.path})
