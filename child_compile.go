@@ -49,8 +49,11 @@ func (c *compiler) childSA(cfg *Peer, p *peer, in *Child, name string) (*peerChi
 	if pc.start == StartDefault {
 		pc.start = StartNone
 	}
-	err := in.Options.Valid()
-	if err == nil {
+	err := checkTimes(namedTime{"Rekey", in.Rekey}, namedTime{"Lifetime", in.Lifetime})
+	if err != nil {
+		return nil, err
+	}
+	if err = in.Options.Valid(); err == nil {
 		err = c.caps.CheckOptions(&in.Options)
 	}
 	if err != nil {
@@ -75,6 +78,8 @@ func (c *compiler) childSA(cfg *Peer, p *peer, in *Child, name string) (*peerChi
 		return nil, configError("Mode", "data plane %q has no tunnel mode; use transport mode", c.caps.Name)
 	case in.IPComp && len(c.caps.IPComp) == 0:
 		return nil, configError("IPComp", "data plane %q has no IPComp; leave it false", c.caps.Name)
+	case in.ReplayWindow < 0:
+		return nil, configError("ReplayWindow", "%d is negative; use 0 for the data plane's default", in.ReplayWindow)
 	case c.caps.MaxReplay > 0 && in.ReplayWindow > c.caps.MaxReplay:
 		return nil, configError("ReplayWindow", "%d is more than data plane %q has, %d", in.ReplayWindow, c.caps.Name, c.caps.MaxReplay)
 	case in.Rekey > 0 && in.Lifetime > 0 && in.Lifetime <= in.Rekey:

@@ -174,6 +174,9 @@ func (c *Config) fill() (*Config, error) {
 	case f.EventBuffer == 0:
 		f.EventBuffer = defaultEventBuffer
 	}
+	if err := f.limits(); err != nil {
+		return nil, err
+	}
 	if err := f.fillListen(); err != nil {
 		return nil, err
 	}

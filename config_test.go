@@ -3,6 +3,7 @@ package racoon
 import (
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +11,8 @@ import (
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev2"
+	"github.com/racoon3/racoon/ikev2/message"
+	"github.com/racoon3/racoon/natt"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -58,13 +61,28 @@ func TestConfigErrors(t *testing.T) {
 		`Children[0] "net": Volume: spd: invalid bundle: SoftBytes 2 is above`: func(_ *Config, p *Peer) {
 			p.Children[0].Volume = spd.Lifetime{SoftBytes: 2, HardBytes: 1}
 		},
-		`Start: is StartAlways, but Remote is empty`:            func(_ *Config, p *Peer) { p.Start, p.Remote = StartAlways, "" },
-		`DeadAction: the peer cannot be called again`:           func(_ *Config, p *Peer) { p.DeadAction, p.Remote = ActionRestart, "" },
-		`Timing.Lifetime: 1m0s is not longer than Timing.Rekey`: func(_ *Config, p *Peer) { p.Timing.Rekey, p.Timing.Lifetime = time.Hour, time.Minute },
-		`Timing.Jitter: 2 is out of range; use 0 to 1`:          func(_ *Config, p *Peer) { p.Timing.Jitter = 2 },
-		`RequireAddress: is set, but Assign is nil; say where`:  func(_ *Config, p *Peer) { p.RequireAddress = true },
-		`NoNATT: data plane "poor" has ESP in UDP only`:         func(c *Config, p *Peer) { c.DataPlane, p.NoNATT = plain, true },
-		`BackoffMax: 1s is less than Backoff, 1m0s`:             func(_ *Config, p *Peer) { p.Backoff, p.BackoffMax = time.Minute, time.Second },
+		`Start: is StartAlways, but Remote is empty`:               func(_ *Config, p *Peer) { p.Start, p.Remote = StartAlways, "" },
+		`DeadAction: the peer cannot be called again`:              func(_ *Config, p *Peer) { p.DeadAction, p.Remote = ActionRestart, "" },
+		`Timing.Lifetime: 1m0s is not longer than Timing.Rekey`:    func(_ *Config, p *Peer) { p.Timing.Rekey, p.Timing.Lifetime = time.Hour, time.Minute },
+		`Timing.Jitter: 2 is out of range; use 0 to 1`:             func(_ *Config, p *Peer) { p.Timing.Jitter = 2 },
+		`RequireAddress: is set, but Assign is nil; say where`:     func(_ *Config, p *Peer) { p.RequireAddress = true },
+		`NoNATT: data plane "poor" has ESP in UDP only`:            func(c *Config, p *Peer) { c.DataPlane, p.NoNATT = plain, true },
+		"racoon: Limits.Events: -1 is negative; leave it 0":        func(c *Config, _ *Peer) { c.Limits.Events = -1 },
+		"racoon: VendorIDs[1]: has 0 octets; use 1 to 1024":        func(c *Config, _ *Peer) { c.VendorIDs = [][]byte{{1}, nil} },
+		`DeadAction: 99 is not an action; use ActionClear`:         func(_ *Config, p *Peer) { p.DeadAction = 99 },
+		`CloseAction: 99 is not an action; use ActionClear`:        func(_ *Config, p *Peer) { p.CloseAction = 99 },
+		`Unique: 99 is not a policy; use one of`:                   func(_ *Config, p *Peer) { p.Unique = 99 },
+		`FragmentSize: 5 is no size for a fragment; use 256`:       func(_ *Config, p *Peer) { p.FragmentSize = 5 },
+		`FragmentSize: 65536 is no size for a fragment`:            func(_ *Config, p *Peer) { p.FragmentSize = 65536 },
+		`Quirks.RekeyGroupFirst: 9999 is not a group`:              func(_ *Config, p *Peer) { p.Quirks.RekeyGroupFirst = 9999 },
+		`Timing.Rekey: 28.8µs is too short to be meant; times`:     func(_ *Config, p *Peer) { p.Timing.Rekey = 28800 },
+		`Children[0] "net": Lifetime: 3.6µs is too short`:          func(_ *Config, p *Peer) { p.Children[0].Lifetime = 3600 },
+		`Children[0] "net": ReplayWindow: -1 is negative; use 0`:   func(_ *Config, p *Peer) { p.Children[0].ReplayWindow = -1 },
+		`Remote: 0.0.0.0 is not the address of a host; for a peer`: func(_ *Config, p *Peer) { p.Remote = "0.0.0.0" },
+		`LocalAddr: ff02::1 is not the address of a host; leave`:   func(_ *Config, p *Peer) { p.LocalAddr = "ff02::1" },
+		`Request.Want[0]: invalid IP is not the address of a host`: func(_ *Config, p *Peer) { p.Request = &ike.ConfigRequest{Want: make([]netip.Addr, 1)} },
+		`Request.Version: has 70000 octets; use 1024 at most`:      func(_ *Config, p *Peer) { p.Request = &ike.ConfigRequest{Version: strings.Repeat("v", 70000)} },
+		`BackoffMax: 1s is less than Backoff, 1m0s`:                func(_ *Config, p *Peer) { p.Backoff, p.BackoffMax = time.Minute, time.Second },
 	} {
 		c := Config{DataPlane: newPlane()}
 		p := clientPeer()
@@ -81,13 +99,18 @@ func TestConfigErrors(t *testing.T) {
 func TestConfigIsCloned(t *testing.T) {
 	p := clientPeer()
 	p.PSK = testPSK.Clone()
+	p.Versions, p.IKEv1.NATT = []Version{IKEv2, IKEv1}, []natt.Variant{natt.RFC3947}
+	p.LocalSignature.Hashes = []message.HashAlgorithm{message.HashSHA256}
 	m, err := NewManager(Config{DataPlane: newPlane(), Peers: []Peer{p}})
 	require.NoError(t, err)
 	p.Children[0].Remote[0] = "0.0.0.0/0"
 	p.PSK.Wipe()
+	p.IKEv1.NATT[0], p.LocalSignature.Hashes[0] = 0, 0
 	q := m.peers.Load().peers[0]
 	require.Equal(t, "10.2.0.0/16", q.cfg.Children[0].Remote[0])
 	require.NotEqual(t, byte(0), q.cfg.PSK[0])
+	require.Equal(t, natt.RFC3947, q.cfg.IKEv1.NATT[0])
+	require.Equal(t, message.HashSHA256, q.cfg.LocalSignature.Hashes[0])
 }
 
 func TestConfigDefaults(t *testing.T) {

@@ -244,6 +244,8 @@ func (p Peer) clone() Peer {
 	p.Proposals = slices.Clone(p.Proposals)
 	p.Versions = slices.Clone(p.Versions)
 	p.IKEv1.Modes, p.IKEv1.Methods = slices.Clone(p.IKEv1.Modes), slices.Clone(p.IKEv1.Methods)
+	p.IKEv1.NATT, p.IKEv1.PrivateGroups = slices.Clone(p.IKEv1.NATT), slices.Clone(p.IKEv1.PrivateGroups)
+	p.LocalSignature.Hashes, p.RemoteSignature.Hashes = slices.Clone(p.LocalSignature.Hashes), slices.Clone(p.RemoteSignature.Hashes)
 	p.Children = slices.Clone(p.Children)
 	for i := range p.Children {
 		c := &p.Children[i]

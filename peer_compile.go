@@ -202,7 +202,7 @@ func (c *compiler) peer(cfg *Peer) (*peer, error) {
 		FragmentSize: cfg.FragmentSize, Childless: cfg.Childless, RequireAddress: cfg.RequireAddress, MakeBeforeBreak: cfg.MakeBeforeBreak, Quirks: cfg.Quirks,
 	}
 	p.v2 = v2
-	for _, step := range []func(*Peer, *peer) error{c.versions, c.addresses, c.authentication, c.identities, c.ikeProposals, c.timing, c.childSAs, c.starts, c.request, c.ikev1, c.kink} {
+	for _, step := range []func(*Peer, *peer) error{c.plausible, c.versions, c.addresses, c.authentication, c.identities, c.ikeProposals, c.timing, c.childSAs, c.starts, c.request, c.ikev1, c.kink} {
 		if err := step(cfg, p); err != nil {
 			return nil, err
 		}
@@ -226,7 +226,9 @@ func (c *compiler) addresses(cfg *Peer, p *peer) error {
 			p.port = port
 		}
 		if a, err := netip.ParseAddr(host); err == nil {
-			p.addr = a.Unmap()
+			if p.addr = a.Unmap(); !isHost(p.addr) {
+				return configError("Remote", "%v is not the address of a host; for a peer that may come from anywhere leave it empty", a)
+			}
 		}
 	}
 	for i, s := range cfg.RemoteAddrs {
@@ -244,7 +246,9 @@ func (c *compiler) addresses(cfg *Peer, p *peer) error {
 		if err != nil {
 			return configError("LocalAddr", "%q is not an IP address", cfg.LocalAddr)
 		}
-		p.local = a.Unmap()
+		if p.local = a.Unmap(); !isHost(p.local) {
+			return configError("LocalAddr", "%v is not the address of a host; leave it empty for any", a)
+		}
 		p.v2.LocalAddrs = []netip.Prefix{hostPrefix(p.local)}
 		if p.addr.IsValid() && p.addr.Is4() != p.local.Is4() {
 			return configError("LocalAddr", "%v cannot reach Remote %v: they are of different families", p.local, p.addr)
