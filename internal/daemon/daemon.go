@@ -18,6 +18,7 @@ import (
 	"github.com/racoon3/racoon/internal/conf"
 	"github.com/racoon3/racoon/internal/control"
 	"github.com/racoon3/racoon/internal/hook"
+	"github.com/racoon3/racoon/internal/pidfile"
 )
 
 // daemon is a program that serves.
@@ -120,11 +121,16 @@ func (d *daemon) open(ctx context.Context, cfg *conf.Config) error {
 			}
 		}
 	}
-	pid, err := makePIDFile(cfg.Daemon.PIDFile)
+	pid, err := pidfile.Make(cfg.Daemon.PIDFile)
 	if err != nil {
 		return err
 	}
-	d.atEnd(func() error { pid.remove(); return nil })
+	d.atEnd(func() error { pid.Remove(); return nil })
+	only, err := lockKernel(&cfg.DataPlane, d.opt.state, d.Name)
+	if err != nil {
+		return err
+	}
+	d.atEnd(func() error { only.Remove(); return nil })
 
 	d.capture = &capture{log: d.log, peerOf: d.peerOf}
 	if err := d.capture.set(cfg.Capture); err != nil {

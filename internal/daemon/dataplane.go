@@ -11,6 +11,7 @@ import (
 
 	"github.com/racoon3/racoon/internal/conf"
 	"github.com/racoon3/racoon/internal/nullplane"
+	"github.com/racoon3/racoon/internal/pidfile"
 	"github.com/racoon3/racoon/pfkey"
 	"github.com/racoon3/racoon/spd"
 	"github.com/racoon3/racoon/spd/statefile"
@@ -36,6 +37,18 @@ func kindOf(kind string) string {
 		return "xfrm"
 	}
 	return "pfkey"
+}
+
+// lockKernel keeps a second daemon of that name away from what this one has in the
+// kernel: it would take it for a dead one's, and remove it.
+func lockKernel(cfg *conf.DataPlane, state, name string) (*pidfile.File, error) {
+	if kind := kindOf(cfg.Kind); state == "" || kind != "xfrm" && kind != "pfkey" {
+		return nil, nil
+	}
+	if err := os.MkdirAll(state, 0o755); err != nil {
+		return nil, err
+	}
+	return pidfile.Make(filepath.Join(state, name+".lock"))
 }
 
 // openPlane opens the data plane of a configuration.

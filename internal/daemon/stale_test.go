@@ -3,14 +3,17 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/racoon3/racoon/internal/conf"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -107,6 +110,30 @@ func TestC21_KilledDaemon(t *testing.T) {
 	_, err = remember(ctx, dir, "iked", kernel, remove, discardLog())
 	require.NoError(t, err)
 	require.Len(t, removed, 1)
+}
+
+// A second daemon does not take what the first has in the kernel for a dead one's,
+// with files of the process ID and control sockets of their own neither.
+func TestC21_SecondDaemon(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no kernel's data plane")
+	}
+	for _, kind := range []string{"xfrm", "pfkey"} {
+		d := newInstance(t, fmt.Sprintf("[daemon]\nlisten = [\"127.0.0.1:0\"]\nlisten-natt = []\n[dataplane]\nkind = %q\n[control]\nsocket = \"\"\n", kind))
+		first, err := lockKernel(&conf.DataPlane{Kind: kind}, d.path("state"), "iked")
+		require.NoError(t, err)
+		var out syncBuffer
+		code := Program{Name: "iked"}.Run(t.Context(), []string{"-c", d.path("racoon.toml"), "-state", d.path("state"), "-p", d.path("other.pid")}, Env{Getenv: func(string) string { return "" }}, &out, &out)
+		require.Equal(t, 1, code)
+		require.Contains(t, out.String(), "the daemon runs already", "before it opens the data plane")
+		left, err := os.ReadDir(d.path("state"))
+		require.NoError(t, err)
+		require.Len(t, left, 1, "%v", left)
+		first.Remove()
+	}
+	none, err := lockKernel(&conf.DataPlane{Kind: "userspace"}, t.TempDir(), "iked")
+	require.NoError(t, err)
+	require.Nil(t, none, "what dies with the process needs no lock")
 }
 
 // A peer that moves takes its SAs along.

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/racoon3/racoon/internal/conf"
+	"github.com/racoon3/racoon/internal/pidfile"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -117,6 +118,24 @@ func serve(ctx context.Context, o arguments, reload <-chan os.Signal, stdout, st
 	for _, w := range cfg.Warnings {
 		log.Warn(w.Error())
 	}
+	// The second of two would take for a dead one's what the first has installed.
+	lock := o.state
+	if lock != "" {
+		lock += ".lock"
+	}
+	for _, file := range []string{o.pidFile, lock} {
+		if file == "" {
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return err
+		}
+		f, err := pidfile.Make(file)
+		if err != nil {
+			return err
+		}
+		defer f.Remove()
+	}
 	plane, err := open(ctx, cfg, o, log)
 	if err != nil {
 		return fmt.Errorf("the data plane: %w", err)
@@ -128,12 +147,6 @@ func serve(ctx context.Context, o arguments, reload <-chan os.Signal, stdout, st
 	}
 	defer release()
 	opt.DataPlane = plane
-	if o.pidFile != "" {
-		if err := os.WriteFile(o.pidFile, fmt.Appendln(nil, os.Getpid()), 0o644); err != nil {
-			return err
-		}
-		defer os.Remove(o.pidFile)
-	}
 	opt.Ready = func() { log.Info("spmd is ready", "config", cfg.File, "policies", len(cfg.Policies)) }
 	d := New(opt)
 	done := make(chan error, 1)

@@ -165,6 +165,30 @@ func TestDaemon(t *testing.T) {
 	}
 }
 
+// A second daemon does not take the first one's policies for a dead one's.
+func TestC21_SecondDaemon(t *testing.T) {
+	skipWithoutSocket(t)
+	l := newLab(t, config)
+	stop := l.start(t)
+	calls := l.kernel.Calls(spd.OpSetPolicies)
+	state, err := os.ReadFile(l.path("state"))
+	require.NoError(t, err)
+	other := &lab{kernel: l.kernel, dir: t.TempDir()}
+	other.configure(t, "[spmd]\nsocket = \"\"\n")
+	var out syncBuffer
+	code := runProgram(t.Context(), []string{"-c", other.path("racoon.toml"), "-state", l.path("state")}, nil, &out, &out,
+		func(context.Context, *conf.Config, arguments, *slog.Logger) (spd.DataPlane, error) {
+			return l.kernel, nil
+		})
+	require.Equal(t, failed, code)
+	require.Contains(t, out.String(), "runs already")
+	require.Equal(t, calls, l.kernel.Calls(spd.OpSetPolicies))
+	after, err := os.ReadFile(l.path("state"))
+	require.NoError(t, err)
+	require.Equal(t, string(state), string(after))
+	require.Zero(t, stop())
+}
+
 // The daemon is replaced by another version: no policy is ever away.
 func TestRestartKeeps(t *testing.T) {
 	skipWithoutSocket(t)

@@ -1,6 +1,6 @@
 //go:build linux || darwin || freebsd || netbsd || openbsd
 
-package daemon
+package pidfile
 
 import (
 	"errors"
@@ -10,11 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openPIDFile opens the file, or makes it. What is not a plain file with one
+// open opens the file, or makes it. What is not a plain file with one
 // name is refused: others may have put a link there to have some file of the
 // daemon's user overwritten.
-func openPIDFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0o644)
+func open(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -32,10 +32,10 @@ func openPIDFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-func lockPIDFile(f *os.File) error {
+func lock(f *os.File) error {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return errRunning
+		return ErrRunning
 	}
 	return err
 }

@@ -1,4 +1,6 @@
-package daemon
+// Package pidfile makes the files that hold the process ID of a daemon, and by
+// which a second one knows that the first lives.
+package pidfile
 
 import (
 	"errors"
@@ -8,33 +10,35 @@ import (
 	"strings"
 )
 
-// errRunning says that another daemon holds the file of the process ID.
-var errRunning = errors.New("the daemon runs already")
+// ErrRunning says that another daemon holds the file of the process ID.
+var ErrRunning = errors.New("the daemon runs already")
 
-// A pidFile is the file with the process ID. It is locked while the process
+// A File is a file with the process ID. It is locked while the process
 // lives, however it ends: so a file that is not locked is a dead daemon's, and
 // no number in it is ever asked about.
-type pidFile struct {
+type File struct {
 	f    *os.File
 	path string
 }
 
-// makePIDFile makes the file; "" makes none.
-func makePIDFile(path string) (*pidFile, error) {
+// Make makes the file, for its owner alone: who may read it could lock it, and so
+// keep the daemon from starting. "" makes none. If another process has it, the
+// error wraps [ErrRunning] and says which.
+func Make(path string) (*File, error) {
 	if path == "" {
 		return nil, nil
 	}
 	for range 10 { // a predecessor may be removing it at this moment
-		f, err := openPIDFile(path)
+		f, err := open(path)
 		if err != nil {
 			return nil, fmt.Errorf("the file of the process ID: %w", err)
 		}
-		err = lockPIDFile(f)
+		err = lock(f)
 		if err != nil {
 			b := make([]byte, 32)
 			n, _ := f.ReadAt(b, 0)
 			_ = f.Close()
-			if errors.Is(err, errRunning) {
+			if errors.Is(err, ErrRunning) {
 				return nil, fmt.Errorf("%w: %s holds process ID %q, which is alive", err, path, strings.TrimSpace(string(b[:n])))
 			}
 			return nil, fmt.Errorf("the file of the process ID: %w", err)
@@ -52,7 +56,7 @@ func makePIDFile(path string) (*pidFile, error) {
 			_ = f.Close()
 			return nil, fmt.Errorf("the file of the process ID: %w", err)
 		}
-		return &pidFile{f, path}, nil
+		return &File{f, path}, nil
 	}
 	return nil, fmt.Errorf("the file of the process ID: %s disappears again and again", path)
 }
@@ -67,8 +71,8 @@ func stillAt(f *os.File, path string) bool {
 	return err == nil && os.SameFile(a, b)
 }
 
-// remove removes the file, while it is still locked.
-func (p *pidFile) remove() {
+// Remove removes the file, while it is still locked.
+func (p *File) Remove() {
 	if p == nil {
 		return
 	}
