@@ -72,6 +72,40 @@ func TestResponderIsIdempotent(t *testing.T) {
 	require.NotEqual(t, replies[0], replies[1])
 }
 
+// A command that comes again while it is worked on is answered once, for its
+// latest authenticator.
+func TestRepeatedMeanwhile(t *testing.T) {
+	p := plainPair(t)
+	c := newCaller(p)
+	first := c.command(message.Create, nil, c.wants(0x1001))
+	p.now = p.now.Add(time.Second)
+	second := c.command(message.Create, nil, c.wants(0x1001))
+	var held []ike.Job
+	p.hold = func(_ *Endpoint, j ike.Job) bool { held = append(held, j); return true }
+	require.Nil(t, c.ask(first))
+	p.hold = nil
+	require.Nil(t, c.ask(second))
+	require.Len(t, held, 1)
+	var stamps []krb.Stamp
+	p.filter = func(_ *Endpoint, tx ike.Transmit) bool {
+		m, err := message.Parse(tx.Packet)
+		require.NoError(t, err)
+		s, err := krb.OpenAPRep(m.APRep().Data, c.ticket.Key)
+		require.NoError(t, err)
+		stamps = append(stamps, s)
+		return false
+	}
+	p.b.HandleResult(p.now, held[0].Do(t.Context()))
+	p.run()
+	m, err := message.Parse(second)
+	require.NoError(t, err)
+	ap, err := krb.ParseAPReq(m.APReq().Data)
+	require.NoError(t, err)
+	from, err := (&krb.Acceptor{Keys: p.kb}).Accept(p.now, addrA.Addr(), ap)
+	require.NoError(t, err)
+	require.Equal(t, []krb.Stamp{from.Stamp}, stamps)
+}
+
 // A CREATE that was sent twice and of which one was held back makes no SAs when the
 // answer to the other is forgotten; another transaction does.
 func TestCreateHeldBack(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/kink/krb"
 	"github.com/racoon3/racoon/kink/message"
+	"github.com/racoon3/racoon/spd"
 )
 
 // recordFlow lets a pair live: CREATE with ACK, STATUS, a rekey, DELETE. It
@@ -83,6 +84,31 @@ func TestC28_EpochReplay(t *testing.T) {
 	require.Equal(t, unexpected+1, p.b.Count.Unexpected)
 	require.Empty(t, find[ike.SessionDown](p.evB))
 	p.same(1)
+}
+
+// TestC28_ReplayAfterRestart: what was sent before this side has started may be a
+// replay that nobody remembers. It makes nothing; who sends it is told the time, so
+// that a peer whose clock is behind can do better.
+func TestC28_ReplayAfterRestart(t *testing.T) {
+	p := plainPair(t)
+	c := newCaller(p)
+	kept := c.command(message.Create, nil, c.wants(0x1001))
+	accepted(t, c.ask(kept))
+	p.pb, p.evB = spd.NewMemory(spd.MemoryConfig{}), nil
+	p.now = p.now.Add(2 * time.Second)
+	b, err := NewEndpoint(Config{Rand: p.a.Rand(), DataPlane: p.pb, Tag: 0xb, Kerberos: p.kb, Started: p.now})
+	require.NoError(t, err)
+	b.SetPeers(p.b.peers)
+	p.b = b
+	p.now = p.now.Add(time.Second)
+	answer := c.ask(kept)
+	require.NotNil(t, answer.KRBError())
+	k, err := krb.ParseKRBError(answer.KRBError().Data)
+	require.NoError(t, err)
+	require.ErrorIs(t, k, krb.APErrSkew)
+	require.Empty(t, p.b.sessions)
+	require.Empty(t, p.pb.SAs())
+	accepted(t, c.ask(c.command(message.Create, nil, c.wants(0x1001))))
 }
 
 // TestC28_Altered: a message with any octet changed, or cut, changes nothing.
