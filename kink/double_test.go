@@ -178,6 +178,47 @@ func TestAnswerLifetime(t *testing.T) {
 	}
 }
 
+// An answer may only choose: it can neither leave the KE payload out nor add one,
+// nor be for other traffic.
+func TestAnswerOfAnother(t *testing.T) {
+	id := func(s spd.TrafficSelector) isakmp.Payload {
+		id, ok := isakmp.NewSelectorID(s)
+		require.True(t, ok)
+		return &id
+	}
+	nonce := &isakmp.Nonce{Data: make([]byte, 32)}
+	for name, c := range map[string]struct {
+		proposal string
+		more     []isakmp.Payload
+		want     string
+	}{
+		"no KE":      {"aes128-sha1-noesn-ecp256", []isakmp.Payload{nonce}, "KE payload: false"},
+		"KE":         {"aes128-sha1-noesn", []isakmp.Payload{nonce, &isakmp.KE{Data: make([]byte, 64)}}, "KE payload: true"},
+		"our side":   {"aes128-sha1-noesn", []isakmp.Payload{id(netB), id(netB)}, "peer answered for"},
+		"their side": {"aes128-sha1-noesn", []isakmp.Payload{id(netA), id(netA)}, "peer answered for"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := plainPair(t, c.proposal)
+			d := newDouble(p, func(r *command) {
+				switch r.m.Header.Type {
+				case message.Create:
+					r.reply(c.proposal == "aes128-sha1-noesn-ecp256", r.sa(nil, c.more...))
+				case message.Delete:
+					r.reply(false)
+				}
+			})
+			p.initiate()
+			p.advance(time.Minute)
+			failed := find[ike.SessionFailed](p.evA)
+			require.Len(t, failed, 1)
+			require.ErrorContains(t, failed[0].Err, c.want)
+			require.Contains(t, d.types(), message.Delete, "the peer has it")
+			require.Empty(t, p.pa.SAs())
+			require.Empty(t, p.pa.Larval())
+		})
+	}
+}
+
 // A KE that is refused is left out in another transaction, if the configuration
 // can do without.
 func TestKERefused(t *testing.T) {
