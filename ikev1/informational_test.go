@@ -264,10 +264,13 @@ func TestLateInitialContact(t *testing.T) {
 	require.Len(t, s.sas, 1)
 	p.agree(1)
 	p.delivers(inner)
-	// Said later it changes nothing.
+	// Said later it changes nothing, not even what is older than the ISAKMP SA.
 	p.rekey(p.a)
+	require.NoError(t, p.a.RekeyIKE(p.now, only(t, p.a).ID))
 	p.advance(time.Minute)
+	told := len(find[ike.InitialContact](p.evB))
 	p.inform(p.a, nil, only(t, p.a).current.notify(isakmp.NotifyInitialContact, nil))
+	require.Len(t, find[ike.InitialContact](p.evB), told)
 	p.agree(1)
 	p.delivers(inner)
 }

@@ -75,6 +75,15 @@ func TestGeneratedPolicies(t *testing.T) {
 	p.initiate()
 	require.Equal(t, maxGenerated, only(t, p.b).Children.Len())
 	require.ErrorContains(t, find[ike.ChildFailed](p.evB)[0].Err, "limit of 32 is reached")
+	// A client with an address of ours gets no other one's packets.
+	p = gatewayPair(t, &leases{give: prefixes("10.9.0.7/32")}, func(client, gateway *Peer) {
+		client.Children[0].Local, client.Children[0].LocalDynamic = selectors("10.9.0.8/32"), false
+		gateway.GeneratePolicy = GenerateOn
+	})
+	p.initiate()
+	require.NotNil(t, only(t, p.b).Leased)
+	p.agree(0)
+	require.ErrorContains(t, find[ike.ChildFailed](p.evB)[0].Err, "the peer was leased [10.9.0.7/32], and asks for 10.9.0.8")
 }
 
 // Transport mode behind NATs: the data plane learns what the peers call the
