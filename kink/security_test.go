@@ -1,6 +1,7 @@
 package kink
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -109,6 +110,42 @@ func TestC28_ReplayAfterRestart(t *testing.T) {
 	require.Empty(t, p.b.sessions)
 	require.Empty(t, p.pb.SAs())
 	accepted(t, c.ask(c.command(message.Create, nil, c.wants(0x1001))))
+}
+
+// TestC28_ReplyFromElsewhere: an answer comes from where the command went.
+func TestC28_ReplyFromElsewhere(t *testing.T) {
+	p := plainPair(t)
+	newDouble(p, func(c *command) {
+		b := c.sealed(false, c.sa(nil))
+		p.a.HandleDatagram(p.now, ike.Path{Local: addrA, Remote: netip.MustParseAddrPort("192.0.2.9:910")}, b)
+		require.EqualValues(t, 1, p.a.Count.Unexpected)
+		c.send(b)
+	})
+	p.initiate()
+	require.Len(t, find[ike.ChildUp](p.evA), 1)
+}
+
+// What is answered without proof of who asks is no longer than what was asked.
+func TestNoAmplification(t *testing.T) {
+	p := plainPair(t)
+	for n := message.HeaderLen; n < 40; n++ {
+		b := make([]byte, n)
+		copy(b, []byte{byte(message.Create), 0x20, 0, byte(n), 0, 0, 0, 1})
+		p.b.HandleDatagram(p.now, ike.Path{Local: addrB, Remote: addrA}, b)
+		tx, ok := p.b.PollTransmit()
+		require.Equal(t, n >= message.HeaderLen+8, ok, "%d octets", n)
+		require.LessOrEqual(t, len(tx.Packet), n)
+	}
+}
+
+// What one principal can have kept is bounded.
+func TestServedIsBounded(t *testing.T) {
+	p := plainPair(t)
+	c := newCaller(p)
+	p.b.servedBy[p.ka.Principal()] = maxServed
+	require.Nil(t, c.ask(c.command(message.Create, nil, c.wants(0x1001))))
+	require.EqualValues(t, 1, p.b.Count.Limited)
+	require.Empty(t, p.b.served)
 }
 
 // TestC28_Altered: a message with any octet changed, or cut, changes nothing.
