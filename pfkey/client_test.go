@@ -127,6 +127,13 @@ func TestClientPolicies(t *testing.T) {
 		require.ErrorIs(t, err, pfkey.EEXIST)
 		id, err = c.SPDUpdate(ctx, p)
 		require.NoError(t, err)
+		if d == pfkey.Linux {
+			_, err = c.SPDSetIdx(ctx, p)
+			require.ErrorIs(t, err, pfkey.EEXIST)
+		} else {
+			id, err = c.SPDSetIdx(ctx, p)
+			require.NoError(t, err)
+		}
 		got, err := c.SPDGet(ctx, pfkey.DirOut, id)
 		require.NoError(t, err)
 		require.Equal(t, net1, got.Src)
