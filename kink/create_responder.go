@@ -243,8 +243,9 @@ func (c *creation) serve(now time.Time, p *message.ISAKMP, done func(now time.Ti
 		return
 	}
 	// A KE or another choice than the first changes the keys that the initiator
-	// expects; so does a nonce of ours (RFC 4430 3.2).
-	ack := c.group != dh.None || s.peer.ContributeNonce || !c.optimistic(ps.SA())
+	// expects; so does a nonce of ours (RFC 4430 3.2). kinkd leaves the inbound SA of
+	// its first choice as it is, whatever nonce comes.
+	ack := c.group != dh.None || s.peer.ContributeNonce && !s.peer.Racoon2 || !c.optimistic(ps.SA())
 	if ack {
 		if c.nr, err = s.ep.newNonce(); err != nil {
 			refuse(now, isakmp.NotifyNoProposalChosen, nil, err)

@@ -91,7 +91,7 @@ func TestCreatesOfKinkd(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := peerOf("a", nameA, netB, netA, "aes128-sha1-noesn")
-			b.Racoon2 = true
+			b.Racoon2, b.ContributeNonce = true, true // which it would not heed with its first choice
 			if c.child != nil {
 				c.child(b.Children[0])
 			}
@@ -142,7 +142,7 @@ func TestKindsOfChild(t *testing.T) {
 				a, b := peerOf("b", nameB, netA, netB), peerOf("a", nameA, netB, netA)
 				set(a.Children[0])
 				set(b.Children[0])
-				a.Racoon2, b.Racoon2, b.ContributeNonce = racoon2, racoon2, racoon2
+				a.Racoon2, b.Racoon2, b.ContributeNonce = racoon2, racoon2, !racoon2
 				p := newPair(t, a, b, nil)
 				id := p.initiate()
 				up := find[ike.ChildUp](p.evA)

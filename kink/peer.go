@@ -51,7 +51,8 @@ type Peer struct {
 	Tickets         TicketPolicy
 	// Racoon2 is for racoon2's kinkd, whose pseudo-random function with AES is
 	// not that of RFC 3962: both sides would have different keys. It also reads one
-	// Child SA alone in a CREATE, so it gets one at a time.
+	// Child SA alone in a CREATE, so it gets one at a time; and no nonce for its
+	// first choice, whatever ContributeNonce says, since it would not heed it.
 	Racoon2 bool
 
 	timing *ike.Timing // with defaults, once it is in a set
