@@ -10,6 +10,7 @@ import (
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/internal/vendorid"
+	"github.com/racoon3/racoon/natt"
 )
 
 // Times of a client's configuration.
@@ -74,6 +75,10 @@ func (sa *isakmpSA) pullConfig(now time.Time) {
 		return
 	}
 	request := configRequest(s.Asked, s.Network, sa.peerVIDs.Has(vendorid.Unity))
+	if sa.variant == natt.NoVariant {
+		// The gateway would take it that this side has Cisco's UDP encapsulation.
+		request = slices.DeleteFunc(request, func(a isakmp.ConfigAttribute) bool { return a.Type == isakmp.AttrUnityNATTPort })
+	}
 	sa.transact(now, &isakmp.Attributes{Type: isakmp.ConfigRequest, Identifier: id, Attributes: request}, time.Time{},
 		func(now time.Time, a *isakmp.Attributes, err error) {
 			switch {

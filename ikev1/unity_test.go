@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -83,4 +84,40 @@ func TestClientLogsOut(t *testing.T) {
 	require.Empty(t, l.held)
 	p.advance(2 * time.Minute)
 	p.requireNothingLeft()
+}
+
+// Cisco's ESP in UDP on a port that mode config tells is for clients that ask for
+// it and know no NAT traversal. Ours has no socket there, so it does not ask then.
+func TestUnityUDPPort(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		noNATT     bool
+		asks       bool // as vpnc does, whatever our client does
+		told, used uint16
+	}{
+		{"our client, NAT traversal", false, false, 10000, 0},
+		{"our client, none", true, false, 0, 0},
+		{"client of Cisco, none", true, true, 10000, 10000},
+		{"client of Cisco, NAT traversal", false, true, 10000, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := &leases{give: prefixes("10.9.0.7/32"), rest: ike.NetworkConfig{UDPPort: 10000}}
+			p := gatewayPair(t, l, func(client, _ *Peer) { client.NoNATT = c.noNATT })
+			p.initiate()
+			told := find[ike.SessionUp](p.evA)[0].Info.Config.UDPPort
+			if c.asks {
+				q := &isakmp.Attributes{Type: isakmp.ConfigRequest, Attributes: []isakmp.ConfigAttribute{emptyAttribute(isakmp.AttrUnityNATTPort)}}
+				p.a.anySA().transact(p.now, q, time.Time{}, func(_ time.Time, a *isakmp.Attributes, err error) {
+					require.NoError(t, err)
+					n, _ := a.First(isakmp.AttrUnityNATTPort).Uint()
+					told = uint16(n)
+				})
+				p.run()
+			}
+			require.Equal(t, c.told, told)
+			s := only(t, p.b)
+			require.Equal(t, c.used, s.ESPPort)
+			require.Equal(t, c.used != 0, s.Endpoints().UDPEncap)
+		})
+	}
 }
