@@ -4,6 +4,8 @@ package interop_test
 
 import (
 	"fmt"
+	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strconv"
@@ -251,6 +253,19 @@ func TestIkedKernelKilled(t *testing.T) {
 			require.Equal(t, before, kernelSPIs(t, b.site))
 			a.site.Run("ip", "xfrm", "state", "add", "src", "192.0.2.1", "dst", "192.0.2.2", "proto", "esp", "spi", "0x777", "mode", "tunnel",
 				"enc", "cbc(aes)", "0x00112233445566778899aabbccddeeff", "auth", "hmac(sha1)", "0x0011223344556677889900112233445566778899")
+
+			// Somebody starts a second one by mistake.
+			self, err := os.Executable()
+			require.NoError(t, err)
+			spis, standing := kernelSPIs(t, a.site), a.site.Run("ip", "xfrm", "policy", "list", "nosock")
+			second := exec.CommandContext(t.Context(), "nsenter", "--net="+a.site.Path(), "timeout", "20", self, "-c", a.path("racoon.toml"), "-state", a.path("state"), "-s", "none")
+			second.Env = append(os.Environ(), runDaemon+"=iked")
+			said, err := second.CombinedOutput()
+			require.Error(t, err)
+			require.Contains(t, string(said), "the daemon runs already")
+			require.Equal(t, spis, kernelSPIs(t, a.site))
+			require.Equal(t, standing, a.site.Run("ip", "xfrm", "policy", "list", "nosock"))
+
 			a.kill()
 			require.Contains(t, a.site.Run("ip", "xfrm", "policy"), "10.7.0.0/16")
 			// Meanwhile somebody has edited the configuration.
