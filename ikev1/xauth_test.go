@@ -820,3 +820,25 @@ func TestTextOf(t *testing.T) {
 	}
 	require.Equal(t, "a\nb\n?", textOf([]byte("a\r\nb\n\t"), maxText, true))
 }
+
+// A gateway that wants CHAP without a challenge, or with an empty one, would get a
+// hash of nothing but the password: it gets no answer.
+func TestXAuthCHAPWithoutChallenge(t *testing.T) {
+	for _, challenge := range []bool{false, true} {
+		p := pskRoadwarrior(t, nil)
+		p.requireUp(p.initiate())
+		q := &isakmp.Attributes{Type: isakmp.ConfigRequest, Attributes: []isakmp.ConfigAttribute{
+			basicAttribute(isakmp.AttrXAuthType, uint16(ike.UserCHAP)), emptyAttribute(isakmp.AttrXAuthUserPassword)}}
+		if challenge {
+			q.Attributes = append(q.Attributes, emptyAttribute(isakmp.AttrXAuthChallenge))
+		}
+		var reply *isakmp.Attributes
+		p.b.anySA().transact(p.now, q, time.Time{}, func(_ time.Time, a *isakmp.Attributes, err error) {
+			require.NoError(t, err)
+			reply = a
+		})
+		p.run()
+		require.Equal(t, []isakmp.ConfigAttributeType{isakmp.AttrXAuthStatus}, typesOf(reply))
+		require.Equal(t, isakmp.XAuthStatusFail, reply.Attributes[0].Value)
+	}
+}
