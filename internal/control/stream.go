@@ -53,6 +53,9 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	if !send(past...) || f == nil {
 		return
 	}
+	// The end of the response has as long as an event, however long ago the last
+	// one was: without it the caller would think that the daemon has crashed.
+	defer func() { rc.SetWriteDeadline(time.Now().Add(s.limits.Request)) }()
 	for {
 		select {
 		case e, ok := <-f.ch:

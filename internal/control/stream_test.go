@@ -1,0 +1,68 @@
+package control_test
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/racoon3/racoon/internal/control"
+	"github.com/racoon3/racoon/internal/control/controltest"
+)
+
+// Whoever follows the events sees an orderly end when the daemon ends, also if
+// there were none for longer than a response may take.
+func TestEventsEndAfterSilence(t *testing.T) {
+	p := controltest.New(t)
+	ctx := testContext(t)
+	const limit = 50 * time.Millisecond
+	d := &control.Daemon{Manager: p.Client.Manager, Limits: control.Limits{Request: limit}}
+	path := filepath.Join(controltest.Dir(t), "ctl")
+	l, err := control.Listen(control.ListenConfig{Path: path})
+	require.NoError(t, err)
+	running, end := context.WithCancel(ctx)
+	defer end()
+	served := make(chan error, 1)
+	go func() { served <- d.Serve(running, l) }()
+
+	c := control.NewClient(path)
+	defer c.Close()
+	events := make(chan control.Event, 64)
+	following := make(chan error, 1)
+	go func() {
+		following <- c.Events(ctx, 0, true, func(e control.Event) error { events <- e; return nil })
+	}()
+	up := make(chan error, 1)
+	go func() {
+		// Again and again, since the first ones may be before anybody follows.
+		for {
+			if _, err := p.Client.Manager.Initiate(ctx, "gw"); err != nil {
+				up <- err
+				return
+			}
+			select {
+			case e := <-events:
+				events <- e
+				up <- nil
+				return
+			case <-time.After(limit):
+			}
+			for s := range p.Client.Manager.Sessions() {
+				_ = s.Delete(ctx)
+			}
+		}
+	}()
+	require.NoError(t, <-up)
+	for quiet := false; !quiet; {
+		select {
+		case <-events:
+		case <-time.After(4 * limit):
+			quiet = true
+		}
+	}
+	end()
+	require.NoError(t, <-served)
+	require.NoError(t, <-following)
+}
