@@ -19,9 +19,9 @@ var errOver = errors.New("time is over")
 // serve is a gateway until ctx ends. Then it reports.
 func (o *options) serve(ctx context.Context, stdout, stderr io.Writer) error {
 	if os.Getenv("GOGC") == "" {
-		// A gateway's memory is its sessions, which stay: collecting three times as
+		// A gateway's memory is its sessions, which stay: collecting four times as
 		// often as Go does by default costs little and saves a third of it.
-		debug.SetGCPercent(30)
+		debug.SetGCPercent(25)
 	}
 	id, err := o.identity()
 	if err != nil {
