@@ -1,0 +1,81 @@
+package testhost
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A Process is a program that runs beside a test, and ends with it.
+type Process struct {
+	Log  *Log          // of what it writes to standard output and standard error
+	Done chan struct{} // closed at its end
+
+	t   testing.TB
+	cmd *exec.Cmd
+}
+
+// Start starts a command, whose output goes to a log. If the test fails, the log
+// is part of its report.
+func Start(t testing.TB, cmd *exec.Cmd, log *Log) *Process {
+	t.Helper()
+	p := &Process{Log: log, Done: make(chan struct{}), t: t, cmd: cmd}
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = cmd.Wait() // its status is in cmd
+		close(p.Done)
+	}()
+	t.Cleanup(func() {
+		p.Kill()
+		if t.Failed() {
+			t.Logf("%q:\n%s", cmd.Args, log)
+		}
+	})
+	return p
+}
+
+// Await waits until a text is in the log n times; see [Log.Await].
+func (p *Process) Await(text string, n int) {
+	p.t.Helper()
+	p.Log.Await(p.t, text, n, p.Done)
+}
+
+// Signal sends a signal.
+func (p *Process) Signal(s os.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatalf("%q: %v", p.cmd.Args, err)
+	}
+}
+
+// Wait waits for the end and returns the exit status.
+func (p *Process) Wait() int {
+	p.t.Helper()
+	select {
+	case <-p.Done:
+		return p.cmd.ProcessState.ExitCode()
+	case <-time.After(Patience):
+		p.t.Fatalf("%q does not end", p.cmd.Args)
+		return 0
+	}
+}
+
+// Stop ends the program as an init system does, and wants it to end in order.
+func (p *Process) Stop() {
+	p.t.Helper()
+	p.Signal(syscall.SIGTERM)
+	if status := p.Wait(); status != 0 {
+		p.t.Fatalf("%q has ended with %d", p.cmd.Args, status)
+	}
+}
+
+// Kill ends the program without a word.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.Done
+}
