@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -21,28 +20,8 @@ import (
 	"github.com/racoon3/racoon/internal/control"
 	"github.com/racoon3/racoon/internal/localsocket"
 	"github.com/racoon3/racoon/internal/pcap"
+	"github.com/racoon3/racoon/internal/testhost"
 )
-
-// patience is for what takes milliseconds on a machine that is not busy.
-const patience = 30 * time.Second
-
-// syncBuffer is a log that several write and read.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(b)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
 
 // instance is a daemon with a directory of its own, in this process.
 type instance struct {
@@ -52,16 +31,14 @@ type instance struct {
 	status    chan os.Signal
 	terminate chan os.Signal
 	env       map[string]string
-	log       *syncBuffer
-	done      chan int
+	log       *testhost.Log
+	done      chan struct{} // closed at its end
+	code      int           // which it has ended with
 }
 
 // newInstance writes a configuration; DIR in it is the directory.
 func newInstance(t *testing.T, config string) *instance {
-	dir, err := os.MkdirTemp("", "iked") // short, for sockets
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	d := &instance{t: t, dir: dir, reload: make(chan os.Signal, 1), status: make(chan os.Signal, 1), terminate: make(chan os.Signal, 2), env: map[string]string{}}
+	d := &instance{t: t, dir: testhost.Dir(t), reload: make(chan os.Signal, 1), status: make(chan os.Signal, 1), terminate: make(chan os.Signal, 2), env: map[string]string{}}
 	require.NoError(t, os.WriteFile(d.path("psk"), []byte("a secret of both\n"), 0o600))
 	d.configure(config)
 	return d
@@ -76,18 +53,16 @@ func (d *instance) configure(config string) {
 // start runs the daemon until it is ready.
 func (d *instance) start(args ...string) {
 	d.t.Helper()
-	d.log, d.done = &syncBuffer{}, make(chan int, 1)
 	args = append([]string{"-c", d.path("racoon.toml"), "-state", d.path("state")}, args...)
 	env := Env{Getenv: func(n string) string { return d.env[n] }, Reload: d.reload, Status: d.status, Terminate: d.terminate}
 	ctx, cancel := context.WithCancel(context.Background())
+	d.run(ctx, args, env)
 	log, done := d.log, d.done
-	go func() { done <- Program{Name: "iked"}.Run(ctx, args, env, log, log) }()
 	d.t.Cleanup(func() {
 		cancel()
 		select {
-		case code := <-done:
-			done <- code
-		case <-time.After(patience):
+		case <-done:
+		case <-time.After(testhost.Patience):
 			d.t.Error("the daemon does not end")
 		}
 		if d.t.Failed() {
@@ -97,28 +72,28 @@ func (d *instance) start(args ...string) {
 	d.logs("msg=ready", 1)
 }
 
+// run runs the daemon beside the test.
+func (d *instance) run(ctx context.Context, args []string, env Env) {
+	log, done := &testhost.Log{}, make(chan struct{})
+	d.log, d.done = log, done
+	go func() {
+		defer close(done)
+		d.code = Program{Name: "iked"}.Run(ctx, args, env, log, log)
+	}()
+}
+
 // logs waits until the log has a text n times.
 func (d *instance) logs(text string, n int) {
 	d.t.Helper()
-	require.Eventually(d.t, func() bool {
-		select {
-		case code := <-d.done:
-			d.done <- code
-			return true
-		default:
-			return strings.Count(d.log.String(), text) >= n
-		}
-	}, patience, 2*time.Millisecond, "no %q in the log: %s", text, d.log)
-	require.GreaterOrEqual(d.t, strings.Count(d.log.String(), text), n, "it has ended before %q: %s", text, d.log)
+	d.log.Await(d.t, text, n, d.done)
 }
 
 func (d *instance) wait() int {
 	d.t.Helper()
 	select {
-	case code := <-d.done:
-		d.done <- code
-		return code
-	case <-time.After(patience):
+	case <-d.done:
+		return d.code
+	case <-time.After(testhost.Patience):
 		require.FailNow(d.t, "the daemon does not end", "%s", d.log)
 		return 0
 	}
@@ -127,17 +102,6 @@ func (d *instance) wait() int {
 func (d *instance) stop() int {
 	d.terminate <- syscall.SIGTERM
 	return d.wait()
-}
-
-// ports returns free UDP ports of the loopback interface.
-func ports(t *testing.T, n int) (list []any) {
-	for range n {
-		c, err := net.ListenPacket("udp4", "127.0.0.1:0")
-		require.NoError(t, err)
-		defer c.Close()
-		list = append(list, c.LocalAddr().(*net.UDPAddr).Port)
-	}
-	return list
 }
 
 const common = `
@@ -176,7 +140,7 @@ remote = "10.1.0.0/16"
 
 // pair is a daemon that calls and one that answers.
 func pair(t *testing.T) (a, b *instance, configA, configB string) {
-	p := ports(t, 4)
+	p := testhost.Ports(t, 4)
 	configA = fmt.Sprintf(common, p[0], p[1]) + fmt.Sprintf(callerPeer, p[2], p[3])
 	configB = fmt.Sprintf(common, p[2], p[3]) + answererPeer
 	return newInstance(t, configA), newInstance(t, configB), configA, configB
@@ -387,8 +351,8 @@ func newSilencer(t *testing.T, server int) *silencer {
 // up, and a second signal ends it at once.
 func TestShutdownIsBounded(t *testing.T) {
 	for signals, timeout := range map[int]string{1: "300ms", 2: "10m"} {
-		p := ports(t, 4)
-		ike, natt := newSilencer(t, p[2].(int)), newSilencer(t, p[3].(int))
+		p := testhost.Ports(t, 4)
+		ike, natt := newSilencer(t, p[2]), newSilencer(t, p[3])
 		a := newInstance(t, strings.Replace(fmt.Sprintf(common, p[0], p[1]), "[dataplane]", "shutdown-timeout = \""+timeout+"\"\n[dataplane]", 1)+
 			fmt.Sprintf(callerPeer, ike.port, natt.port))
 		b := newInstance(t, strings.Replace(fmt.Sprintf(common, p[2], p[3]), "[dataplane]", "shutdown-timeout = \"100ms\"\n[dataplane]", 1)+answererPeer)

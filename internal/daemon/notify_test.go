@@ -11,13 +11,15 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/racoon3/racoon/internal/testhost"
 )
 
 // TestNotify: a service manager is told when the daemon is ready, that it is
 // alive, when it reloads and whether that has worked, and that it ends.
 func TestNotify(t *testing.T) {
-	p := ports(t, 2)
-	config := "[daemon]\nlisten = [\"127.0.0.1:" + itoa(p[0]) + "\"]\nlisten-natt = []\n[dataplane]\nkind = \"none\"\n[control]\nsocket = \"\"\n"
+	p := testhost.Ports(t, 2)
+	config := "[daemon]\nlisten = [\"127.0.0.1:" + strconv.Itoa(p[0]) + "\"]\nlisten-natt = []\n[dataplane]\nkind = \"none\"\n[control]\nsocket = \"\"\n"
 	d := newInstance(t, config)
 	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: d.path("notify"), Net: "unixgram"})
 	require.NoError(t, err)
@@ -28,7 +30,7 @@ func TestNotify(t *testing.T) {
 		t.Helper()
 		b := make([]byte, 4096)
 		for {
-			require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
+			require.NoError(t, c.SetReadDeadline(time.Now().Add(testhost.Patience)))
 			n, err := c.Read(b)
 			require.NoError(t, err, want)
 			if strings.Contains(string(b[:n]), want) {

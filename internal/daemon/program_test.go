@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/internal/conf"
+	"github.com/racoon3/racoon/internal/testhost"
 )
 
 // try runs a program that ends by itself.
@@ -125,18 +128,15 @@ func TestProtocols(t *testing.T) {
 // TestLogFile: the log is JSON in a file, which a reload opens again after it was
 // moved away.
 func TestLogFile(t *testing.T) {
-	p := ports(t, 2)
-	d := newInstance(t, "[daemon]\nlog-file = \"DIR/log\"\nlog-format = \"json\"\nlisten = [\"127.0.0.1:"+itoa(p[0])+"\"]\nlisten-natt = []\n[dataplane]\nkind = \"none\"\n[control]\nsocket = \"\"\n")
-	d.log, d.done = &syncBuffer{}, make(chan int, 1)
-	go func() {
-		d.done <- Program{Name: "iked"}.Run(t.Context(), []string{"-c", d.path("racoon.toml")}, Env{Reload: d.reload, Terminate: d.terminate}, d.log, d.log)
-	}()
+	p := testhost.Ports(t, 2)
+	d := newInstance(t, "[daemon]\nlog-file = \"DIR/log\"\nlog-format = \"json\"\nlisten = [\"127.0.0.1:"+strconv.Itoa(p[0])+"\"]\nlisten-natt = []\n[dataplane]\nkind = \"none\"\n[control]\nsocket = \"\"\n")
+	d.run(t.Context(), []string{"-c", d.path("racoon.toml")}, Env{Reload: d.reload, Terminate: d.terminate})
 	says := func(file, text string) {
 		t.Helper()
 		require.Eventually(t, func() bool {
 			b, _ := os.ReadFile(d.path(file))
 			return strings.Contains(string(b), text)
-		}, patience, patience/10000)
+		}, testhost.Patience, 5*time.Millisecond)
 	}
 	says("log", `"msg":"ready"`)
 	require.NoError(t, os.Rename(d.path("log"), d.path("log.0")))
@@ -150,5 +150,3 @@ func TestLogFile(t *testing.T) {
 	}
 	require.Empty(t, d.log.String())
 }
-
-func itoa(n any) string { b, _ := json.Marshal(n); return string(b) }

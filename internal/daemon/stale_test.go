@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/internal/conf"
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -122,7 +123,7 @@ func TestC21_SecondDaemon(t *testing.T) {
 		d := newInstance(t, fmt.Sprintf("[daemon]\nlisten = [\"127.0.0.1:0\"]\nlisten-natt = []\n[dataplane]\nkind = %q\n[control]\nsocket = \"\"\n", kind))
 		first, err := lockKernel(&conf.DataPlane{Kind: kind}, d.path("state"), "iked")
 		require.NoError(t, err)
-		var out syncBuffer
+		var out testhost.Log
 		code := Program{Name: "iked"}.Run(t.Context(), []string{"-c", d.path("racoon.toml"), "-state", d.path("state"), "-p", d.path("other.pid")}, Env{Getenv: func(string) string { return "" }}, &out, &out)
 		require.Equal(t, 1, code)
 		require.Contains(t, out.String(), "the daemon runs already", "before it opens the data plane")

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,27 +17,10 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/racoon3/racoon/internal/conf"
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/spd"
 	"github.com/racoon3/racoon/spd/spmif"
 )
-
-// syncBuffer is a log that several write.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(b)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
 
 // keptKernel is a kernel that outlives the daemon.
 type keptKernel struct{ *spd.Memory }
@@ -49,7 +31,7 @@ func (keptKernel) Close() error { return nil }
 type lab struct {
 	dir    string
 	kernel keptKernel
-	log    *syncBuffer
+	log    *testhost.Log
 	reload chan os.Signal
 }
 
@@ -71,7 +53,7 @@ func (l *lab) configure(t *testing.T, config string) {
 func (l *lab) start(t *testing.T, args ...string) (stop func() int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	l.log = &syncBuffer{}
+	l.log = &testhost.Log{}
 	done := make(chan int, 1)
 	args = append([]string{"-c", l.path("racoon.toml"), "-state", l.path("state"), "-p", l.path("pid")}, args...)
 	go func() {
@@ -86,7 +68,7 @@ func (l *lab) start(t *testing.T, args ...string) (stop func() int) {
 
 func (l *lab) logs(t *testing.T, what string) {
 	t.Helper()
-	require.Eventually(t, func() bool { return strings.Contains(l.log.String(), what) }, 20*time.Second, time.Millisecond, "no %q in the log: %s", what, l.log)
+	l.log.Await(t, what, 1, nil)
 }
 
 const config = `
@@ -175,7 +157,7 @@ func TestC21_SecondDaemon(t *testing.T) {
 	require.NoError(t, err)
 	other := &lab{kernel: l.kernel, dir: t.TempDir()}
 	other.configure(t, "[spmd]\nsocket = \"\"\n")
-	var out syncBuffer
+	var out testhost.Log
 	code := runProgram(t.Context(), []string{"-c", other.path("racoon.toml"), "-state", l.path("state")}, nil, &out, &out,
 		func(context.Context, *conf.Config, arguments, *slog.Logger) (spd.DataPlane, error) {
 			return l.kernel, nil
