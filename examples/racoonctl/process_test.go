@@ -13,8 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -23,6 +21,7 @@ import (
 
 	"github.com/racoon3/racoon/internal/control"
 	"github.com/racoon3/racoon/internal/daemon"
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/internal/testpki"
 )
 
@@ -51,62 +50,21 @@ func programCommand(t *testing.T, name string, args ...string) *exec.Cmd {
 type site struct {
 	t   *testing.T
 	dir string
-	cmd *exec.Cmd
-
-	mu  sync.Mutex
-	log bytes.Buffer
+	*testhost.Process
 }
 
-func (s *site) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.log.Write(b)
-}
-
-func (s *site) text() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.log.String()
-}
-
-func newSite(t *testing.T) *site {
-	dir, err := os.MkdirTemp("", "ctl") // short, for sockets
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return &site{t: t, dir: dir}
-}
+func newSite(t *testing.T) *site { return &site{t: t, dir: testhost.Dir(t)} }
 
 func (s *site) file(name string, content []byte) {
 	require.NoError(s.t, os.WriteFile(filepath.Join(s.dir, name), content, 0o600))
 }
 
-const patience = 30 * time.Second
-
-func (s *site) eventually(text string) {
-	s.t.Helper()
-	require.Eventually(s.t, func() bool { return strings.Contains(s.text(), text) }, patience, 5*time.Millisecond, "no %q in the log", text)
-}
-
 func (s *site) start() {
 	s.t.Helper()
-	s.cmd = programCommand(s.t, "iked", "-c", filepath.Join(s.dir, "racoon.toml"), "-state", filepath.Join(s.dir, "state"), "-s", filepath.Join(s.dir, "socket"))
-	s.cmd.Stdout, s.cmd.Stderr = s, s
-	require.NoError(s.t, s.cmd.Start())
-	s.t.Cleanup(func() {
-		_ = s.cmd.Process.Kill()
-		_ = s.cmd.Wait()
-		if s.t.Failed() {
-			s.t.Log(s.dir, s.text())
-		}
-	})
-	s.eventually("msg=ready")
-	s.eventually("control socket")
-}
-
-func (s *site) stop() {
-	s.t.Helper()
-	require.NoError(s.t, s.cmd.Process.Signal(syscall.SIGTERM))
-	require.NoError(s.t, s.cmd.Wait())
+	cmd := programCommand(s.t, "iked", "-c", filepath.Join(s.dir, "racoon.toml"), "-state", filepath.Join(s.dir, "state"), "-s", filepath.Join(s.dir, "socket"))
+	s.Process = testhost.Start(s.t, cmd, &testhost.Log{})
+	s.Await("msg=ready", 1)
+	s.Await("control socket", 1)
 }
 
 func (s *site) command(args ...string) *exec.Cmd {
@@ -132,16 +90,10 @@ func (s *site) ctl(status int, args ...string) string {
 // certificates (IKEv2), one has users who log in (IKEv1), one never answers.
 func TestProcesses(t *testing.T) {
 	client, gateway := newSite(t), newSite(t)
-	var ports []any
-	for range 5 {
-		c, err := net.ListenPacket("udp4", "127.0.0.1:0")
-		require.NoError(t, err)
-		defer func() { _ = c.Close() }()
-		if len(ports) < 4 {
-			require.NoError(t, c.Close())
-		}
-		ports = append(ports, c.LocalAddr().(*net.UDPAddr).Port)
-	}
+	nobody, err := net.ListenPacket("udp4", "127.0.0.1:0") // takes what it gets and says nothing
+	require.NoError(t, err)
+	defer func() { _ = nobody.Close() }()
+	ports := testhost.Ports(t, 4)
 	const top = "[daemon]\nlisten = [\"127.0.0.1:%d\"]\nlisten-natt = [\"127.0.0.1:%d\"]\n[dataplane]\nkind = \"none\"\n"
 	ca := testpki.NewCA(t, "ctl")
 	for s, name := range map[*site]string{client: "a.example", gateway: "b.example"} {
@@ -192,7 +144,7 @@ remote = "10.4.0.0/16"
 [policy.telnet]
 action = "discard"
 remote = "any[tcp/23]"
-`, ports[0], ports[1], ports[2], ports[3], ports[4])
+`, ports[0], ports[1], ports[2], ports[3], nobody.LocalAddr().(*net.UDPAddr).Port)
 	client.file("racoon.toml", []byte(config))
 	gateway.file("racoon.toml", fmt.Appendf(nil, top+`
 [peer.clients]
@@ -265,15 +217,15 @@ file = "users"
 	require.Contains(t, ctl("establish-sa", "-w", "-n", "vpn", "-u", "alice", "-password-file", filepath.Join(client.dir, "password")), "connected to vpn")
 	require.Contains(t, gateway.ctl(exitOK, "sessions", "user", "alice"), "alice")
 	require.Equal(t, "deleted 1 session, 0 Child SAs\n", gateway.ctl(exitOK, "logout-user", "alice"))
-	client.eventually("session down\" peer=vpn")
-	require.NotContains(t, client.text()+gateway.text(), "open sesame")
+	client.Await("session down\" peer=vpn", 1)
+	require.NotContains(t, client.Log.String()+gateway.Log.String(), "open sesame")
 
 	// A call that gets no answer is ended by somebody else.
 	calling := client.command("vpn-connect", "silent")
 	var said bytes.Buffer
 	calling.Stderr = &said
 	require.NoError(t, calling.Start())
-	require.Eventually(t, func() bool { return strings.Contains(ctl("status", "--json"), `"calls": 1`) }, patience, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(ctl("status", "--json"), `"calls": 1`) }, testhost.Patience, 20*time.Millisecond)
 	require.Contains(t, ctl("vpn-disconnect", "silent"), "gave up 1 call")
 	require.Error(t, calling.Wait())
 	require.Equal(t, exitRefused, calling.ProcessState.ExitCode())
@@ -310,8 +262,8 @@ file = "users"
 		require.Contains(t, ctl("completion", shell), "vpn-disconnect")
 	}
 	client.ctl(exitUsage, "frobnicate")
-	client.stop()
-	gateway.stop()
+	client.Stop()
+	gateway.Stop()
 	client.ctl(exitNoDaemon, "status")
 	require.NoError(t, following.Wait(), "the daemon's end is the end of its events")
 	seen := 0
