@@ -50,10 +50,14 @@ func programCommand(t *testing.T, name string, args ...string) *exec.Cmd {
 type site struct {
 	t   *testing.T
 	dir string
+	log *testhost.Log
 	*testhost.Process
 }
 
-func newSite(t *testing.T) *site { return &site{t: t, dir: testhost.Dir(t)} }
+func newSite(t *testing.T) *site {
+	dir := testhost.Dir(t)
+	return &site{t: t, dir: dir, log: testhost.NewLog(t, "iked in %s", dir)}
+}
 
 func (s *site) file(name string, content []byte) {
 	require.NoError(s.t, os.WriteFile(filepath.Join(s.dir, name), content, 0o600))
@@ -62,7 +66,7 @@ func (s *site) file(name string, content []byte) {
 func (s *site) start() {
 	s.t.Helper()
 	cmd := programCommand(s.t, "iked", "-c", filepath.Join(s.dir, "racoon.toml"), "-state", filepath.Join(s.dir, "state"), "-s", filepath.Join(s.dir, "socket"))
-	s.Process = testhost.Start(s.t, cmd, &testhost.Log{})
+	s.Process = testhost.Start(s.t, cmd, s.log)
 	s.Await("msg=ready", 1)
 	s.Await("control socket", 1)
 }
@@ -218,7 +222,7 @@ file = "users"
 	require.Contains(t, gateway.ctl(exitOK, "sessions", "user", "alice"), "alice")
 	require.Equal(t, "deleted 1 session, 0 Child SAs\n", gateway.ctl(exitOK, "logout-user", "alice"))
 	client.Await("session down\" peer=vpn", 1)
-	require.NotContains(t, client.Log.String()+gateway.Log.String(), "open sesame")
+	require.NotContains(t, client.log.String()+gateway.log.String(), "open sesame")
 
 	// A call that gets no answer is ended by somebody else.
 	calling := client.command("vpn-connect", "silent")

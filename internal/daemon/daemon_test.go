@@ -57,7 +57,7 @@ func (d *instance) start(args ...string) {
 	env := Env{Getenv: func(n string) string { return d.env[n] }, Reload: d.reload, Status: d.status, Terminate: d.terminate}
 	ctx, cancel := context.WithCancel(context.Background())
 	d.run(ctx, args, env)
-	log, done := d.log, d.done
+	done := d.done
 	d.t.Cleanup(func() {
 		cancel()
 		select {
@@ -65,16 +65,13 @@ func (d *instance) start(args ...string) {
 		case <-time.After(testhost.Patience):
 			d.t.Error("the daemon does not end")
 		}
-		if d.t.Failed() {
-			d.t.Log(d.dir, log)
-		}
 	})
 	d.logs("msg=ready", 1)
 }
 
 // run runs the daemon beside the test.
 func (d *instance) run(ctx context.Context, args []string, env Env) {
-	log, done := &testhost.Log{}, make(chan struct{})
+	log, done := testhost.NewLog(d.t, "iked in %s", d.dir), make(chan struct{})
 	d.log, d.done = log, done
 	go func() {
 		defer close(done)

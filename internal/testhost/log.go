@@ -2,6 +2,7 @@ package testhost
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,18 @@ const Patience = time.Minute
 type Log struct {
 	mu sync.Mutex
 	b  bytes.Buffer
+}
+
+// NewLog makes a log that is part of the test's report if that fails, under a name
+// in the manner of fmt.Sprintf.
+func NewLog(t testing.TB, format string, args ...any) *Log {
+	l := new(Log)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%s:\n%s", fmt.Sprintf(format, args...), l)
+		}
+	})
+	return l
 }
 
 func (l *Log) Write(b []byte) (int, error) {

@@ -17,8 +17,7 @@ type Process struct {
 	cmd *exec.Cmd
 }
 
-// Start starts a command, whose output goes to a log. If the test fails, the log
-// is part of its report.
+// Start starts a command, whose output goes to a log; several may share one.
 func Start(t testing.TB, cmd *exec.Cmd, log *Log) *Process {
 	t.Helper()
 	p := &Process{Log: log, Done: make(chan struct{}), t: t, cmd: cmd}
@@ -30,12 +29,7 @@ func Start(t testing.TB, cmd *exec.Cmd, log *Log) *Process {
 		_ = cmd.Wait() // its status is in cmd
 		close(p.Done)
 	}()
-	t.Cleanup(func() {
-		p.Kill()
-		if t.Failed() {
-			t.Logf("%q:\n%s", cmd.Args, log)
-		}
-	})
+	t.Cleanup(p.Kill)
 	return p
 }
 
