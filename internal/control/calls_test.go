@@ -20,7 +20,7 @@ func TestGiveUp(t *testing.T) {
 		require.Eventually(t, func() bool {
 			s, err := c.Status(ctx)
 			return err == nil && s.Calls == n
-		}, 10*time.Second, time.Millisecond)
+		}, patience, time.Millisecond)
 	}
 	for name, giveUp := range map[string]func() (control.Done, error){
 		"by name":    func() (control.Done, error) { return c.Delete(ctx, control.Select{Peer: "gw"}) },

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,7 +21,7 @@ type limited struct {
 	log    *slog.Logger
 	self   uint32
 
-	leaving chan struct{} // those who are being turned away
+	leaving []*net.UnixConn // the last ones that were turned away; only Accept's
 
 	mu     sync.Mutex
 	open   int
@@ -30,14 +31,14 @@ type limited struct {
 }
 
 func newLimited(l *Listener, limits Limits, log *slog.Logger) *limited {
-	return &limited{Listener: l, limits: limits, log: log, self: uint32(max(os.Geteuid(), 0)), byUID: make(map[uint32]int), leaving: make(chan struct{}, limits.Connections)}
+	return &limited{Listener: l, limits: limits, log: log, self: uint32(max(os.Geteuid(), 0)), byUID: make(map[uint32]int)}
 }
 
 // busyResponse is for connections above the limits.
 const busyResponse = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: 63\r\n\r\n" +
 	`{"code":"busy","error":"the daemon has too many connections"}` + "\r\n"
 
-// Accept implements net.Listener.
+// Accept implements net.Listener. It has one caller, the HTTP server.
 func (l *limited) Accept() (net.Conn, error) {
 	for {
 		c, caller, err := l.Listener.Accept()
@@ -46,6 +47,10 @@ func (l *limited) Accept() (net.Conn, error) {
 			continue
 		}
 		if err != nil {
+			for _, c := range l.leaving {
+				c.Close()
+			}
+			l.leaving = nil
 			return nil, err
 		}
 		if !l.add(caller.UID) {
@@ -56,28 +61,32 @@ func (l *limited) Accept() (net.Conn, error) {
 	}
 }
 
-// turnAway says that there are too many connections. The end of the caller's
-// request is waited for, or he might get an error of the system instead: by so
-// many at a time that this costs no more than the connections do.
+// turnAway says that there are too many connections, once the caller has asked
+// something: an HTTP client takes a response that comes before its request for a
+// failure of the connection. Then the end of the request is waited for, or the
+// caller might get an error of the system instead. About as many are being told
+// at a time as may be connected; a further one takes the place of the first.
 func (l *limited) turnAway(c *net.UnixConn) {
-	select {
-	case l.leaving <- struct{}{}:
-	default:
-		c.Close()
-		return
+	if len(l.leaving) >= max(l.limits.Connections, minLeaving) {
+		l.leaving[0].Close() // which is nothing new for most
+		l.leaving = slices.Delete(l.leaving, 0, 1)
 	}
+	l.leaving = append(l.leaving, c)
 	go func() {
-		defer func() { <-l.leaving }()
 		defer c.Close()
-		c.SetDeadline(time.Now().Add(leaveTime))
+		c.SetDeadline(time.Now().Add(l.limits.Request))
+		if _, err := c.Read(make([]byte, 1)); err != nil {
+			return
+		}
 		if _, err := c.Write([]byte(busyResponse)); err == nil && c.CloseWrite() == nil {
 			io.Copy(io.Discard, io.LimitReader(c, l.limits.Body))
 		}
 	}()
 }
 
-// leaveTime is how long a caller who is turned away has to see it.
-const leaveTime = 200 * time.Millisecond
+// minLeaving is how many who are turned away are told so, however few may be
+// connected.
+const minLeaving = 16
 
 // refused logs who was turned away, at most once a second.
 func (l *limited) refused(r *localsocket.RefusedError) {

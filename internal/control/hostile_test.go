@@ -3,12 +3,12 @@ package control_test
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -18,11 +18,19 @@ import (
 
 	"github.com/racoon3/racoon/internal/control"
 	"github.com/racoon3/racoon/internal/control/controltest"
+	"github.com/racoon3/racoon/internal/testhost"
 )
 
-// impatient are limits with which a test need not wait long.
-func impatient(p *controltest.Pair) {
-	p.Client.Daemon.Limits = control.Limits{Request: 200 * time.Millisecond, Connections: 16, Body: 4096}
+// patience is how long a test waits for what has to come.
+const patience = testhost.Patience
+
+// impatient has the daemon cut callers off soon. Whoever is to be answered with
+// it has to try again when the machine stalls.
+func impatient(p *controltest.Pair) { p.Client.Daemon.Limits.Request = 200 * time.Millisecond }
+
+// narrow has the daemon take little from callers, in its own time.
+func narrow(p *controltest.Pair) {
+	p.Client.Daemon.Limits = control.Limits{Request: patience, Connections: 16, Body: 4096}
 }
 
 func dial(t *testing.T, path string) net.Conn {
@@ -30,21 +38,19 @@ func dial(t *testing.T, path string) net.Conn {
 	c, err := net.Dial("unix", path)
 	require.NoError(t, err)
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	return c
 }
 
 // answers wants the daemon to serve others.
 func answers(t *testing.T, path string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
 	require.Eventually(t, func() bool {
 		c := control.NewClient(path)
 		defer c.Close()
-		_, err := c.Status(ctx)
+		_, err := c.Status(t.Context())
 		return err == nil
-	}, 10*time.Second, 5*time.Millisecond)
+	}, patience, 5*time.Millisecond)
 }
 
 // response reads an HTTP response.
@@ -59,7 +65,7 @@ func response(t *testing.T, c net.Conn) (int, string) {
 // TestC26_HostileRequests: what is no request is refused within bounds, and the
 // daemon serves on.
 func TestC26_HostileRequests(t *testing.T) {
-	p := controltest.New(t, impatient)
+	p := controltest.New(t, narrow)
 	post := func(path, body string) string {
 		return fmt.Sprintf("POST /v1/%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body)
 	}
@@ -104,47 +110,73 @@ func TestC26_SlowCallers(t *testing.T) {
 	p := controltest.New(t, impatient)
 	for _, begin := range []string{"", "GET /v1/st", "POST /v1/delete HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"} {
 		c := dial(t, p.Client.Path)
-		start := time.Now()
 		io.WriteString(c, begin)
-		io.Copy(io.Discard, c) // until the daemon closes
-		require.Less(t, time.Since(start), 5*time.Second, "%q", begin)
+		_, err := io.Copy(io.Discard, c) // until the daemon closes
+		require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "%q", begin)
 	}
 	answers(t, p.Client.Path)
 }
 
-// TestC26_ManyConnections: 1000 connections that say nothing leave the daemon
-// working, and are gone when their time is over.
+// TestC26_ManyConnections: of 1000 connections that say nothing the daemon keeps
+// as many as it may, and turns the others away; it answers again when they are
+// gone.
 func TestC26_ManyConnections(t *testing.T) {
-	p := controltest.New(t, impatient)
-	var busy, open int
-	for range 1000 {
+	p := controltest.New(t, narrow)
+	said := make(chan string, 1000)
+	var all []net.Conn
+	for range cap(said) {
 		c := dial(t, p.Client.Path)
-		c.SetReadDeadline(time.Now().Add(time.Millisecond))
-		b := make([]byte, 256)
-		switch n, err := c.Read(b); {
-		case n > 0:
-			require.Contains(t, string(b[:n]), "503")
-			require.Contains(t, string(b[:n]), `"busy"`)
-			busy++
-		case errors.Is(err, io.EOF):
-			busy++
-		default:
-			open++
+		c.SetDeadline(time.Time{})
+		all = append(all, c)
+		go func() {
+			b, _ := io.ReadAll(c)
+			said <- string(b)
+		}()
+	}
+	next := func() string {
+		select {
+		case s := <-said:
+			return s
+		case <-time.After(patience / 2): // before the daemon's own limit
+			t.Fatal("connections above the limit stay")
+			return ""
 		}
 	}
-	require.Greater(t, busy, 900)
-	t.Logf("%d refused, %d not", busy, open)
+	// 16 are kept, and the last 16 have the time to ask in order to be refused.
+	for range len(all) - 2*16 {
+		require.Empty(t, next())
+	}
+	require.Empty(t, said)
+	io.WriteString(all[len(all)-1], "GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
+	require.Contains(t, next(), "503 ")
+	for _, c := range all {
+		c.Close()
+	}
 	answers(t, p.Client.Path)
 }
 
-// A client sees the refusal as such.
+// A client sees the refusal as such, also one who takes his time.
 func TestTooManyConnectionsIsTold(t *testing.T) {
-	p := controltest.New(t, func(p *controltest.Pair) { p.Client.Daemon.Limits.Connections = 1 })
-	dial(t, p.Client.Path)
-	c := control.NewClient(p.Client.Path)
-	defer c.Close()
-	_, err := c.Status(testContext(t))
-	refused(t, err, control.CodeBusy, "too many connections")
+	p := controltest.New(t, func(p *controltest.Pair) {
+		p.Client.Daemon.Limits = control.Limits{Connections: 1, Request: patience}
+	})
+	dial(t, p.Client.Path) // the first that is accepted
+	for range 20 {
+		c := control.NewClient(p.Client.Path)
+		_, err := c.Status(testContext(t))
+		c.Close()
+		refused(t, err, control.CodeBusy, "too many connections")
+	}
+	// What comes before the request is no response to it.
+	slow := dial(t, p.Client.Path)
+	slow.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+	_, err := slow.Read(make([]byte, 1))
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	slow.SetReadDeadline(time.Now().Add(patience))
+	io.WriteString(slow, "GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
+	status, body := response(t, slow)
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.Contains(t, body, control.CodeBusy)
 }
 
 // TestC23_TenThousandCalls: many callers at once, some of whom go away in the
@@ -153,14 +185,13 @@ func TestTooManyConnectionsIsTold(t *testing.T) {
 // checks.
 func TestC23_TenThousandCalls(t *testing.T) {
 	p := controltest.New(t, func(p *controltest.Pair) {
-		p.Client.Daemon.Limits = control.Limits{Request: 2 * time.Second, Delete: 2 * time.Second}
+		p.Client.Daemon.Limits = control.Limits{Request: patience, Delete: 2 * time.Second}
 	})
 	total := 10_000
 	if testing.Short() {
 		total = 1000
 	}
-	ctx, end := context.WithTimeout(t.Context(), 3*time.Minute)
-	defer end()
+	ctx := t.Context()
 
 	// One follows the events and never reads.
 	blocked := dial(t, p.Client.Path)
@@ -176,7 +207,7 @@ func TestC23_TenThousandCalls(t *testing.T) {
 			c := control.NewClient(p.Client.Path)
 			defer c.Close()
 			for range total / callers {
-				one, cancel := context.WithTimeout(ctx, 10*time.Second)
+				one, cancel := context.WithTimeout(ctx, patience)
 				if rng.IntN(4) == 0 { // goes away
 					cancel()
 					one, cancel = context.WithTimeout(ctx, time.Duration(rng.IntN(2000))*time.Microsecond)
@@ -225,7 +256,6 @@ func TestC23_TenThousandCalls(t *testing.T) {
 	}
 	wg.Wait()
 	t.Log(outcomes)
-	require.NoError(t, ctx.Err())
 	require.Greater(t, outcomes["ok"], total/2)
 	for kind, n := range outcomes {
 		require.NotContains(t, kind, "other", "%d times", n)
@@ -237,10 +267,17 @@ func TestC23_TenThousandCalls(t *testing.T) {
 // TestC23_BlockedReader: a follower that does not read loses events, and his
 // connection; the daemon waits for nobody.
 func TestC23_BlockedReader(t *testing.T) {
-	p := controltest.New(t, impatient)
+	p := controltest.New(t)
+	// The events are given out by another Daemon for the same Manager, which is
+	// impatient with its callers.
+	d := &control.Daemon{Manager: p.Client.Manager, Limits: control.Limits{Request: 200 * time.Millisecond}}
+	path := controltest.Serve(t, d)
 	ctx := testContext(t)
-	c := dial(t, p.Client.Path)
-	io.WriteString(c, "GET /v1/events?follow HTTP/1.1\r\nHost: x\r\n\r\n")
+	var c net.Conn
+	for first := make([]byte, 1); first[0] == 0; c.Read(first) { // again, if it was cut off before it was served
+		c = dial(t, path)
+		io.WriteString(c, "GET /v1/events?follow HTTP/1.1\r\nHost: x\r\n\r\n")
+	}
 	for range 400 { // of six events
 		_, err := p.Client.Control.Establish(ctx, control.EstablishRequest{Peer: "gw", Wait: true})
 		require.NoError(t, err)

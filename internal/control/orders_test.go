@@ -16,7 +16,7 @@ import (
 )
 
 func testContext(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -301,13 +301,13 @@ func TestLogInAUser(t *testing.T) {
 	require.Eventually(t, func() bool {
 		list, err := c.Sessions(ctx, control.Select{}, false)
 		return err == nil && len(list) == 0
-	}, 10*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 
 	// The password went with the session.
 	require.Eventually(t, func() bool {
 		_, err := c.Establish(ctx, control.EstablishRequest{Peer: "gw", Wait: true})
 		return err != nil && strings.Contains(err.Error(), "no user is configured")
-	}, 10*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	require.NotContains(t, p.Client.Log.String(), controltest.Password)
 }
 

@@ -149,7 +149,7 @@ func Serve(t testing.TB, d *control.Daemon) string {
 		select {
 		case err := <-served:
 			require.NoError(t, err)
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Error("Serve does not end")
 		}
 	})
