@@ -125,7 +125,7 @@ func (p *DataPlane) loadDisplaced() (map[string]*PolicyEntry, error) {
 var _ spd.PolicyObserver = (*DataPlane)(nil)
 
 // ForeignPolicies implements [spd.PolicyObserver].
-func (p *DataPlane) ForeignPolicies(ctx context.Context) ([]spd.Policy, error) {
+func (p *DataPlane) ForeignPolicies(ctx context.Context) ([]spd.InstalledPolicy, error) {
 	p.policyMu.Lock()
 	defer p.policyMu.Unlock()
 	if err := p.lock(ctx); err != nil {
@@ -136,16 +136,17 @@ func (p *DataPlane) ForeignPolicies(ctx context.Context) ([]spd.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list []spd.Policy
+	var list []spd.InstalledPolicy
 	for _, k := range order {
 		e := there[k]
 		if kp := p.policies.keys[k]; kp != nil && kp.there && isStill(e, &kp.entry) {
 			continue
 		}
-		list = append(list, p.foreignPolicy(e))
+		pol := p.foreignPolicy(e)
+		list = append(list, spd.InstalledPolicy{Policy: pol, Direction: pol.Direction, ID: e.Policy.ID})
 	}
 	if p.d.priority {
-		slices.SortStableFunc(list, func(a, b spd.Policy) int { return cmp.Compare(a.Priority, b.Priority) })
+		slices.SortStableFunc(list, func(a, b spd.InstalledPolicy) int { return cmp.Compare(a.Policy.Priority, b.Policy.Priority) })
 	}
 	return list, nil
 }

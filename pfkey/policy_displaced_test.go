@@ -60,10 +60,13 @@ func TestDisplaced(t *testing.T) {
 				require.NoError(t, err)
 				want := childPolicies(99)
 				want[0].Action = spd.ActionTrap
+				found := make([]spd.Policy, len(list))
 				for i := range list {
-					list[i].Priority = 1000
+					require.NotZero(t, list[i].ID)
+					found[i] = list[i].Policy
+					found[i].Priority = 1000
 				}
-				require.ElementsMatch(t, want, list)
+				require.ElementsMatch(t, want, found)
 				require.NoError(t, p.SetPolicies(ctx, 1, childPolicies(7)))
 				require.EqualValues(t, 7, reqIDs(k)[pfkey.DirOut])
 				list, err = p.ForeignPolicies(ctx)
@@ -117,8 +120,8 @@ func TestForeignReqID(t *testing.T) {
 	list, err := p.ForeignPolicies(t.Context())
 	require.NoError(t, err)
 	require.Len(t, list, 1)
-	require.Greater(t, list[0].ReqID, uint32(pfkey.MaxReqID))
-	require.NoError(t, p.InstallOutbound(t.Context(), tunnel(t, anySuite, 0x1001, list[0].ReqID)))
+	require.Greater(t, list[0].Policy.ReqID, uint32(pfkey.MaxReqID))
+	require.NoError(t, p.InstallOutbound(t.Context(), tunnel(t, anySuite, 0x1001, list[0].Policy.ReqID)))
 	v, _ := k.Packet(flowOut, 100)
 	require.Equal(t, pfkeytest.Protect, v)
 }

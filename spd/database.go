@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"slices"
 )
 
@@ -58,6 +57,7 @@ type Database struct {
 	orphans   []StoredPolicy
 	reqIDs    ruleReqIDs
 	restored  []Rule // of an earlier life, until they are declared: names and ReqIDs
+	moves     []ruleMove
 	nextOwner Owner
 	names     map[uint32]string // by the kernel's number; nil: not known
 	serials   map[Policy]uint32 // instead of the kernel's, where there is none
@@ -120,7 +120,12 @@ func (db *Database) Declare(ctx context.Context, rules []Rule, keep ...string) e
 		}
 		seen[rules[i].Name] = true
 	}
-	return db.declare(ctx, rules, keep)
+	rules, moves := db.where(rules)
+	if err := db.declare(ctx, rules, keep); err != nil {
+		return err
+	}
+	db.moves = moves
+	return nil
 }
 
 func (db *Database) declare(ctx context.Context, rules []Rule, keep []string) error {
@@ -420,55 +425,6 @@ func (db *Database) NameOf(ctx context.Context, id uint32) (name string, ok bool
 	}
 	name, ok = db.names[id]
 	return name, ok, nil
-}
-
-// AddrPair are the outer addresses of a tunnel.
-type AddrPair struct{ Local, Remote netip.Addr }
-
-// Move changes the outer addresses of the rules of a name, declared or
-// generated, that have others: a mobile host has moved (PF_KEY's and XFRM's
-// MIGRATE). The SAs are moved by who has negotiated them, see
-// [DataPlane.MovePeer]. The next Declare says anew where a declared rule is.
-func (db *Database) Move(ctx context.Context, name string, from, to AddrPair) (moved int, err error) {
-	if err := db.lock(ctx); err != nil {
-		return 0, err
-	}
-	defer db.unlock()
-	move := func(rules []Rule) ([]Rule, int) {
-		rules, n := cloneRules(rules), 0
-		for i := range rules {
-			r := &rules[i]
-			if r.Name == name && r.protects() && r.LocalAddr == from.Local && r.RemoteAddr == from.Remote {
-				r.LocalAddr, r.RemoteAddr = to.Local, to.Remote
-				n++
-			}
-		}
-		return rules, n
-	}
-	var undo []func()
-	for _, g := range db.generated {
-		rules, n := move(g.rules)
-		if n == 0 {
-			continue
-		}
-		before := g.rules
-		if err = db.setGenerated(ctx, g, rules); err != nil {
-			break
-		}
-		moved += n
-		undo = append(undo, func() { _ = db.setGenerated(context.WithoutCancel(ctx), g, before) })
-	}
-	if rules, n := move(db.declared); err == nil && n > 0 {
-		err = db.declare(ctx, rules, nil)
-		moved += n
-	}
-	if err != nil {
-		for _, f := range undo {
-			f()
-		}
-		return 0, err
-	}
-	return moved, nil
 }
 
 // Close ends the database. What it has installed is removed, or with keep left

@@ -368,6 +368,32 @@ func TestDatabaseMove(t *testing.T) {
 	n, err = db.Move(ctx, "a", from, to)
 	require.NoError(t, err)
 	require.Zero(t, n, "nothing is there any more")
+
+	// Declared again as it was, it stays where it is.
+	outer := func() AddrPair { r := db.Rules()[0]; return AddrPair{r.LocalAddr, r.RemoteAddr} }
+	require.NoError(t, g.Remove(ctx))
+	require.NoError(t, db.Declare(ctx, []Rule{site("a"), discard("c", "10.8.0.0/16")}))
+	require.Equal(t, to, outer())
+	next := AddrPair{netip.MustParseAddr("198.51.100.2"), hostB.Addr()}
+	_, err = db.Move(ctx, "a", to, next)
+	require.NoError(t, err)
+	require.NoError(t, db.Declare(ctx, []Rule{site("a")}))
+	require.Equal(t, next, outer())
+	// Declared elsewhere it is there, and the move is forgotten.
+	other := site("a")
+	other.RemoteAddr = netip.MustParseAddr("203.0.113.7")
+	require.NoError(t, db.Declare(ctx, []Rule{other}))
+	require.Equal(t, AddrPair{other.LocalAddr, other.RemoteAddr}, outer())
+	require.NoError(t, db.Declare(ctx, []Rule{site("a")}))
+	require.Equal(t, from, outer())
+	// Moved back, it is as declared.
+	_, err = db.Move(ctx, "a", from, to)
+	require.NoError(t, err)
+	_, err = db.Move(ctx, "a", to, from)
+	require.NoError(t, err)
+	require.Empty(t, db.moves)
+	require.NoError(t, db.Declare(ctx, []Rule{site("a")}))
+	require.Equal(t, from, outer())
 }
 
 func TestDatabaseHonoursContext(t *testing.T) {

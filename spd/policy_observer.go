@@ -10,7 +10,7 @@ type PolicyObserver interface {
 	// set, in the order in which packets meet them. Their Priority is the
 	// kernel's, and fields that the kernel does not tell, or a Policy cannot say,
 	// are as in a policy of this package that means the same.
-	ForeignPolicies(ctx context.Context) ([]Policy, error)
+	ForeignPolicies(ctx context.Context) ([]InstalledPolicy, error)
 
 	// AcquireReqID returns the ReqID that the policy behind an acquire asks for,
 	// 0 for an SA of any; false if no such acquire is under way.

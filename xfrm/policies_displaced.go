@@ -133,7 +133,7 @@ func (p *DataPlane) loadDisplaced() (map[string]*Policy, error) {
 var _ spd.PolicyObserver = (*DataPlane)(nil)
 
 // ForeignPolicies implements [spd.PolicyObserver].
-func (p *DataPlane) ForeignPolicies(ctx context.Context) ([]spd.Policy, error) {
+func (p *DataPlane) ForeignPolicies(ctx context.Context) ([]spd.InstalledPolicy, error) {
 	if err := p.lockPolicies(ctx); err != nil {
 		return nil, err
 	}
@@ -158,9 +158,9 @@ func (p *DataPlane) ForeignPolicies(ctx context.Context) ([]spd.Policy, error) {
 	slices.SortStableFunc(all, func(a, b found) int {
 		return cmp.Or(cmp.Compare(a.priority, b.priority), cmp.Compare(a.index, b.index))
 	})
-	list := make([]spd.Policy, len(all))
+	list := make([]spd.InstalledPolicy, len(all))
 	for i := range all {
-		list[i] = all[i].Policy
+		list[i] = spd.InstalledPolicy{Policy: all[i].Policy, Direction: all[i].Direction, ID: all[i].index}
 	}
 	return list, nil
 }

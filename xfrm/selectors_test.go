@@ -187,8 +187,9 @@ func TestDisplaced(t *testing.T) {
 				if list[i].Direction != spd.Out {
 					w = want[1]
 				}
-				w.Direction, w.Priority, w.ReqID = list[i].Direction, list[i].Priority, 99
-				require.Equal(t, w, list[i])
+				w.Direction, w.Priority, w.ReqID = list[i].Direction, list[i].Policy.Priority, 99
+				require.Equal(t, w, list[i].Policy)
+				require.NotZero(t, list[i].ID)
 			}
 			require.NoError(t, p.SetPolicies(ctx, 1, bundlePolicies(b)))
 			require.Equal(t, ours, reqIDs(k))

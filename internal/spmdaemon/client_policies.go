@@ -223,11 +223,22 @@ func (p *clientPolicies) SelectorOf(ctx context.Context, id uint32) (string, err
 	return name, err
 }
 
+// outer are the ends of a tunnel; 0.0.0.0 and :: are an end that is left open.
+func outer(src, dst netip.Addr) spd.AddrPair {
+	p := spd.AddrPair{Local: src, Remote: dst}
+	for _, a := range []*netip.Addr{&p.Local, &p.Remote} {
+		if a.IsUnspecified() {
+			*a = netip.Addr{}
+		}
+	}
+	return p
+}
+
 // Migrate implements [spmif.Policies].
 func (p *clientPolicies) Migrate(ctx context.Context, r *spmif.Request) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	from, to := spd.AddrPair{Local: r.SASrc, Remote: r.SADst}, spd.AddrPair{Local: r.NewSrc, Remote: r.NewDst}
+	from, to := outer(r.SASrc, r.SADst), outer(r.NewSrc, r.NewDst)
 	p.d.mu.Lock()
 	lookup := p.d.policies.Rule
 	p.d.mu.Unlock()

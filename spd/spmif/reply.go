@@ -67,6 +67,10 @@ func parseReplyLine(line string) (code Code, text string, more bool, err error) 
 	return code, line[4:], line[3] == '-', nil
 }
 
+// notFound is what says that a request of CodeFailed was for something that is
+// not there.
+const notFound = "Operation Failed, selector not found"
+
 // A ReplyError is a request that the server has refused.
 type ReplyError struct {
 	Request Request
@@ -81,7 +85,8 @@ func (e *ReplyError) Error() string {
 func (e *ReplyError) Is(target error) bool {
 	switch target {
 	case ErrNotFound:
-		return e.Reply.Code == CodeNotCached || e.Reply.Code == CodeExists && e.Request.Verb != VerbNSAdd
+		return e.Reply.Code == CodeNotCached || e.Reply.Code == CodeExists && e.Request.Verb != VerbNSAdd ||
+			e.Reply.Code == CodeFailed && e.Reply.Lines[0] == notFound
 	case ErrExists:
 		return e.Reply.Code == CodeExists && e.Request.Verb == VerbNSAdd
 	}

@@ -385,7 +385,7 @@ func (s *Server) policy(ctx context.Context, c *connection, r *Request) Reply {
 		}
 	}
 	if errors.Is(err, ErrNotFound) {
-		return Reply{CodeFailed, []string{"Operation Failed, selector not found"}}
+		return Reply{CodeFailed, []string{notFound}}
 	}
 	return c.failure(r, err)
 }
