@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -266,8 +267,8 @@ file = "users"
 		require.Contains(t, ctl("completion", shell), "vpn-disconnect")
 	}
 	client.ctl(exitUsage, "frobnicate")
-	client.Stop()
-	gateway.Stop()
+	client.Stop(syscall.SIGTERM)
+	gateway.Stop(syscall.SIGTERM)
 	client.ctl(exitNoDaemon, "status")
 	require.NoError(t, following.Wait(), "the daemon's end is the end of its events")
 	seen := 0

@@ -5,7 +5,6 @@ import (
 	"os"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -22,7 +21,7 @@ func TestLibreswanIKEv1(t *testing.T) {
 		dir = t.TempDir()
 		require.NoError(t, build(dir, false))
 	}
-	if !lab.InKernel(t, lab.KernelOptions{Timeout: 5 * time.Minute, Env: []string{envBinaries + "=" + dir}}) {
+	if !lab.InKernel(t, lab.KernelOptions{Env: []string{envBinaries + "=" + dir}}) {
 		return
 	}
 	address := netip.MustParseAddr("10.98.0.1")
@@ -41,7 +40,7 @@ func TestLibreswanIKEv1(t *testing.T) {
 				"-remote-subnet", b.InnerNet.String())...)
 			b.IP("route replace " + address.String() + "/32 via " + a.Outer.String() + " src " + b.Inner.String())
 			traffic(t, a, a.Namespace, address, b.Namespace, b.Inner)
-			client.stop(syscall.SIGINT)
+			client.Stop(syscall.SIGINT)
 			require.Equal(t, n.beforeClient, state(a.Namespace))
 		})
 		t.Run("vpngateway, "+mode, func(t *testing.T) {
@@ -54,13 +53,13 @@ func TestLibreswanIKEv1(t *testing.T) {
 			pluto.XAuthUser, pluto.Secrets = "carol", `@carol : XAUTH "wonderland"`
 			client := lab.StartLibreswan(t, a.Namespace, pluto)
 			require.NoError(t, client.Initiate())
-			gateway.await("child up", 1)
-			require.Contains(t, gateway.log(), "user=carol")
+			gateway.Await("child up", 1)
+			require.Contains(t, gateway.Log.String(), "user=carol")
 			// (On libreswan's side the kernel shows what has come in again, decrypted.)
 			traffic(t, b, a.Namespace, address, b.Namespace, b.Inner)
 			client.Terminate()
-			gateway.await("session down", 1)
-			gateway.stop(syscall.SIGTERM)
+			gateway.Await("session down", 1)
+			gateway.Stop(syscall.SIGTERM)
 			require.Equal(t, n.beforeGateway, state(b.Namespace))
 		})
 	}

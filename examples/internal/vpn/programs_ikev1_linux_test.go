@@ -29,11 +29,11 @@ func TestSitesIKEv1(t *testing.T) {
 	a, b := n.client, n.gateway
 	gateway := n.startGateway("-ike", "1", "-local-subnet", b.InnerNet.String(), "-remote-subnet", a.InnerNet.String())
 	client := n.startClient("-ike", "2,1", "-local-subnet", a.InnerNet.String(), "-remote-subnet", b.InnerNet.String())
-	require.Contains(t, client.log(), "trying another version of IKE")
+	require.Contains(t, client.Log.String(), "trying another version of IKE")
 	traffic(t, a, a.Namespace, a.Inner, b.Namespace, b.Inner)
-	client.stop(syscall.SIGINT)
-	gateway.await("session down", 1)
-	gateway.stop(syscall.SIGTERM)
+	client.Stop(syscall.SIGINT)
+	gateway.Await("session down", 1)
+	gateway.Stop(syscall.SIGTERM)
 	n.restored()
 }
 
@@ -48,15 +48,15 @@ func TestRoadWarrior(t *testing.T) {
 		"-dns", "10.2.0.53", "-local-subnet", b.InnerNet.String())
 	client := start(t, a.Namespace, "vpnclient", "-server", b.Outer.String(), "-id", "keyid:staff", "-remote-id", "gw.lab", "-psk-file", n.psk, "-ike", "1", "-mode", "aggressive",
 		"-user", "carol", "-password-file", password, "-remote-subnet", b.InnerNet.String())
-	client.await("tunnel is ready", 1)
-	require.Contains(t, client.log(), "10.2.0.53")
-	require.Contains(t, client.log(), "banner=Welcome")
-	require.Contains(t, gateway.log(), "user=carol")
-	require.NotContains(t, gateway.log()+client.log(), "wonderland")
+	client.Await("tunnel is ready", 1)
+	require.Contains(t, client.Log.String(), "10.2.0.53")
+	require.Contains(t, client.Log.String(), "banner=Welcome")
+	require.Contains(t, gateway.Log.String(), "user=carol")
+	require.NotContains(t, gateway.Log.String()+client.Log.String(), "wonderland")
 	traffic(t, a, a.Namespace, netip.MustParseAddr("10.98.0.1"), b.Namespace, b.Inner)
-	client.stop(syscall.SIGINT)
-	gateway.await("session down", 1)
-	gateway.stop(syscall.SIGTERM)
+	client.Stop(syscall.SIGINT)
+	gateway.Await("session down", 1)
+	gateway.Stop(syscall.SIGTERM)
 	n.restored()
 }
 
@@ -69,11 +69,11 @@ func TestRoadWarriorSplit(t *testing.T) {
 	gateway := n.startGateway("-ike", "1", "-users", users, "-pool", "10.98.0.0/24", "-local-subnet", b.InnerNet.String())
 	client := start(t, a.Namespace, "vpnclient", "-server", b.Outer.String(), "-id", "carol@lab", "-remote-id", "gw.lab", "-psk-file", n.psk, "-ike", "1",
 		"-user", "carol", "-password-file", file(t, "password", []byte("wonderland\n")))
-	client.await("tunnel is ready", 1)
-	require.Contains(t, client.log(), "subnets=["+b.InnerNet.String()+"]")
+	client.Await("tunnel is ready", 1)
+	require.Contains(t, client.Log.String(), "subnets=["+b.InnerNet.String()+"]")
 	traffic(t, a, a.Namespace, netip.MustParseAddr("10.98.0.1"), b.Namespace, b.Inner)
-	client.stop(syscall.SIGINT)
-	gateway.stop(syscall.SIGTERM)
+	client.Stop(syscall.SIGINT)
+	gateway.Stop(syscall.SIGTERM)
 	n.restored()
 }
 
@@ -87,20 +87,20 @@ func TestRoadWarriorHybrid(t *testing.T) {
 	cert, key, root := file(t, "gw.pem", host.PEM()), file(t, "gw.key", host.KeyPEM(t)), file(t, "ca.pem", ca.RootPEM())
 	users := file(t, "users", []byte("carol:{PLAIN}wonderland\n"))
 	gateway := start(t, b.Namespace, "vpngateway", "-ike", "1", "-hybrid", "-cert", cert, "-key", key, "-users", users, "-pool", "10.98.0.0/24", "-local-subnet", b.InnerNet.String())
-	gateway.await("gateway is ready", 1)
+	gateway.Await("gateway is ready", 1)
 	args := func(password string) []string {
 		return []string{"-server", b.Outer.String(), "-id", "carol@lab", "-remote-id", "gw.lab", "-ike", "1", "-hybrid", "-ca", root,
 			"-user", "carol", "-password-file", file(t, "password", []byte(password)), "-remote-subnet", b.InnerNet.String()}
 	}
 	wrong := start(t, a.Namespace, "vpnclient", args("looking-glass")...)
-	require.Equal(t, 1, wrong.wait())
-	require.Contains(t, gateway.log(), "wrong name or password")
+	require.Equal(t, 1, wrong.Wait())
+	require.Contains(t, gateway.Log.String(), "wrong name or password")
 
 	client := start(t, a.Namespace, "vpnclient", args("wonderland")...)
-	client.await("tunnel is ready", 1)
+	client.Await("tunnel is ready", 1)
 	traffic(t, a, a.Namespace, netip.MustParseAddr("10.98.0.1"), b.Namespace, b.Inner)
-	client.stop(syscall.SIGINT)
-	gateway.stop(syscall.SIGTERM)
+	client.Stop(syscall.SIGINT)
+	gateway.Stop(syscall.SIGTERM)
 	n.restored()
 }
 
@@ -120,6 +120,6 @@ func TestVPNC(t *testing.T) {
 	require.Equal(t, []netip.Prefix{b.InnerNet}, got.Split)
 	traffic(t, a, a.Namespace, got.Address, b.Namespace, b.Inner)
 	client.Stop()
-	gateway.await("session down", 1)
-	gateway.stop(syscall.SIGTERM)
+	gateway.Await("session down", 1)
+	gateway.Stop(syscall.SIGTERM)
 }

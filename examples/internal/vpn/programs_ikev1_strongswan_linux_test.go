@@ -28,9 +28,9 @@ func TestStrongSwanGatewayIKEv1(t *testing.T) {
 			n.remember()
 			client := n.startClient("-ike", "1", "-mode", mode, "-user", "carol", "-password-file", file(t, "password", []byte("wonderland\n")),
 				"-proposals", "aes128-sha256-modp2048", "-esp", "aes128-sha256", "-remote-subnet", b.InnerNet.String())
-			require.Contains(t, client.log(), "10.2.0.53")
+			require.Contains(t, client.Log.String(), "10.2.0.53")
 			traffic(t, a, a.Namespace, netip.MustParseAddr("10.98.0.1"), b.Namespace, b.Inner)
-			client.stop(syscall.SIGINT)
+			client.Stop(syscall.SIGINT)
 			require.Equal(t, n.beforeClient, state(a.Namespace))
 		})
 	}
@@ -54,12 +54,12 @@ func TestStrongSwanClientIKEv1(t *testing.T) {
 			})
 			require.NoError(t, swan.Initiate("net"))
 			sas := swan.WaitSAs(10*time.Second, "an SA", func(l []lab.StrongSwanSA) bool { return len(l) == 1 && len(l[0].LocalVIPs) == 1 })
-			gateway.await("child up", 1)
-			require.Contains(t, gateway.log(), "user=carol")
+			gateway.Await("child up", 1)
+			require.Contains(t, gateway.Log.String(), "user=carol")
 			traffic(t, a, a.Namespace, netip.MustParseAddr(sas[0].LocalVIPs[0]), b.Namespace, b.Inner)
 			swan.TerminateIKE("lab")
-			gateway.await("session down", 1)
-			gateway.stop(syscall.SIGTERM)
+			gateway.Await("session down", 1)
+			gateway.Stop(syscall.SIGTERM)
 			require.Equal(t, n.beforeGateway, state(b.Namespace))
 		})
 	}

@@ -1,7 +1,6 @@
 package vpn_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/netip"
@@ -17,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/internal/testpki"
 )
 
@@ -61,86 +61,14 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// program is a running vpnclient or vpngateway.
-type program struct {
-	t    *testing.T
-	name string
-	cmd  *exec.Cmd
-	done chan struct{}
-	err  error
-
-	mu  sync.Mutex
-	out bytes.Buffer
-}
-
-func (p *program) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.out.Write(b)
-}
-
-func (p *program) log() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.out.String()
-}
-
-// start runs a program in a namespace.
-func start(t *testing.T, ns *lab.Namespace, name string, args ...string) *program {
+// start starts vpnclient or vpngateway in a namespace.
+func start(t *testing.T, ns *lab.Namespace, name string, args ...string) *testhost.Process {
 	t.Helper()
 	dir, err := binaries()
 	require.NoError(t, err)
-	p := &program{t: t, name: name + " in " + ns.Name, done: make(chan struct{})}
-	p.cmd = exec.Command("nsenter", append([]string{"--net=" + ns.Path(), filepath.Join(dir, name)}, args...)...)
-	p.cmd.Stdout, p.cmd.Stderr = p, p
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	require.NoError(t, p.cmd.Start())
-	go func() {
-		p.err = p.cmd.Wait()
-		close(p.done)
-	}()
-	t.Cleanup(func() {
-		p.cmd.Process.Kill()
-		<-p.done
-		if t.Failed() {
-			t.Logf("%s %q:\n%s", p.name, args, p.log())
-		}
-	})
-	return p
-}
-
-// await waits until the log has a text n times.
-func (p *program) await(text string, n int) {
-	p.t.Helper()
-	for end := time.Now().Add(30 * time.Second); strings.Count(p.log(), text) < n; time.Sleep(10 * time.Millisecond) {
-		select {
-		case <-p.done:
-			p.t.Fatalf("%s has ended: %v", p.name, p.err)
-		default:
-		}
-		if time.Now().After(end) {
-			p.t.Fatalf("%s: no %q in its log", p.name, text)
-		}
-	}
-}
-
-// wait waits for the end and returns the exit status.
-func (p *program) wait() int {
-	p.t.Helper()
-	select {
-	case <-p.done:
-		return p.cmd.ProcessState.ExitCode()
-	case <-time.After(30 * time.Second):
-		p.t.Fatalf("%s does not end", p.name)
-		return 0
-	}
-}
-
-// stop ends the program as a user or an init system does.
-func (p *program) stop(signal os.Signal) {
-	p.t.Helper()
-	require.NoError(p.t, p.cmd.Process.Signal(signal))
-	require.Equal(p.t, 0, p.wait(), p.name)
+	cmd := exec.Command("nsenter", append([]string{"--net=" + ns.Path(), filepath.Join(dir, name)}, args...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return testhost.Start(t, cmd, testhost.NewLog(t, "%s %q in %s", name, args, ns.Name))
 }
 
 // state is all that a program may have changed in a namespace, without the
@@ -205,17 +133,17 @@ func (n *network) restored() {
 	require.Equal(n.t, n.beforeGateway, state(n.gateway.Namespace))
 }
 
-func (n *network) startGateway(args ...string) *program {
+func (n *network) startGateway(args ...string) *testhost.Process {
 	n.t.Helper()
 	p := start(n.t, n.gateway.Namespace, "vpngateway", append([]string{"-id", "gw.lab", "-psk-file", n.psk}, args...)...)
-	p.await("gateway is ready", 1)
+	p.Await("gateway is ready", 1)
 	return p
 }
 
-func (n *network) startClient(args ...string) *program {
+func (n *network) startClient(args ...string) *testhost.Process {
 	n.t.Helper()
 	p := start(n.t, n.client.Namespace, "vpnclient", append([]string{"-server", n.gateway.Outer.String(), "-id", "alice@lab", "-remote-id", "gw.lab", "-psk-file", n.psk}, args...)...)
-	p.await("tunnel is ready", 1)
+	p.Await("tunnel is ready", 1)
 	return p
 }
 
@@ -257,16 +185,16 @@ func TestSplitTunnel(t *testing.T) {
 	subnets := b.InnerNet.String() + "," + b.InnerNet6.String()
 	gateway := n.startGateway("-pool", "10.98.0.0/24,fd98::/112", "-dns", "10.2.0.53", "-local-subnet", subnets)
 	client := n.startClient("-remote-subnet", subnets)
-	require.Contains(t, client.log(), "10.2.0.53")
+	require.Contains(t, client.Log.String(), "10.2.0.53")
 	traffic(t, a, a.Namespace, netip.MustParseAddr("10.98.0.1"), b.Namespace, b.Inner)
 	traffic(t, a, a.Namespace, netip.MustParseAddr("fd98::1"), b.Namespace, b.Inner6)
 	require.NotContains(t, a.Run("ip", "rule"), "29283")
 	// The gateway reaches its clients too.
 	ping(t, b.Namespace, b.Inner, netip.MustParseAddr("10.98.0.1"))
 
-	client.stop(syscall.SIGINT)
-	gateway.await("session down", 1)
-	gateway.stop(syscall.SIGTERM)
+	client.Stop(syscall.SIGINT)
+	gateway.Await("session down", 1)
+	gateway.Stop(syscall.SIGTERM)
 	n.restored()
 }
 
@@ -294,7 +222,7 @@ func TestFullTunnel(t *testing.T) {
 			n.remember()
 			gateway := n.startGateway("-pool", "10.98.0.0/24")
 			client := n.startClient(c.args...)
-			require.Contains(t, client.log(), fmt.Sprintf("marked=%v", c.marked))
+			require.Contains(t, client.Log.String(), fmt.Sprintf("marked=%v", c.marked))
 			inner := netip.MustParseAddr("10.98.0.1")
 			traffic(t, a, a.Namespace, inner, b.Namespace, target)
 			// Its own networks are reached as before.
@@ -306,16 +234,16 @@ func TestFullTunnel(t *testing.T) {
 			require.ErrorContains(t, err, "unreachable")
 
 			if c.marked || c.filter == "0" {
-				gateway.stop(syscall.SIGTERM)
-				client.await("session down", 1)
+				gateway.Stop(syscall.SIGTERM)
+				client.Await("session down", 1)
 				require.Contains(t, a.Run("ip", "route", "get", target.String()), "dev racoon0", "not in clear meanwhile")
 				gateway = n.startGateway("-pool", "10.98.0.0/24")
-				client.await("child up", 2)
+				client.Await("child up", 2)
 				ping(t, a.Namespace, inner, target)
 			}
-			client.stop(syscall.SIGTERM)
-			gateway.await("session down", 1)
-			gateway.stop(syscall.SIGTERM)
+			client.Stop(syscall.SIGTERM)
+			gateway.Await("session down", 1)
+			gateway.Stop(syscall.SIGTERM)
 			n.restored()
 		})
 	}
@@ -336,8 +264,8 @@ func TestFullTunnelOverIPv6(t *testing.T) {
 			client := n.startClient("-server", b.Outer6.String(), "-escape", escape)
 			traffic(t, a, a.Namespace, netip.MustParseAddr("fd98::1"), b.Namespace, target)
 			ping(t, a.Namespace, netip.MustParseAddr("10.98.0.1"), b.Inner)
-			client.stop(syscall.SIGTERM)
-			gateway.stop(syscall.SIGTERM)
+			client.Stop(syscall.SIGTERM)
+			gateway.Stop(syscall.SIGTERM)
 			n.restored()
 		})
 	}
@@ -355,8 +283,8 @@ func TestServerInsideTheSubnet(t *testing.T) {
 	gateway := n.startGateway("-pool", "10.98.0.0/24", "-local-subnet", "203.0.113.0/24")
 	client := n.startClient("-server", "203.0.113.1", "-remote-subnet", "203.0.113.0/24")
 	traffic(t, a, a.Namespace, netip.MustParseAddr("10.98.0.1"), b.Namespace, netip.MustParseAddr("203.0.113.77"))
-	client.stop(os.Interrupt)
-	gateway.stop(os.Interrupt)
+	client.Stop(os.Interrupt)
+	gateway.Stop(os.Interrupt)
 	n.restored()
 }
 
@@ -377,24 +305,24 @@ func TestManyClients(t *testing.T) {
 		return []string{"-cert", write(name+".pem", string(c.PEM())), "-key", write(name+".key", string(c.KeyPEM(t))), "-ca", root}
 	}
 	gateway := start(t, b.Namespace, "vpngateway", append(credentials("gw.lab", testpki.P384), "-remote-id", "*@lab", "-pool", "10.98.0.0/24", "-local-subnet", b.InnerNet.String())...)
-	gateway.await("gateway is ready", 1)
+	gateway.Await("gateway is ready", 1)
 	// The second one is in a namespace behind the first one's.
 	other := behind(t, a, netip.MustParseAddr("10.1.0.2"))
 	b.IP("route add " + a.InnerNet.String() + " via " + a.Outer.String())
 	n.remember()
-	var clients []*program
+	var clients []*testhost.Process
 	for i, ns := range []*lab.Namespace{a.Namespace, other} {
 		p := start(t, ns, "vpnclient", append(credentials(fmt.Sprintf("user%d@lab", i), testpki.Ed25519), "-server", b.Outer.String(), "-remote-id", "gw.lab", "-remote-subnet", b.InnerNet.String())...)
-		p.await("tunnel is ready", 1)
+		p.Await("tunnel is ready", 1)
 		clients = append(clients, p)
 	}
 	for i, ns := range []*lab.Namespace{a.Namespace, other} {
 		ping(t, ns, netip.AddrFrom4([4]byte{10, 98, 0, byte(1 + i)}), b.Inner)
 	}
 	for _, c := range clients {
-		c.stop(os.Interrupt)
+		c.Stop(os.Interrupt)
 	}
-	gateway.stop(os.Interrupt)
+	gateway.Stop(os.Interrupt)
 	require.Equal(t, n.beforeClient, state(a.Namespace))
 }
 
@@ -425,8 +353,8 @@ func TestSites(t *testing.T) {
 	ping(t, a.Namespace, a.Inner, hostB)
 	a.Run("ping", "-c", "1", "-W", "2", hostB.String())
 	b.Run("ping", "-c", "1", "-W", "2", hostA.String())
-	client.stop(os.Interrupt)
-	gateway.stop(os.Interrupt)
+	client.Stop(os.Interrupt)
+	gateway.Stop(os.Interrupt)
 	n.restored()
 }
 
@@ -455,8 +383,8 @@ func TestFailures(t *testing.T) {
 			}
 			before := state(a.Namespace)
 			p := start(t, a.Namespace, "vpnclient", append(base, c.args...)...)
-			require.Equal(t, 1, p.wait(), p.log())
-			require.Contains(t, p.log(), c.want)
+			require.Equal(t, 1, p.Wait(), p.Log.String())
+			require.Contains(t, p.Log.String(), c.want)
 			require.Equal(t, before, state(a.Namespace))
 			if c.undo != "" {
 				a.IP(c.undo)
@@ -464,9 +392,9 @@ func TestFailures(t *testing.T) {
 		})
 	}
 	other := start(t, b.Namespace, "vpngateway", "-id", "gw.lab", "-psk-file", n.psk, "-pool", "10.98.1.0/24")
-	require.Equal(t, 1, other.wait(), "the ports are taken")
-	require.Contains(t, other.log(), "address already in use")
-	gateway.stop(os.Interrupt)
+	require.Equal(t, 1, other.Wait(), "the ports are taken")
+	require.Contains(t, other.Log.String(), "address already in use")
+	gateway.Stop(os.Interrupt)
 	n.restored()
 }
 
@@ -474,8 +402,8 @@ func TestFailures(t *testing.T) {
 func TestInterruptedCall(t *testing.T) {
 	n := newNetwork(t)
 	p := start(t, n.client.Namespace, "vpnclient", "-server", n.gateway.Outer.String(), "-id", "alice@lab", "-psk-file", n.psk)
-	p.await("listening", 1)
-	p.stop(os.Interrupt)
+	p.Await("listening", 1)
+	p.Stop(os.Interrupt)
 	n.restored()
 }
 
@@ -491,9 +419,9 @@ func TestStrongSwanGateway(t *testing.T) {
 			Children: []lab.StrongSwanChild{{LocalTS: b.InnerNet.String(), RemoteTS: "dynamic"}}}},
 	})
 	client := n.startClient("-remote-subnet", b.InnerNet.String())
-	require.Contains(t, client.log(), "10.2.0.53")
+	require.Contains(t, client.Log.String(), "10.2.0.53")
 	traffic(t, a, a.Namespace, netip.MustParseAddr("10.98.0.1"), b.Namespace, b.Inner)
-	client.stop(os.Interrupt)
+	client.Stop(os.Interrupt)
 	require.Equal(t, n.beforeClient, state(a.Namespace))
 }
 
@@ -513,7 +441,7 @@ func TestStrongSwanClient(t *testing.T) {
 	require.Equal(t, []string{"10.98.0.1"}, sas[0].LocalVIPs)
 	traffic(t, a, a.Namespace, netip.MustParseAddr("10.98.0.1"), b.Namespace, b.Inner)
 	swan.TerminateIKE("lab")
-	gateway.await("session down", 1)
-	gateway.stop(os.Interrupt)
+	gateway.Await("session down", 1)
+	gateway.Stop(os.Interrupt)
 	require.Equal(t, n.beforeGateway, state(b.Namespace))
 }

@@ -29,10 +29,10 @@ func TestSignals(t *testing.T) {
 			n := fullTunnel(t)
 			gateway := n.startGateway("-pool", "10.98.0.0/24")
 			client := n.startClient()
-			require.Equal(t, 1, strings.Count(client.log(), "the gateway gives"), "one line for one session")
-			client.stop(s)
-			gateway.await("session down", 1)
-			gateway.stop(s)
+			require.Equal(t, 1, client.Log.Count("the gateway gives"), "one line for one session")
+			client.Stop(s)
+			gateway.Await("session down", 1)
+			gateway.Stop(s)
 			n.restored()
 		})
 	}
@@ -44,14 +44,14 @@ func TestSignalAtAnyTime(t *testing.T) {
 	gateway := n.startGateway("-pool", "10.98.0.0/24")
 	for after := time.Duration(0); after < 400*time.Millisecond; after += 40 * time.Millisecond {
 		p := start(t, n.client.Namespace, "vpnclient", "-server", n.gateway.Outer.String(), "-id", "alice@lab", "-remote-id", "gw.lab", "-psk-file", n.psk)
-		p.await("listening", 1) // before, there is nothing to take back, and the shell's own process takes the signal
+		p.Await("listening", 1) // before, there is nothing to take back, and the shell's own process takes the signal
 		time.Sleep(after)
-		require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
-		_ = p.cmd.Process.Signal(syscall.SIGTERM)
-		require.Equal(t, 0, p.wait(), p.log())
+		p.Signal(syscall.SIGTERM)
+		_ = p.Cmd.Process.Signal(syscall.SIGTERM)
+		require.Equal(t, 0, p.Wait(), p.Log.String())
 		require.Equal(t, n.beforeClient, state(n.client.Namespace))
 	}
-	gateway.stop(syscall.SIGTERM)
+	gateway.Stop(syscall.SIGTERM)
 	n.restored()
 }
 
@@ -76,13 +76,13 @@ func TestLogReaderGone(t *testing.T) {
 	}
 	require.NoError(t, r.Close())
 
-	gateway.stop(syscall.SIGTERM) // the client logs that
+	gateway.Stop(syscall.SIGTERM) // the client logs that
 	gateway = n.startGateway("-pool", "10.98.0.0/24")
-	gateway.await("child up", 1)
+	gateway.Await("child up", 1)
 	ping(t, n.client.Namespace, netip.MustParseAddr("10.98.0.1"), n.gateway.Outer)
 	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, cmd.Wait())
-	gateway.await("session down", 1)
-	gateway.stop(syscall.SIGTERM)
+	gateway.Await("session down", 1)
+	gateway.Stop(syscall.SIGTERM)
 	n.restored()
 }
