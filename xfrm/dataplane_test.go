@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/spd"
 	"github.com/racoon3/racoon/xfrm"
 	"github.com/racoon3/racoon/xfrm/xfrmtest"
@@ -80,7 +81,7 @@ func reserve(t testing.TB, p *xfrm.DataPlane, b *spd.Bundle) spd.SPI {
 // event waits for one.
 func event[T spd.Event](t testing.TB, p *xfrm.DataPlane) (ev T) {
 	t.Helper()
-	timeout := time.After(5 * time.Second)
+	timeout := time.After(testhost.Patience)
 	for {
 		select {
 		case e := <-p.Events():
@@ -99,7 +100,7 @@ func TestChildSA(t *testing.T) {
 	in.SAs[0].SPI = reserve(t, p, in)
 	require.GreaterOrEqual(t, in.SAs[0].SPI, spd.SPI(0xc0000000))
 	out := gateway(0x1001)
-	out.Lifetime = spd.Lifetime{SoftBytes: 1000, HardBytes: 2000, HardTime: 1500 * time.Millisecond}
+	out.Lifetime = spd.Lifetime{SoftBytes: 1000, HardBytes: 2000, HardTime: time.Hour - 500*time.Millisecond}
 	require.NoError(t, p.InstallInbound(ctx, in))
 	require.NoError(t, p.InstallOutbound(ctx, out))
 	require.Equal(t, 1, k.Requests(xfrm.MsgUpdSA), "the reserved SPI becomes mature")
@@ -113,7 +114,7 @@ func TestChildSA(t *testing.T) {
 	require.Equal(t, &xfrm.ReplayESN{Window: 64, Bitmap: []uint32{0, 0}}, sas[0].ReplayESN)
 	require.Equal(t, xfrm.Selector{Src: prefix("10.2.0.0/16"), Dst: prefix("10.1.0.0/16")}, sas[0].Selector)
 	require.Equal(t, xfrm.Algorithm{Name: "rfc4106(gcm(aes))", Key: spd.Key("0123456789abcdefSALT"), ICVBits: 128}, sas[1].AEAD)
-	require.Equal(t, xfrm.Limits{SoftBytes: 1000, HardBytes: 2000, SoftPackets: 1<<32 - 1 - 1<<28, HardAdd: 2}, sas[1].Limits)
+	require.Equal(t, xfrm.Limits{SoftBytes: 1000, HardBytes: 2000, SoftPackets: 1<<32 - 1 - 1<<28, HardAdd: 3600}, sas[1].Limits)
 	require.EqualValues(t, 7, sas[1].ReqID)
 
 	var dirs []xfrm.Direction
@@ -142,7 +143,7 @@ func TestChildSA(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 2, c.Packets)
 	require.EqualValues(t, 120, c.Bytes)
-	require.WithinDuration(t, time.Now(), c.LastUsed, 3*time.Second)
+	require.WithinDuration(t, time.Now(), c.LastUsed, testhost.Patience)
 
 	// Volume limits.
 	k.Output(outFlow, 1000)
@@ -219,7 +220,7 @@ func TestLarval(t *testing.T) {
 	// The request's own time is shorter than the kernel's.
 	_, err = p.AllocSPI(ctx, spd.SPIRequest{Protocol: spd.ProtoESP, Local: b.Local.Addr(), Remote: b.Remote.Addr(), TTL: 10 * time.Millisecond})
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return len(k.SAs()) == 0 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(k.SAs()) == 0 }, testhost.Patience, time.Millisecond)
 
 	cpi, err := p.AllocSPI(ctx, spd.SPIRequest{Protocol: spd.ProtoIPComp, Local: b.Local.Addr(), Remote: b.Remote.Addr()})
 	require.NoError(t, err)
@@ -353,7 +354,7 @@ func TestAcquireExpires(t *testing.T) {
 	ev := event[spd.AcquireEvent](t, p)
 	k.Do(func() { now = now.Add(31 * time.Second) })
 	k.Expire()
-	require.Eventually(t, func() bool { return p.AcquireDone(ctx, ev.ID, nil) != nil }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return p.AcquireDone(ctx, ev.ID, nil) != nil }, testhost.Patience, time.Millisecond)
 }
 
 // TestFlushedByHand: an SA that somebody has removed does not swallow acquires.
@@ -513,7 +514,7 @@ func TestOverflow(t *testing.T) {
 			has(func(e spd.Event) bool { x, ok := e.(spd.ExpireEvent); return ok && !x.Hard && x.ID == b.ID(spd.Out, 0) }) &&
 			has(func(e spd.Event) bool { x, ok := e.(spd.FirstPacketEvent); return ok && x.ID == b.ID(spd.In, 0) }) &&
 			has(func(e spd.Event) bool { x, ok := e.(spd.AcquireEvent); return ok && x.Policy == trap(other) })
-	}, 5*time.Second, time.Millisecond, "%#v", got)
+	}, testhost.Patience, time.Millisecond, "%#v", got)
 }
 
 // TestSlowReader: a reader that does not keep up learns it.
@@ -545,5 +546,5 @@ func TestSlowReader(t *testing.T) {
 		default:
 		}
 		return overflow && heard < 20 && len(k.SAs()) == heard
-	}, 5*time.Second, time.Millisecond)
+	}, testhost.Patience, time.Millisecond)
 }

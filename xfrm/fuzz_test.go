@@ -54,9 +54,9 @@ func FuzzKernel(f *testing.F) {
 		k := xfrmtest.NewKernel()
 		p, err := xfrm.New(xfrm.Config{Capabilities: fakeCapabilities(), Dial: k.Dial})
 		require.NoError(t, err)
-		xfrm.SetTimeout(p.Client(), 2*time.Millisecond)
 		bundle := gateway(0x1001)
 		require.NoError(t, p.InstallOutbound(ctx, bundle))
+		xfrm.SetTimeout(p.Client(), 2*time.Millisecond) // what follows may fail
 		k.Inject(xfrm.GroupAcquire, xfrm.AppendMessage(nil, xfrm.Header{Type: mt}, func(o []byte) []byte { return append(o, b...) }))
 		k.Inject(xfrm.GroupAcquire, b)
 		n := 0

@@ -15,6 +15,7 @@ import (
 
 	"github.com/racoon3/racoon/esp"
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/spd"
 	"github.com/racoon3/racoon/xfrm"
 )
@@ -106,7 +107,7 @@ func echo(t *testing.T, engine *esp.Engine, raw net.PacketConn, from, to, local,
 	}
 	_, err := raw.WriteTo(batch.Datagrams[0].Bytes(), &net.IPAddr{IP: remote.AsSlice()})
 	require.NoError(t, err)
-	require.NoError(t, raw.SetReadDeadline(time.Now().Add(5*time.Second)))
+	require.NoError(t, raw.SetReadDeadline(time.Now().Add(testhost.Patience)))
 	for {
 		in := make([]byte, 2048)
 		n, _, err := raw.ReadFrom(in[esp.Headroom:])

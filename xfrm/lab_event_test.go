@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/spd"
 	"github.com/racoon3/racoon/xfrm"
 )
@@ -22,7 +23,7 @@ import (
 // wait takes events until one fits.
 func wait[T spd.Event](t *testing.T, p *xfrm.DataPlane, fits func(T) bool) T {
 	t.Helper()
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(testhost.Patience)
 	for {
 		select {
 		case e := <-p.Events():
@@ -117,7 +118,7 @@ func testLabHold(t *testing.T) {
 	ev := wait[spd.AcquireEvent](t, p.pa, nil)
 	p.install(t, child{proposal: "aes128gcm16"})
 	require.NoError(t, p.pa.AcquireDone(ctx, ev.ID, nil))
-	require.NoError(t, sink.SetReadDeadline(time.Now().Add(time.Minute))) // the kernel tries in intervals that double
+	require.NoError(t, sink.SetReadDeadline(time.Now().Add(2*testhost.Patience))) // the kernel tries in intervals that double
 	buf := make([]byte, 100)
 	n, err := sink.Read(buf)
 	require.NoError(t, err, p.a.Run("cat", "/proc/net/xfrm_stat"))
@@ -135,9 +136,10 @@ func testLabLifetimes(t *testing.T) {
 		got, _ := p.a.Ping(p.a.Inner, p.b.Inner, 20, 56)
 		require.Positive(t, got)
 		require.Less(t, got, 20)
-		soft := wait(t, p.pa, func(e spd.ExpireEvent) bool { return !e.Hard })
-		require.Contains(t, []spd.SAID{r.aOut.ID(spd.Out, 0), r.aIn.ID(spd.In, 0)}, soft.ID)
-		hard := wait(t, p.pa, func(e spd.ExpireEvent) bool { return e.Hard })
+		// Each of the two may be the first, and those of the last round may come late.
+		ours := func(id spd.SAID) bool { return id == r.aOut.ID(spd.Out, 0) || id == r.aIn.ID(spd.In, 0) }
+		wait(t, p.pa, func(e spd.ExpireEvent) bool { return !e.Hard && ours(e.ID) })
+		hard := wait(t, p.pa, func(e spd.ExpireEvent) bool { return e.Hard && ours(e.ID) })
 		require.GreaterOrEqual(t, hard.Counters.Packets, uint64(5))
 		c, err := p.pa.Query(context.Background(), hard.ID)
 		require.NoError(t, err)
@@ -145,8 +147,9 @@ func testLabLifetimes(t *testing.T) {
 		p.removeAll(t, r)
 	}
 	r := p.install(t, child{proposal: "aes128gcm16", lifetime: spd.Lifetime{HardTime: time.Second}})
-	hard := wait(t, p.pa, func(e spd.ExpireEvent) bool { return e.Hard })
-	require.Contains(t, []spd.SAID{r.aOut.ID(spd.Out, 0), r.aIn.ID(spd.In, 0)}, hard.ID)
+	wait(t, p.pa, func(e spd.ExpireEvent) bool {
+		return e.Hard && (e.ID == r.aOut.ID(spd.Out, 0) || e.ID == r.aIn.ID(spd.In, 0))
+	})
 	p.removeAll(t, r)
 	empty(t, p.a)
 }
@@ -154,7 +157,7 @@ func testLabLifetimes(t *testing.T) {
 // testLabLarval: reserved SPIs as ip(8) sees them.
 func testLabLarval(t *testing.T) {
 	a, b := lab.NewPair(t)
-	pa := newPlane(t, a, xfrm.Config{AcquireExpires: time.Second})
+	pa := newPlane(t, a, xfrm.Config{AcquireExpires: time.Hour})
 	ctx := context.Background()
 	request := spd.SPIRequest{Protocol: spd.ProtoESP, Local: a.Outer, Remote: b.Outer, ReqID: 3}
 	id := func(spi spd.SPI) spd.SAID {
@@ -166,9 +169,10 @@ func testLabLarval(t *testing.T) {
 	require.NoError(t, pa.ReleaseSPI(ctx, id(spi)))
 	empty(t, a)
 	// The kernel's own limit.
+	pa = newPlane(t, a, xfrm.Config{AcquireExpires: time.Second})
 	spi, err = pa.AllocSPI(ctx, request)
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return a.Run("ip", "xfrm", "state") == "" }, 20*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return a.Run("ip", "xfrm", "state") == "" }, testhost.Patience, 50*time.Millisecond)
 	require.NoError(t, pa.ReleaseSPI(ctx, id(spi)))
 	require.ErrorIs(t, pa.ReleaseSPI(ctx, id(spi)), spd.ErrNotFound)
 }
@@ -206,9 +210,7 @@ func testLabMove(t *testing.T) {
 				require.NoError(t, m.plane.MovePeer(ctx, m.b.ID(m.dir, 0), m.to))
 				m.b.Local, m.b.Remote, m.b.UDPEncap = m.to.Local, m.to.Remote, m.to.UDPEncap
 			}
-			got, err := p.a.Ping(p.a.Inner, p.b.Inner, 3, 56)
-			require.NoError(t, err)
-			require.Equal(t, 3, got, "%v\n%s\n%s\n%s", to, p.a.Run("ip", "-s", "xfrm", "state"), p.a.Run("ip", "xfrm", "policy"), p.b.Run("cat", "/proc/net/xfrm_stat"))
+			p.pings(t, p.a.Inner, p.b.Inner, 3, 56, to)
 		}
 		// Six times three packets with one key, and the numbers go on.
 		sa, err := p.pa.Client().SA(ctx, xfrm.SAKey{Dst: p.b.Outer, SPI: uint32(r.aOut.SAs[0].SPI), Proto: xfrm.ProtoESP})
@@ -268,7 +270,7 @@ func testLabSocketOverflow(t *testing.T) {
 	})
 	defer conn.Close()
 	sa := &xfrm.SA{Src: a.Outer, Dst: b.Outer, SPI: 0x1000, Proto: xfrm.ProtoIPComp, Mode: xfrm.ModeTransport, Comp: xfrm.Algorithm{Name: "deflate"}}
-	for range 8000 { // two messages each
+	for range 2000 { // two messages each
 		require.NoError(t, c.AddSA(ctx, sa))
 		require.NoError(t, c.DeleteSA(ctx, sa.Key()))
 	}
@@ -288,7 +290,7 @@ func testLabSocketOverflow(t *testing.T) {
 			}
 		}
 		told++
-		require.Less(t, told, 16000, "no overflow")
+		require.Less(t, told, 4000, "no overflow")
 	}
 	t.Logf("%d datagrams before the overflow was told", told)
 	cancelled, cancel := context.WithTimeout(ctx, 50*time.Millisecond)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -47,109 +48,113 @@ func setUp(p *xfrm.DataPlane, in, out *spd.Bundle) error {
 // kernel refuses, does not answer or loses, what was installed goes again, and
 // no packet that the trap protects leaves in clear in between.
 func TestC20_KernelErrors(t *testing.T) {
-	for _, errno := range []xfrm.Errno{xfrm.ENOMEM, xfrm.EEXIST, xfrm.ESRCH, xfrm.ENOENT, xfrm.EINVAL, xfrmtest.Silence, xfrmtest.Lost} {
-		for step := 0; ; step++ {
-			k, p := newFake(t)
-			in, out := gateway(0), gateway(0x1001)
-			require.NoError(t, p.SetPolicies(ctx, 9, []spd.Policy{trap(out)}))
-			watchClear(t, k, outFlow)
-			n, failed := 0, xfrm.MessageType(0)
-			k.Do(func() {
-				k.Fail = func(m xfrm.Message) xfrm.Errno {
-					if n++; n-1 == step {
-						failed = m.MessageType()
-						return errno
+	synctest.Test(t, func(t *testing.T) { // in which a request that is not answered ends at once
+		for _, errno := range []xfrm.Errno{xfrm.ENOMEM, xfrm.EEXIST, xfrm.ESRCH, xfrm.ENOENT, xfrm.EINVAL, xfrmtest.Silence, xfrmtest.Lost} {
+			for step := 0; ; step++ {
+				k, p := newFake(t)
+				in, out := gateway(0), gateway(0x1001)
+				require.NoError(t, p.SetPolicies(ctx, 9, []spd.Policy{trap(out)}))
+				watchClear(t, k, outFlow)
+				n, failed := 0, xfrm.MessageType(0)
+				k.Do(func() {
+					k.Fail = func(m xfrm.Message) xfrm.Errno {
+						if n++; n-1 == step {
+							failed = m.MessageType()
+							return errno
+						}
+						return 0
 					}
-					return 0
+				})
+				if errno >= xfrmtest.Silence {
+					xfrm.SetTimeout(p.Client(), 5*time.Millisecond)
 				}
-			})
-			if errno >= xfrmtest.Silence {
-				xfrm.SetTimeout(p.Client(), 5*time.Millisecond)
-			}
-			err := setUp(p, in, out)
-			k.Do(func() { k.Fail = nil })
-			if failed == 0 {
-				require.NoError(t, err)
-				require.Greater(t, step, 5, "the steps of an installation")
-				break
-			}
-			name := fmt.Sprintf("step %d, %v, error %d: %v", step, failed, errno, err)
-			takenOver := failed == xfrm.MsgNewPolicy && errno == xfrm.EEXIST || failed == xfrm.MsgUpdSA && errno == xfrm.ESRCH
-			if takenOver && err == nil {
-				// Somebody else's policy was there, or the reservation was over.
-				require.Equal(t, xfrmtest.Protected, k.LookOut(outFlow), name)
-				continue
-			}
-			require.Error(t, err, name)
-			if errno >= xfrmtest.Silence {
-				require.ErrorIs(t, err, xfrm.ErrNoAnswer, name)
-			} else if !takenOver {
-				require.ErrorIs(t, err, errno, name)
-			}
-			for _, sa := range k.SAs() {
-				require.Equal(t, xfrm.MsgAllocSPI, failed, "%s: an SA is left: %v", name, sa.Key())
-				require.Equal(t, xfrmtest.Silence, errno, name) // its own time limit ends it
-			}
-			require.Len(t, k.Policies(), 1, name)
-			require.Equal(t, xfrmtest.Held, k.LookOut(outFlow), name)
+				err := setUp(p, in, out)
+				k.Do(func() { k.Fail = nil })
+				if failed == 0 {
+					require.NoError(t, err)
+					require.Greater(t, step, 5, "the steps of an installation")
+					break
+				}
+				name := fmt.Sprintf("step %d, %v, error %d: %v", step, failed, errno, err)
+				takenOver := failed == xfrm.MsgNewPolicy && errno == xfrm.EEXIST || failed == xfrm.MsgUpdSA && errno == xfrm.ESRCH
+				if takenOver && err == nil {
+					// Somebody else's policy was there, or the reservation was over.
+					require.Equal(t, xfrmtest.Protected, k.LookOut(outFlow), name)
+					continue
+				}
+				require.Error(t, err, name)
+				if errno >= xfrmtest.Silence {
+					require.ErrorIs(t, err, xfrm.ErrNoAnswer, name)
+				} else if !takenOver {
+					require.ErrorIs(t, err, errno, name)
+				}
+				for _, sa := range k.SAs() {
+					require.Equal(t, xfrm.MsgAllocSPI, failed, "%s: an SA is left: %v", name, sa.Key())
+					require.Equal(t, xfrmtest.Silence, errno, name) // its own time limit ends it
+				}
+				require.Len(t, k.Policies(), 1, name)
+				require.Equal(t, xfrmtest.Held, k.LookOut(outFlow), name)
 
-			// The next attempt succeeds.
-			require.NoError(t, setUp(p, gateway(0), gateway(0x1001)), name)
-			require.Equal(t, xfrmtest.Protected, k.LookOut(outFlow), name)
+				// The next attempt succeeds.
+				require.NoError(t, setUp(p, gateway(0), gateway(0x1001)), name)
+				require.Equal(t, xfrmtest.Protected, k.LookOut(outFlow), name)
+			}
 		}
-	}
+	})
 }
 
 // TestC20_PolicyChange: a change of policies that fails at any step leaves them
 // as they were, and what both sets protect is protected throughout.
 func TestC20_PolicyChange(t *testing.T) {
-	wide, narrow := gateway(0x1001), gateway(0x1002)
-	narrow.RemoteTS = []spd.TrafficSelector{spd.FromPrefix(prefix("10.2.0.0/24")), spd.FromRange(addr("10.2.5.1"), addr("10.2.5.9"))}
-	for _, errno := range []xfrm.Errno{xfrm.ENOMEM, xfrm.EINVAL, xfrmtest.Lost, xfrmtest.Silence} {
-		for step := 0; ; step++ {
-			k, p := newFake(t)
-			require.NoError(t, p.InstallOutbound(ctx, wide))
-			require.NoError(t, p.SetPolicies(ctx, 1, bundlePolicies(wide)))
-			before := k.Policies()
-			watchClear(t, k, outFlow)
-			n, failed := 0, false
-			k.Do(func() {
-				k.Fail = func(m xfrm.Message) xfrm.Errno {
-					if n++; n-1 == step {
-						failed = true
-						return errno
+	synctest.Test(t, func(t *testing.T) { // in which a request that is not answered ends at once
+		wide, narrow := gateway(0x1001), gateway(0x1002)
+		narrow.RemoteTS = []spd.TrafficSelector{spd.FromPrefix(prefix("10.2.0.0/24")), spd.FromRange(addr("10.2.5.1"), addr("10.2.5.9"))}
+		for _, errno := range []xfrm.Errno{xfrm.ENOMEM, xfrm.EINVAL, xfrmtest.Lost, xfrmtest.Silence} {
+			for step := 0; ; step++ {
+				k, p := newFake(t)
+				require.NoError(t, p.InstallOutbound(ctx, wide))
+				require.NoError(t, p.SetPolicies(ctx, 1, bundlePolicies(wide)))
+				before := k.Policies()
+				watchClear(t, k, outFlow)
+				n, failed := 0, false
+				k.Do(func() {
+					k.Fail = func(m xfrm.Message) xfrm.Errno {
+						if n++; n-1 == step {
+							failed = true
+							return errno
+						}
+						return 0
 					}
-					return 0
+				})
+				if errno >= xfrmtest.Silence {
+					xfrm.SetTimeout(p.Client(), 5*time.Millisecond)
 				}
-			})
-			if errno >= xfrmtest.Silence {
-				xfrm.SetTimeout(p.Client(), 5*time.Millisecond)
+				err := p.SetPolicies(ctx, 1, bundlePolicies(narrow))
+				k.Do(func() { k.Fail = nil })
+				if !failed {
+					require.NoError(t, err)
+					require.NotEqual(t, before, k.Policies())
+					require.Greater(t, step, 10)
+					break
+				}
+				require.Error(t, err)
+				var left []xfrm.PolicyKey
+				for _, pol := range k.Policies() {
+					key := pol.Key()
+					left = append(left, key)
+				}
+				var want []xfrm.PolicyKey
+				for _, pol := range before {
+					want = append(want, pol.Key())
+				}
+				require.ElementsMatch(t, want, left, "step %d, error %d", step, errno)
+				require.NoError(t, p.SetPolicies(ctx, 1, bundlePolicies(narrow)))
+				k.Do(func() { k.After = nil })
+				require.NoError(t, p.SetPolicies(ctx, 1, nil))
+				require.Empty(t, k.Policies())
 			}
-			err := p.SetPolicies(ctx, 1, bundlePolicies(narrow))
-			k.Do(func() { k.Fail = nil })
-			if !failed {
-				require.NoError(t, err)
-				require.NotEqual(t, before, k.Policies())
-				require.Greater(t, step, 10)
-				break
-			}
-			require.Error(t, err)
-			var left []xfrm.PolicyKey
-			for _, pol := range k.Policies() {
-				key := pol.Key()
-				left = append(left, key)
-			}
-			var want []xfrm.PolicyKey
-			for _, pol := range before {
-				want = append(want, pol.Key())
-			}
-			require.ElementsMatch(t, want, left, "step %d, error %d", step, errno)
-			require.NoError(t, p.SetPolicies(ctx, 1, bundlePolicies(narrow)))
-			k.Do(func() { k.After = nil })
-			require.NoError(t, p.SetPolicies(ctx, 1, nil))
-			require.Empty(t, k.Policies())
 		}
-	}
+	})
 }
 
 // TestC20_Answers: answers that no kernel gives are errors, not crashes, and
@@ -169,20 +174,22 @@ func TestC20_Answers(t *testing.T) {
 	}
 	for name, f := range damage {
 		t.Run(name, func(t *testing.T) {
-			k, p := newFake(t)
-			b := gateway(0x1001)
-			require.NoError(t, p.InstallOutbound(ctx, b))
-			k.Do(func() { k.Answer = f })
-			xfrm.SetTimeout(p.Client(), 5*time.Millisecond)
-			_, err := p.AllocSPI(ctx, spd.SPIRequest{Protocol: spd.ProtoESP, Local: b.Local.Addr(), Remote: b.Remote.Addr()})
-			require.Error(t, err)
-			require.Error(t, p.SetPolicies(ctx, 1, bundlePolicies(b)))
-			_, err = p.Query(ctx, b.ID(spd.Out, 0))
-			require.Error(t, err)
-			k.Do(func() { k.Answer = nil })
-			_, err = p.Query(ctx, b.ID(spd.Out, 0))
-			require.NoError(t, err, "the next request has an answer of its own")
-			require.NoError(t, p.SetPolicies(ctx, 1, bundlePolicies(b)))
+			synctest.Test(t, func(t *testing.T) {
+				k, p := newFake(t)
+				b := gateway(0x1001)
+				require.NoError(t, p.InstallOutbound(ctx, b))
+				k.Do(func() { k.Answer = f })
+				xfrm.SetTimeout(p.Client(), 5*time.Millisecond)
+				_, err := p.AllocSPI(ctx, spd.SPIRequest{Protocol: spd.ProtoESP, Local: b.Local.Addr(), Remote: b.Remote.Addr()})
+				require.Error(t, err)
+				require.Error(t, p.SetPolicies(ctx, 1, bundlePolicies(b)))
+				_, err = p.Query(ctx, b.ID(spd.Out, 0))
+				require.Error(t, err)
+				k.Do(func() { k.Answer = nil })
+				_, err = p.Query(ctx, b.ID(spd.Out, 0))
+				require.NoError(t, err, "the next request has an answer of its own")
+				require.NoError(t, p.SetPolicies(ctx, 1, bundlePolicies(b)))
+			})
 		})
 	}
 }
