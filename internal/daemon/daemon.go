@@ -153,7 +153,7 @@ func (d *daemon) open(ctx context.Context, cfg *conf.Config) error {
 		}
 		d.atEnd(func() error { return d.policies.close(d.short()) })
 	}
-	if err := d.plane.follow(ctx, d.opt.spmd, d.policies); err != nil {
+	if err := d.plane.follow(ctx, d.opt.spmd, d.policies, d.movePolicies(ctx, cfg)); err != nil {
 		return err
 	}
 

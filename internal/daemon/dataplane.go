@@ -171,13 +171,15 @@ func openPFKey(ctx context.Context, cfg *conf.DataPlane, state, name string, log
 
 // follow fits SAs to the policies of the configuration, or with spmd to those of
 // another program.
-func (p *plane) follow(ctx context.Context, spmd bool, own *policies) error {
+func (p *plane) follow(ctx context.Context, spmd bool, own *policies, moved *movedPolicies) error {
 	observer, _ := p.kernel.(spd.PolicyObserver)
 	switch {
 	case spmd && p.user != nil:
 		return errors.New("-spmd: ESP in this program does not follow the policies of another one; it needs kind = \"xfrm\" or \"pfkey\"")
 	case spmd, own != nil:
-		p.DataPlane = newFollowingPlane(p.DataPlane, observer, spmd, own.unique)
+		f := newFollowingPlane(p.DataPlane, observer, spmd, own.unique)
+		f.moved = moved
+		p.DataPlane = f
 	}
 	if spmd && p.xfrm != nil {
 		p.xfrm.TakeUpAcquires(ctx) // the policies were there before this program

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -26,11 +27,12 @@ type followingPlane struct {
 	observer spd.PolicyObserver  // nil: there are no others
 	others   bool                // the policies belong to another program
 	own      func() []spd.Policy // those of the configuration
+	moved    *movedPolicies      // nil: others' policies stay where they are
 
 	mu     sync.Mutex
 	asked  map[spd.SAID]uint32      // by reserved SPIs: the ReqID that the acquire's policy wants
 	lines  map[uint32]*followedLine // by key management's ReqIDs
-	lineOf map[spd.SAID]uint32
+	lineOf map[spd.SAID]followedSA
 	led    map[spd.Owner]map[ledKey]bool // what others' policies lead
 }
 
@@ -45,6 +47,27 @@ type followedLine struct {
 	reqIDs [2]uint32 // by direction, spd.In and spd.Out; 0 for their own
 	asked  uint32
 	sas    int
+	was    []spd.AddrPair // where its SAs have been, the last one last
+}
+
+// A followedSA is an SA, by what must lead to it: a policy for each pair of its
+// traffic selectors. They have one pair of outer addresses.
+type followedSA struct {
+	line  uint32
+	wants []spd.Policy
+}
+
+// maxPlaces bounds the former places of an SA that are kept in mind.
+const maxPlaces = 8
+
+// at notes where the SAs of a line are.
+func (l *followedLine) at(p spd.AddrPair) {
+	if n := len(l.was); n > 0 && l.was[n-1] == p {
+		return
+	}
+	if l.was = append(l.was, p); len(l.was) > maxPlaces {
+		l.was = l.was[1:]
+	}
 }
 
 // maxAsked bounds the SPIs that are kept in mind with what was asked for. Those
@@ -53,7 +76,7 @@ const maxAsked = 1024
 
 func newFollowingPlane(plane spd.DataPlane, observer spd.PolicyObserver, others bool, own func() []spd.Policy) *followingPlane {
 	return &followingPlane{DataPlane: plane, observer: observer, others: others, own: own,
-		asked: map[spd.SAID]uint32{}, lines: map[uint32]*followedLine{}, lineOf: map[spd.SAID]uint32{}, led: map[spd.Owner]map[ledKey]bool{}}
+		asked: map[spd.SAID]uint32{}, lines: map[uint32]*followedLine{}, lineOf: map[spd.SAID]followedSA{}, led: map[spd.Owner]map[ledKey]bool{}}
 }
 
 // AllocSPI implements [spd.DataPlane].
@@ -103,7 +126,7 @@ func (p *followingPlane) InstallOutbound(ctx context.Context, b *spd.Bundle) err
 }
 
 func (p *followingPlane) install(ctx context.Context, d spd.Direction, b *spd.Bundle, install func(context.Context, *spd.Bundle) error) error {
-	ids := b.IDs(d)
+	ids, wants := b.IDs(d), wantsOf(d, b)
 	p.mu.Lock()
 	l := p.lines[b.ReqID]
 	if l == nil {
@@ -116,10 +139,12 @@ func (p *followingPlane) install(ctx context.Context, d spd.Direction, b *spd.Bu
 			delete(p.asked, id)
 		}
 		l.sas++
-		p.lineOf[id] = b.ReqID
+		p.lineOf[id] = followedSA{b.ReqID, wants}
 	}
-	asked := l.asked
+	asked, was := l.asked, slices.Clone(l.was)
+	l.at(outerOf(wants))
 	p.mu.Unlock()
+	p.lead(ctx, b.ReqID, was, wants)
 	policies, err := p.policies(ctx, asked)
 	if err != nil {
 		p.forget(ids)
@@ -127,7 +152,7 @@ func (p *followingPlane) install(ctx context.Context, d spd.Direction, b *spd.Bu
 	}
 	p.mu.Lock()
 	c := *b // with b's keys, which the data plane does not keep
-	if l.reqIDs[d] = choose(policies, d, b, l.asked, l.reqIDs[d]); l.reqIDs[d] != 0 {
+	if l.reqIDs[d] = choose(policies, wants, l.asked, l.reqIDs[d]); l.reqIDs[d] != 0 {
 		c.ReqID = l.reqIDs[d]
 	}
 	p.mu.Unlock()
@@ -138,18 +163,25 @@ func (p *followingPlane) install(ctx context.Context, d spd.Direction, b *spd.Bu
 }
 
 func (p *followingPlane) forget(ids []spd.SAID) {
+	var ended []uint32
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	for _, id := range ids {
-		reqID, ok := p.lineOf[id]
+		sa, ok := p.lineOf[id]
 		if !ok {
 			continue
 		}
 		delete(p.lineOf, id)
-		if l := p.lines[reqID]; l != nil {
+		if l := p.lines[sa.line]; l != nil {
 			if l.sas--; l.sas == 0 {
-				delete(p.lines, reqID)
+				delete(p.lines, sa.line)
+				ended = append(ended, sa.line)
 			}
+		}
+	}
+	p.mu.Unlock()
+	if p.moved != nil {
+		for _, line := range ended {
+			p.moved.release(line)
 		}
 	}
 }
@@ -174,12 +206,89 @@ func (p *followingPlane) MovePeer(ctx context.Context, id spd.SAID, to spd.Endpo
 		next.Dst = to.Remote.Addr()
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if reqID, ok := p.lineOf[id]; ok {
-		delete(p.lineOf, id)
-		p.lineOf[next] = reqID
+	sa, ok := p.lineOf[id]
+	if !ok {
+		p.mu.Unlock()
+		return nil
+	}
+	delete(p.lineOf, id)
+	var was []spd.AddrPair
+	is := spd.AddrPair{Local: to.Local.Addr().Unmap(), Remote: to.Remote.Addr().Unmap()}
+	before := outerOf(sa.wants)
+	sa.wants = slices.Clone(sa.wants)
+	for i := range sa.wants {
+		sa.wants[i].Local, sa.wants[i].Remote = is.Local, is.Remote
+	}
+	p.lineOf[next] = sa
+	if l := p.lines[sa.line]; l != nil {
+		was = slices.Clone(l.was)
+		l.at(is)
+	}
+	p.mu.Unlock()
+	if before != is { // of a port policies know nothing
+		p.lead(ctx, sa.line, was, sa.wants)
 	}
 	return nil
+}
+
+// lead has the policies that led to SAs of a line where they were lead to where
+// they are now. Those of peers that stay are left where they are.
+func (p *followingPlane) lead(ctx context.Context, line uint32, was []spd.AddrPair, wants []spd.Policy) {
+	if p.moved == nil || len(wants) == 0 || wants[0].Mode != spd.ModeTunnel {
+		return
+	}
+	is := outerOf(wants)
+	if p.moved.none() && !slices.ContainsFunc(was, func(w spd.AddrPair) bool { return w != is }) {
+		return
+	}
+	defer p.moved.use(line, is)
+	theirs, err := p.observer.ForeignPolicies(ctx)
+	if err != nil {
+		p.moved.log.Warn("policies of others", "err", err)
+		return
+	}
+	for i := range theirs {
+		t := &theirs[i].Policy
+		at := spd.AddrPair{Local: t.Local, Remote: t.Remote}
+		if t.Mode != spd.ModeTunnel || fits(at, is) {
+			continue
+		}
+		from := slices.ContainsFunc(was, func(w spd.AddrPair) bool { return fits(at, w) })
+		to := is
+		if !t.Local.IsValid() {
+			to.Local = netip.Addr{}
+		}
+		if !t.Remote.IsValid() {
+			to.Remote = netip.Addr{}
+		}
+		if !from && !p.moved.homeOf(at, to) || !slices.ContainsFunc(wants, func(w spd.Policy) bool { return leadsFrom(t, w) }) {
+			continue
+		}
+		if p.leadsOthers(t, line) {
+			p.moved.log.Warn("a peer has moved, but others are still where its policy leads to", "policy", *t, "to", to.Remote)
+			continue
+		}
+		p.moved.move(ctx, theirs[i].ID, line, at, to, !from)
+	}
+}
+
+// leadsFrom reports whether t would lead to the SA of want if that were at its
+// ends.
+func leadsFrom(t *spd.Policy, want spd.Policy) bool {
+	want.Local, want.Remote = t.Local, t.Remote
+	return leads(t, &want)
+}
+
+// leadsOthers reports whether a policy leads to SAs of other lines.
+func (p *followingPlane) leadsOthers(t *spd.Policy, line uint32) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, sa := range p.lineOf {
+		if sa.line != line && slices.ContainsFunc(sa.wants, func(w spd.Policy) bool { return leads(t, &w) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // policies are those that may lead to an SA, the first ones first. Those of
@@ -198,7 +307,10 @@ func (p *followingPlane) policies(ctx context.Context, asked uint32) (list []spd
 	if err != nil {
 		return nil, fmt.Errorf("policies of others: %w", err)
 	}
-	return append(list, foreign...), nil
+	for i := range foreign {
+		list = append(list, foreign[i].Policy)
+	}
+	return list, nil
 }
 
 // errOccupied says that a Child SA cannot have its policy.
@@ -279,30 +391,47 @@ func leads(t, want *spd.Policy) bool {
 		outer && t.Mark == want.Mark && t.InterfaceID == want.InterfaceID && t.Selector.Overlaps(want.Selector)
 }
 
-// choose returns the ReqID of the policy that leads to a direction of a Child
-// SA, 0 for the SA's own: that which was asked for, if it is one of them, or
-// that of a predecessor, else that of the first that has all packets, else that
-// of the first that has some.
-func choose(policies []spd.Policy, d spd.Direction, b *spd.Bundle, asked, before uint32) uint32 {
+// wantsOf are the policies that would lead to a direction of a Child SA.
+func wantsOf(d spd.Direction, b *spd.Bundle) (wants []spd.Policy) {
 	want := spd.Policy{Direction: d, Action: spd.ActionProtect, Protocol: b.SAs[len(b.SAs)-1].Protocol, Mode: b.SAs[0].Mode, Local: b.Local.Addr().Unmap(), Remote: b.Remote.Addr().Unmap(),
 		Mark: b.Options.MarkIn, InterfaceID: b.Options.InterfaceID}
 	if d == spd.Out {
 		want.Mark = b.Options.MarkOut
 	}
+	for _, l := range b.LocalTS {
+		for _, r := range b.RemoteTS {
+			if want.Selector = (spd.Selector{Local: l, Remote: r}); l.Is4() == r.Is4() {
+				wants = append(wants, want)
+			}
+		}
+	}
+	return wants
+}
+
+// outerOf are the outer addresses of an SA.
+func outerOf(wants []spd.Policy) spd.AddrPair {
+	if len(wants) == 0 {
+		return spd.AddrPair{}
+	}
+	return spd.AddrPair{Local: wants[0].Local, Remote: wants[0].Remote}
+}
+
+// choose returns the ReqID of the policy that leads to a direction of a Child
+// SA, 0 for the SA's own: that which was asked for, if it is one of them, or
+// that of a predecessor, else that of the first that has all packets, else that
+// of the first that has some.
+func choose(policies, wants []spd.Policy, asked, before uint32) uint32 {
 	var ids []uint32
 	all := -1
 	for i := range policies {
-		for _, l := range b.LocalTS {
-			for _, r := range b.RemoteTS {
-				want.Selector = spd.Selector{Local: l, Remote: r}
-				if l.Is4() != r.Is4() || !leads(&policies[i], &want) {
-					continue
-				}
-				if all < 0 && policies[i].Selector.Contains(want.Selector) {
-					all = len(ids)
-				}
-				ids = append(ids, policies[i].ReqID)
+		for j := range wants {
+			if !leads(&policies[i], &wants[j]) {
+				continue
 			}
+			if all < 0 && policies[i].Selector.Contains(wants[j].Selector) {
+				all = len(ids)
+			}
+			ids = append(ids, policies[i].ReqID)
 		}
 	}
 	switch {

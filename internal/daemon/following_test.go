@@ -24,7 +24,13 @@ func newSharedKernel() *sharedKernel {
 	return &sharedKernel{Memory: spd.NewMemory(spd.MemoryConfig{}), acquires: map[spd.AcquireID]uint32{}, reqIDs: map[spd.SPI]uint32{}, set: map[spd.Owner][]spd.Policy{}}
 }
 
-func (k *sharedKernel) ForeignPolicies(context.Context) ([]spd.Policy, error) { return k.foreign, nil }
+func (k *sharedKernel) ForeignPolicies(context.Context) ([]spd.InstalledPolicy, error) {
+	list := make([]spd.InstalledPolicy, len(k.foreign))
+	for i, p := range k.foreign {
+		list[i] = spd.InstalledPolicy{Policy: p, Direction: p.Direction, ID: uint32(i) + 1}
+	}
+	return list, nil
+}
 
 func (k *sharedKernel) AcquireReqID(id spd.AcquireID) (uint32, bool) {
 	r, ok := k.acquires[id]
