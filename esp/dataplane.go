@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"slices"
 	"time"
@@ -18,9 +17,12 @@ import (
 // defaultSPITTL is how long a reserved SPI is kept without an SA.
 const defaultSPITTL = 5 * time.Minute
 
-// rekeyMargin is how many sequence numbers before the end a rekey is asked
-// for: at ten million packets a second it leaves 26 seconds.
-const rekeyMargin = 1 << 28
+// rekeyMargin and rekeyMarginESN are how many sequence numbers before the end a
+// rekey is asked for: at ten million packets a second the first leaves 26 seconds.
+const (
+	rekeyMargin    = 1 << 28
+	rekeyMarginESN = 1 << 40
+)
 
 // Capabilities implements [spd.DataPlane]: everything but bundles, AH, IPComp
 // and marks, and ESP without UDP only with Config.RawESP.
@@ -154,12 +156,12 @@ func (e *Engine) InstallInbound(ctx context.Context, b *spd.Bundle) error {
 	}
 	in := &inbound{
 		sa: sa, reqID: b.ReqID, mode: s.Mode, noECN: b.Options.NoECN,
-		local: slices.Clone(b.LocalTS), remote: slices.Clone(b.RemoteTS),
+		local: b.LocalTS, remote: b.RemoteTS,
 	}
 	if s.Mode == spd.ModeTransport {
 		in.nat = &translation{srcWas: b.OriginalRemote.Unmap(), dstWas: b.OriginalLocal.Unmap()}
 	}
-	in.path.Store(&path{Endpoints: b.Endpoints(), id: b.ID(spd.In, 0)})
+	in.path.Store(&path{Endpoints: b.Endpoints()})
 
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -167,7 +169,7 @@ func (e *Engine) InstallInbound(ctx context.Context, b *spd.Bundle) error {
 		return err
 	}
 	now := e.now()
-	in.usage.init(b.Lifetime, now)
+	in.usage.init(e.lifetime(b.Lifetime), now)
 	if !e.in.put(uint32(s.SPI), in) {
 		return fmt.Errorf("esp: inbound SPI %08x: %w", uint32(s.SPI), spd.ErrExists)
 	}
@@ -187,11 +189,7 @@ func (e *Engine) InstallOutbound(ctx context.Context, b *spd.Bundle) error {
 	}
 	out := &outbound{
 		sa: sa, reqID: b.ReqID, mode: s.Mode, options: optionsOf(&b.Options),
-		local: slices.Clone(b.LocalTS), remote: slices.Clone(b.RemoteTS),
-		warnAt: sa.last - rekeyMargin,
-	}
-	if s.ESN {
-		out.warnAt = math.MaxUint64 - 1<<40
+		local: b.LocalTS, remote: b.RemoteTS,
 	}
 
 	e.mu.Lock()
@@ -199,12 +197,12 @@ func (e *Engine) InstallOutbound(ctx context.Context, b *spd.Bundle) error {
 	if err := e.ready(ctx); err != nil {
 		return err
 	}
-	to := e.pathTo(out, b.ID(spd.Out, 0), b.Endpoints())
+	to := e.pathTo(out, b.Endpoints())
 	out.path.Store(to)
-	if e.findOutbound(to.id) != nil {
-		return fmt.Errorf("esp: outbound SPI %08x to %v: %w", uint32(s.SPI), to.id.Dst, spd.ErrExists)
+	if id := out.id(to); e.findOutbound(id) != nil {
+		return fmt.Errorf("esp: outbound SPI %08x to %v: %w", uint32(s.SPI), id.Dst, spd.ErrExists)
 	}
-	out.usage.init(b.Lifetime, e.now())
+	out.usage.init(e.lifetime(b.Lifetime), e.now())
 	e.outbound[s.SPI] = append(e.outbound[s.SPI], out)
 	l := e.out.get(out.reqID)
 	if l == nil {
@@ -225,7 +223,7 @@ func (e *Engine) InstallOutbound(ctx context.Context, b *spd.Bundle) error {
 func (e *Engine) findOutbound(id spd.SAID) *outbound {
 	list := e.outbound[id.SPI]
 	for _, out := range list {
-		if out.path.Load().id.Dst == id.Dst {
+		if out.path.Load().Remote.Addr() == id.Dst {
 			return out
 		}
 	}
@@ -310,21 +308,19 @@ func (e *Engine) MovePeer(ctx context.Context, id spd.SAID, to spd.Endpoints) er
 		if in == nil {
 			return spd.ErrNotFound
 		}
-		id = in.path.Load().id
-		id.Dst = to.Local.Addr()
-		in.path.Store(&path{Endpoints: to, id: id})
+		in.path.Store(&path{Endpoints: to})
 		return nil
 	}
 	out := e.findOutbound(id)
 	if out == nil {
 		return spd.ErrNotFound
 	}
-	id = out.path.Load().id
-	id.Dst = to.Remote.Addr()
+	next := e.pathTo(out, to)
+	id = out.id(next)
 	if other := e.findOutbound(id); other != nil && other != out {
 		return fmt.Errorf("esp: outbound SPI %08x to %v: %w", uint32(id.SPI), id.Dst, spd.ErrExists)
 	}
-	out.path.Store(e.pathTo(out, id, to))
+	out.path.Store(next)
 	return nil
 }
 

@@ -57,6 +57,7 @@ type Engine struct {
 	closed   bool
 	outbound map[spd.SPI][]*outbound
 	pathMTU  map[netip.Addr]int
+	lives    []*spd.Lifetime
 
 	larvals  larvals
 	acquires acquires

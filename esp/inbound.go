@@ -35,6 +35,11 @@ type inbound struct {
 	reported atomic.Pointer[netip.AddrPort] // the mapping reported last
 }
 
+// id names the SA while its packets come to there.
+func (sa *inbound) id(at *path) spd.SAID {
+	return spd.SAID{Direction: spd.In, Protocol: spd.ProtoESP, SPI: sa.sa.SPI(), Dst: at.Local.Addr()}
+}
+
 // Inbound takes datagrams from the outer network to the inner one (RFC 4301
 // section 5.2); b.Packets collects what they held. ESP is accepted in UDP and
 // as protocol 50 on any SA (RFC 7296 section 2.23). The datagrams' buffers are
@@ -70,7 +75,7 @@ func (e *Engine) receive(b *Batch, d *Datagram, now int64) {
 	}
 	known := sa.path.Load()
 	if ok, reached := sa.usage.live(now); !ok {
-		e.expired(known.id, &sa.usage, reached, false)
+		e.expired(sa.id(known), &sa.usage, reached, false)
 		sa.usage.otherDrops.Add(1)
 		return
 	}
@@ -89,7 +94,7 @@ func (e *Engine) receive(b *Batch, d *Datagram, now int64) {
 		return
 	}
 	if !sa.used.Load() && sa.used.CompareAndSwap(false, true) {
-		e.events.Emit(spd.FirstPacketEvent{ID: known.id})
+		e.events.Emit(spd.FirstPacketEvent{ID: sa.id(known)})
 	}
 	if o.Newest {
 		e.watchMapping(sa, d, known)
@@ -115,7 +120,7 @@ func (e *Engine) receive(b *Batch, d *Datagram, now int64) {
 		sa.usage.selectorDrops.Add(1)
 		if e.selector.allow(now) {
 			err := fmt.Errorf("%w: %v", ErrSelectors, f.Flow)
-			e.events.Emit(spd.PeerErrorEvent{SPI: known.id.SPI, Remote: d.Remote, Err: err})
+			e.events.Emit(spd.PeerErrorEvent{SPI: sa.sa.SPI(), Remote: d.Remote, Err: err})
 		}
 		return
 	}
@@ -136,7 +141,7 @@ func (e *Engine) passed(sa *inbound, known *path, n int, now int64) bool {
 		e.stats.unknownSPI.Add(1)
 		return false
 	}
-	e.expired(known.id, &sa.usage, reached, false)
+	e.expired(sa.id(known), &sa.usage, reached, false)
 	return true
 }
 
@@ -176,7 +181,7 @@ func (e *Engine) watchMapping(sa *inbound, d *Datagram, known *path) {
 	if last := sa.reported.Load(); last != nil && *last == from {
 		return
 	}
-	if e.events.Emit(spd.MappingEvent{ID: known.id, Old: known.Remote, New: from}) {
+	if e.events.Emit(spd.MappingEvent{ID: sa.id(known), Old: known.Remote, New: from}) {
 		reported := from // on the heap only now
 		sa.reported.Store(&reported)
 	}

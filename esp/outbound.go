@@ -1,6 +1,7 @@
 package esp
 
 import (
+	"math"
 	"net/netip"
 	"sync/atomic"
 
@@ -19,7 +20,6 @@ type outbound struct {
 	path    atomic.Pointer[path]
 	usage   usage
 	nearEnd atomic.Bool // the coming end of the sequence numbers was reported
-	warnAt  uint64
 }
 
 // packetOptions are those of [spd.Options] that concern each packet.
@@ -34,11 +34,24 @@ func optionsOf(o *spd.Options) packetOptions {
 }
 
 // path is what a move of the peer changes: where an SA's packets go or come
-// from, its name, and how large they may be.
+// from, with it the SA's name, and how large they may be.
 type path struct {
 	spd.Endpoints
-	id  spd.SAID
 	mtu int // outbound: of the packet before encapsulation, 0 for no limit
+}
+
+// id names the SA while it sends to there.
+func (sa *outbound) id(to *path) spd.SAID {
+	return spd.SAID{Direction: spd.Out, Protocol: spd.ProtoESP, SPI: sa.sa.SPI(), Dst: to.Remote.Addr()}
+}
+
+// endNears reports, once, that the sequence numbers come to their end.
+func (sa *outbound) endNears() bool {
+	at := uint64(math.MaxUint32 - rekeyMargin)
+	if sa.sa.esn {
+		at = math.MaxUint64 - rekeyMarginESN
+	}
+	return sa.sa.seq.Load() >= at && sa.nearEnd.CompareAndSwap(false, true)
 }
 
 // outboundList is the SAs of a reqid, the latest first.
@@ -122,7 +135,7 @@ func (e *Engine) choose(reqID uint32, f *flow) *outbound {
 func (e *Engine) usable(sa *outbound, now int64) bool {
 	ok, reached := sa.usage.live(now)
 	if !ok {
-		e.expired(sa.path.Load().id, &sa.usage, reached, false)
+		e.expired(sa.id(sa.path.Load()), &sa.usage, reached, false)
 	}
 	return ok
 }
@@ -218,13 +231,13 @@ func (e *Engine) seal(b *Batch, p Packet, f *flow, sa *outbound, to *path, now i
 		if err == ErrExhausted {
 			reached = max(reached, sa.usage.stop())
 		}
-		e.expired(to.id, &sa.usage, reached, err == ErrExhausted)
+		e.expired(sa.id(to), &sa.usage, reached, err == ErrExhausted)
 		return
 	}
-	if sa.sa.seq.Load() >= sa.warnAt && sa.nearEnd.CompareAndSwap(false, true) {
-		e.expired(to.id, &sa.usage, softLimit, true)
+	if sa.endNears() {
+		e.expired(sa.id(to), &sa.usage, softLimit, true)
 	}
-	e.expired(to.id, &sa.usage, reached, false)
+	e.expired(sa.id(to), &sa.usage, reached, false)
 	b.Datagrams = append(b.Datagrams, Datagram{
 		Packet: Packet{Buf: p.Buf, Start: start, End: end},
 		Local:  to.Local, Remote: to.Remote, UDPEncap: to.UDPEncap, NonIKE: to.NonIKE,
@@ -241,8 +254,8 @@ func (e *Engine) expired(id spd.SAID, u *usage, l limit, exhausted bool) {
 }
 
 // pathTo returns the path of an SA to endpoints. e.mu is held.
-func (e *Engine) pathTo(sa *outbound, id spd.SAID, to spd.Endpoints) *path {
-	p := &path{Endpoints: to, id: id, mtu: sa.options.mtu}
+func (e *Engine) pathTo(sa *outbound, to spd.Endpoints) *path {
+	p := &path{Endpoints: to, mtu: sa.options.mtu}
 	outer, known := e.pathMTU[to.Remote.Addr()]
 	if !known {
 		outer = e.cfg.PathMTU
@@ -302,7 +315,7 @@ func (e *Engine) SetPathMTU(remote netip.Addr, mtu int) {
 	for _, list := range e.outbound {
 		for _, sa := range list {
 			if p := sa.path.Load(); p.Remote.Addr() == remote {
-				sa.path.Store(e.pathTo(sa, p.id, p.Endpoints))
+				sa.path.Store(e.pathTo(sa, p.Endpoints))
 			}
 		}
 	}

@@ -22,12 +22,7 @@ func (p *policies) replace(owner spd.Owner, list []spd.Policy) error {
 	if err != nil {
 		return err
 	}
-	t, err := p.table.Load().With(change.Remove, change.Add)
-	if err != nil {
-		_, _ = p.set.Set(owner, change.Previous)
-		return err
-	}
-	p.table.Store(t)
+	p.table.Store(p.table.Load().Apply(change))
 	return nil
 }
 

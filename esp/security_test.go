@@ -453,7 +453,7 @@ func TestRemovalUnderTraffic(t *testing.T) {
 	packet := udp("10.1.0.1:1", "10.2.0.2:2", 8)
 	ds := p.a.send(packet, packet)
 	in := p.b.in.get(uint32(p.ab.SAs[0].SPI))
-	_, err := p.b.Remove(t.Context(), in.path.Load().id)
+	_, err := p.b.Remove(t.Context(), in.id(in.path.Load()))
 	require.NoError(t, err)
 	require.Empty(t, p.b.receive(ds[0]))
 	_, err = in.sa.Open(ds[1].Bytes())

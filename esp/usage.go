@@ -9,8 +9,8 @@ import (
 
 // usage counts what passes through one SA and knows when its lifetime ends.
 type usage struct {
-	life    spd.Lifetime
-	expires int64 // the hard time in Unix nanoseconds, 0 for none
+	life    *spd.Lifetime // shared, see Engine.lifetime
+	expires int64         // the hard time in Unix nanoseconds, 0 for none
 
 	packets       atomic.Uint64 // with the bit closed
 	bytes         atomic.Uint64
@@ -20,11 +20,28 @@ type usage struct {
 	replayDrops, authDrops, selectorDrops, otherDrops atomic.Uint64
 }
 
-func (u *usage) init(life spd.Lifetime, now int64) {
+func (u *usage) init(life *spd.Lifetime, now int64) {
 	u.life = life
 	if life.HardTime > 0 {
 		u.expires = now + int64(life.HardTime)
 	}
+}
+
+// maxKnownLives bounds Engine.lives: there are few configurations, and many SAs
+// of each.
+const maxKnownLives = 64
+
+// lifetime returns l, the same for all SAs that have the same. e.mu is held.
+func (e *Engine) lifetime(l spd.Lifetime) *spd.Lifetime {
+	for _, known := range e.lives {
+		if *known == l {
+			return known
+		}
+	}
+	if len(e.lives) < maxKnownLives {
+		e.lives = append(e.lives, &l)
+	}
+	return &l
 }
 
 // limit is what a packet made an SA reach.

@@ -3,6 +3,7 @@ package ikev2
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/racoon3/racoon/dh"
@@ -221,7 +222,7 @@ func (x *childExchange) respond(now time.Time, sa *ikeSA, m *message.Message, ts
 			refuse(now, message.NotifyTSUnacceptable, nil, err)
 			return
 		}
-		x.local, x.remote = n.local, n.remote
+		x.local, x.remote = slices.Clone(n.local), slices.Clone(n.remote) // the program may go on using them
 		exchange(now)
 	}, nil)
 }

@@ -477,11 +477,7 @@ func (m *Memory) SetPolicies(ctx context.Context, owner Owner, policies []Policy
 	if err != nil {
 		return err
 	}
-	table, err := m.table.With(change.Remove, change.Add)
-	if err != nil {
-		return err // not reached: Set has looked at each policy
-	}
-	m.table = table
+	m.table = m.table.Apply(change)
 	return nil
 }
 

@@ -33,6 +33,8 @@ type PolicyChange struct {
 	// Previous are the owner's policies before. If the change cannot be
 	// applied, Set with them takes it back.
 	Previous []Policy
+
+	added []*Policy // the set's own ones of Add, which never change
 }
 
 // Set replaces the policies of one owner; none removes the owner. It returns
@@ -56,6 +58,7 @@ func (s *PolicySet) Set(owner Owner, policies []Policy) (PolicyChange, error) {
 		if p == nil {
 			p = s.insert(&policies[i])
 			c.Add = append(c.Add, p.Policy)
+			c.added = append(c.added, &p.Policy)
 		} else if p.set == s.sets {
 			continue // given twice
 		}

@@ -13,6 +13,11 @@ func TestPolicySet(t *testing.T) {
 		t.Helper()
 		ch, err := s.Set(o, ps)
 		require.NoError(t, err)
+		require.Len(t, ch.added, len(ch.Add))
+		for i, p := range ch.added {
+			require.Equal(t, ch.Add[i], *p)
+		}
+		ch.added = nil
 		return ch
 	}
 	require.Equal(t, PolicyChange{Add: []Policy{a, b}}, set(1, a, b, a))
@@ -35,6 +40,36 @@ func TestPolicySet(t *testing.T) {
 	require.Equal(t, 1, s.Owners())
 	set(2)
 	require.Zero(t, s.Len()+s.Owners())
+}
+
+// TestPolicyTableApply makes the same changes with Apply and With.
+func TestPolicyTableApply(t *testing.T) {
+	a, b, c := policy(Out, "10.0.0.0/8", "10.1.0.0/16", ActionProtect, 1), policy(Out, "10.0.0.0/8", "10.2.0.0/16", ActionProtect, 1), policy(In, "10.0.0.0/8", "10.1.0.0/16", ActionProtect, 1)
+	var set PolicySet
+	var with, applied *PolicyTable
+	for i, step := range []struct {
+		owner    Owner
+		policies []Policy
+	}{{1, []Policy{a, b}}, {2, []Policy{a, c}}, {1, nil}, {2, []Policy{c, b}}, {1, []Policy{b}}, {2, nil}, {1, nil}} {
+		ch, err := set.Set(step.owner, step.policies)
+		require.NoError(t, err)
+		before := applied.Len()
+		snapshot := applied
+		with, err = with.With(ch.Remove, ch.Add)
+		require.NoError(t, err)
+		applied = applied.Apply(ch)
+		require.Equal(t, before, snapshot.Len(), "a snapshot stays what it is")
+		require.Equal(t, set.Len(), applied.Len())
+		var w, g []Policy
+		for p := range with.All() {
+			w = append(w, *p)
+		}
+		for p := range applied.All() {
+			g = append(g, *p)
+		}
+		require.Equal(t, w, g, "step %d", i)
+	}
+	require.Zero(t, applied.Len())
 }
 
 // TestPoliciesBeyondTheCapabilities are refused, not kept without effect.

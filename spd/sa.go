@@ -90,7 +90,8 @@ type Bundle struct {
 	Interface     uint32 // interface index for link-local addresses, 0 for none
 
 	// LocalTS and RemoteTS are the negotiated traffic selectors. Inbound
-	// packets that fall outside are dropped (RFC 4301 5.2).
+	// packets that fall outside are dropped (RFC 4301 5.2). A data plane may
+	// keep the slices: once installed they must not be changed.
 	LocalTS, RemoteTS []TrafficSelector
 
 	// OriginalLocal and OriginalRemote are the addresses with which the peer

@@ -116,9 +116,23 @@ func (t *PolicyTable) With(remove, add []Policy) (*PolicyTable, error) {
 		e.remove(&remove[i])
 	}
 	for i := range add {
-		e.add(&add[i])
+		own := add[i]
+		e.add(&own)
 	}
 	return e.finish(), nil
+}
+
+// Apply is With for a change that a [PolicySet] has returned. It takes half the
+// memory: table and set share the policies.
+func (t *PolicyTable) Apply(c PolicyChange) *PolicyTable {
+	e := newTableEdit(t, len(c.added))
+	for i := range c.Remove {
+		e.remove(&c.Remove[i])
+	}
+	for _, p := range c.added {
+		e.add(p)
+	}
+	return e.finish()
 }
 
 // Len returns the number of policies.

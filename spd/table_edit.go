@@ -58,11 +58,11 @@ func (e *tableEdit) eachCover(p *Policy, f func(local, remote cover)) {
 	}
 }
 
+// add takes p as it is: it must not change any more.
 func (e *tableEdit) add(p *Policy) {
 	if e.find(p) != nil {
 		return
 	}
-	own := *p
 	entry := policyEntry{
 		rank:        rankOf(p, e.t.seq),
 		localFirst:  toAddr128(p.Selector.Local.First),
@@ -73,7 +73,7 @@ func (e *tableEdit) add(p *Policy) {
 		remotePorts: p.Selector.Remote.Ports,
 		localProto:  p.Selector.Local.Protocol,
 		remoteProto: p.Selector.Remote.Protocol,
-		policy:      &own,
+		policy:      p,
 	}
 	e.t.seq++
 	e.t.count++
