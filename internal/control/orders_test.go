@@ -291,9 +291,15 @@ func TestLogInAUser(t *testing.T) {
 	_, err = c.Rekey(ctx, control.RekeyRequest{Select: control.Select{Peer: "gw"}})
 	require.NoError(t, err)
 
-	g, err := p.Gateway.Control.Sessions(ctx, control.Select{User: "alice"}, false)
+	// It has logged the user in later than she thinks so herself.
+	mine, err := c.Sessions(ctx, control.Select{}, false)
 	require.NoError(t, err)
-	require.Len(t, g, 1)
+	require.Len(t, mine, 1)
+	var g []control.Session
+	require.Eventually(t, func() bool {
+		g, err = p.Gateway.Control.Sessions(ctx, control.Select{User: "alice"}, false)
+		return err == nil && len(g) == 1 && g[0].LocalSPI == mine[0].RemoteSPI
+	}, patience, time.Millisecond)
 	require.Equal(t, []string{"staff"}, g[0].Groups)
 	done, err := p.Gateway.Control.Logout(ctx, "alice")
 	require.NoError(t, err)
