@@ -64,7 +64,7 @@ func (r *registry) acquireFor(p *peer, c *peerChild, ev spd.AcquireEvent, remote
 // createFor orders a Child SA for packets that wait.
 func (r *registry) createFor(s *Session, key acquireKey, id spd.AcquireID, packet *spd.Selector) {
 	m := r.m
-	ok := m.workerOf(s.id).post(func(now time.Time, c core) error {
+	m.workerOf(s.id).post(func(now time.Time, c core) error {
 		err := c.CreateChild(now, s.id, key.child, id, packet)
 		if err != nil {
 			defer r.lock()()
@@ -75,10 +75,6 @@ func (r *registry) createFor(s *Session, key acquireKey, id spd.AcquireID, packe
 		}
 		return err
 	})
-	if !ok {
-		m.answerAcquire(id, ErrBusy)
-		r.answer(key.peer, key.child, ErrBusy)
-	}
 }
 
 // createWaiting orders the Child SAs that packets began to wait for while the

@@ -148,8 +148,7 @@ func (c *Config) fill() (*Config, error) {
 	for i := range f.Peers {
 		f.Peers[i] = f.Peers[i].clone()
 	}
-	f.Listen = slices.Clone(c.Listen)
-	f.VendorIDs = slices.Clone(c.VendorIDs)
+	f = f.copied()
 	if f.DataPlane == nil {
 		return nil, configError("DataPlane", "is nil; use one of packages esp, xfrm and pfkey, or spd.NewMemory for tests")
 	}
@@ -181,6 +180,16 @@ func (c *Config) fill() (*Config, error) {
 		return nil, err
 	}
 	return &f, nil
+}
+
+// copied returns c with lists that the program does not have in its hands.
+func (c Config) copied() Config {
+	c.Listen = slices.Clone(c.Listen)
+	c.VendorIDs = slices.Clone(c.VendorIDs)
+	for i, v := range c.VendorIDs {
+		c.VendorIDs[i] = slices.Clone(v)
+	}
+	return c
 }
 
 func (c *Config) fillListen() error {

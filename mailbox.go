@@ -94,6 +94,14 @@ func (b *mailbox) putCommand(c command) bool {
 	return ok
 }
 
+// postCommand puts a command that is never refused.
+func (b *mailbox) postCommand(c command) {
+	b.mu.Lock()
+	b.in.commands = append(b.in.commands, c)
+	b.mu.Unlock()
+	b.signal()
+}
+
 func (b *mailbox) putPlane(ev spd.Event) {
 	b.mu.Lock()
 	if len(b.in.plane) < mailboxPlane {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"io"
 	"iter"
 	"log/slog"
 	"math/rand/v2"
@@ -100,7 +101,7 @@ func newManager(cfg Config, make newCore) (*Manager, error) {
 	}
 	ps.kerberos = f.KINK
 	m := &Manager{
-		cfg: f, asked: cfg, log: f.Logger, seed: maphash.MakeSeed(), given: c.reqIDs,
+		cfg: f, asked: cfg.copied(), log: f.Logger, seed: maphash.MakeSeed(), given: c.reqIDs,
 		ready: newSignal(), guarded: newSignal(), stopping: newSignal(), stop: newSignal(), stopped: newSignal(),
 	}
 	if err := m.random.seed(f.Rand); err != nil {
@@ -155,43 +156,27 @@ func (m *Manager) noteRestrictions(ps *peerSet) {
 // begin. It can be called once.
 func (m *Manager) Serve(ctx context.Context) error {
 	if !m.serving.CompareAndSwap(false, true) {
+		if m.isStopping() && !m.isReady() {
+			return ErrClosed
+		}
 		return ErrServing
 	}
-	select {
-	case <-m.stopping:
+	if m.isStopping() { // Shutdown waits for this
+		m.finish()
 		return ErrClosed
-	default:
 	}
-	ss, err := m.openSockets()
-	if err != nil {
-		m.failure = err
-		m.stopOnce.Do(func() { close(m.stopping) })
+	var readers, logging sync.WaitGroup
+	if err := m.open(ctx, &readers, &logging); err != nil {
+		m.stopOnce.Do(func() {
+			m.failure = err
+			close(m.stopping)
+		})
 		m.halt.Do(func() { close(m.stop) })
 		m.cancel()
 		m.finish()
 		return err
 	}
-	m.sockets = ss
-	for _, w := range m.workers {
-		m.wg.Go(func() { w.run(m.stop) })
-	}
-	m.wg.Go(m.readPlane)
-	m.wg.Go(func() { m.plane.run(m.stop) })
-	m.wg.Go(func() { m.sup.run(m.stop) })
-	var readers sync.WaitGroup
-	for _, s := range ss.all {
-		readers.Go(func() { m.receive(s) })
-		m.log.Info("listening", "local", s.local, "natt", s.natt)
-	}
-	var logging sync.WaitGroup
-	if m.log.Enabled(ctx, slog.LevelError) {
-		events := m.events.subscribe(context.Background())
-		logging.Go(func() { m.writeLog(events) })
-	}
-	close(m.ready)
-	m.sup.setPeers(m.peers.Load())
-	m.sup.post(func() { m.plane.add(func(context.Context) { close(m.guarded) }) })
-
+	var err error
 	select {
 	case <-ctx.Done():
 		short, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -201,7 +186,7 @@ func (m *Manager) Serve(ctx context.Context) error {
 	case <-m.stop:
 	}
 	m.cancel()
-	for _, s := range ss.all {
+	for _, s := range m.sockets.all {
 		s.conn.Close()
 	}
 	readers.Wait()
@@ -210,6 +195,36 @@ func (m *Manager) Serve(ctx context.Context) error {
 	m.finish()
 	logging.Wait()
 	return err
+}
+
+// open opens the sockets and starts what runs until the Manager stops. No reload
+// comes between: it would find half of that.
+func (m *Manager) open(ctx context.Context, readers, logging *sync.WaitGroup) error {
+	m.reloading.Lock()
+	defer m.reloading.Unlock()
+	ss, err := m.openSockets()
+	if err != nil {
+		return err
+	}
+	m.sockets = ss
+	for _, w := range m.workers {
+		m.wg.Go(func() { w.run(m.stop) })
+	}
+	m.wg.Go(m.readPlane)
+	m.wg.Go(func() { m.plane.run(m.stop) })
+	m.wg.Go(func() { m.sup.run(m.stop) })
+	for _, s := range ss.all {
+		readers.Go(func() { m.receive(s) })
+		m.log.Info("listening", "local", s.local, "natt", s.natt)
+	}
+	if m.log.Enabled(ctx, slog.LevelError) {
+		events := m.events.subscribe(context.Background())
+		logging.Go(func() { m.writeLog(events) })
+	}
+	close(m.ready)
+	m.sup.setPeers(m.peers.Load())
+	m.sup.post(func() { m.plane.add(func(context.Context) { close(m.guarded) }) })
+	return nil
 }
 
 // finish ends what waits for the Manager.
@@ -304,15 +319,18 @@ const localTime = time.Second
 // without waiting for the peers, and Shutdown returns an error that says how
 // much that was.
 func (m *Manager) Shutdown(ctx context.Context) error {
-	if !m.isReady() {
+	if m.isReady() {
+		if err := m.shutdown(ctx); err != nil {
+			return err
+		}
+	} else {
 		m.stopOnce.Do(func() { close(m.stopping) })
 		m.halt.Do(func() { close(m.stop) })
 		m.cancel()
-		return nil
-	}
-	err := m.shutdown(ctx)
-	if err != nil {
-		return err
+		if m.serving.CompareAndSwap(false, true) { // nobody has called Serve
+			m.finish()
+			return nil
+		}
 	}
 	select {
 	case <-m.stopped:
@@ -489,9 +507,9 @@ type lockedRand struct {
 	r  *rand.Rand
 }
 
-func (l *lockedRand) seed(source interface{ Read([]byte) (int, error) }) error {
+func (l *lockedRand) seed(source io.Reader) error {
 	var b [32]byte
-	if _, err := source.Read(b[:]); err != nil {
+	if _, err := io.ReadFull(source, b[:]); err != nil {
 		return err
 	}
 	l.r = rand.New(rand.NewChaCha8(b))

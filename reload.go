@@ -80,11 +80,18 @@ var globalEffects = map[string]Effect{"Authorize": EffectLive, "Narrow": EffectL
 // A configuration with an error changes nothing. So does one that changes what
 // needs a new Manager (DataPlane, Listen, Limits, Workers, ...): then the
 // error names the fields. Pointers and functions are compared by identity.
+//
+// What is taken is taken as a whole. Reload returns when new handshakes have it,
+// or when ctx ends, and then they have it a moment later. An error means that
+// nothing has changed, but for [ErrClosed].
 func (m *Manager) Reload(ctx context.Context, cfg Config) ([]Change, error) {
 	m.reloading.Lock()
 	defer m.reloading.Unlock()
 	if m.isStopping() {
 		return nil, ErrClosed
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
 	next, err := cfg.fill()
 	if err != nil {
@@ -111,7 +118,7 @@ func (m *Manager) Reload(ctx context.Context, cfg Config) ([]Change, error) {
 		}
 	}
 	before := m.peers.Load()
-	m.given, m.asked = c.reqIDs, cfg
+	m.given, m.asked = c.reqIDs, cfg.copied()
 	ps.kerberos = next.KINK
 	m.replays.SetSkew(clock(), next.KINK.skew())
 	m.noteRestrictions(ps)
@@ -119,14 +126,18 @@ func (m *Manager) Reload(ctx context.Context, cfg Config) ([]Change, error) {
 	// From here on nothing fails. New handshakes first.
 	m.peers.Store(ps)
 	m.decisions.Store(&decisions{next.Authorize, next.Narrow})
+	taken := make(chan struct{}, len(m.workers))
 	for _, w := range m.workers {
 		if !m.isReady() {
 			w.core.SetPeers(ps) // not running yet
+			taken <- struct{}{}
 			continue
 		}
-		if err := w.do(ctx, func(_ time.Time, k core) error { k.SetPeers(ps); return nil }); err != nil {
-			return nil, err
-		}
+		w.post(func(_ time.Time, k core) error {
+			k.SetPeers(ps)
+			taken <- struct{}{}
+			return nil
+		})
 	}
 	for _, p := range before.peers {
 		if ps.byName[p.name()] == nil {
@@ -146,6 +157,15 @@ func (m *Manager) Reload(ctx context.Context, cfg Config) ([]Change, error) {
 	}
 	for _, c := range changes {
 		m.log.Info("reloaded", "peer", c.Peer, "child", c.Child, "field", c.Field, "effect", c.Effect.String(), "sessions", c.Sessions)
+	}
+	for range m.workers {
+		select {
+		case <-taken:
+		case <-ctx.Done(): // they take it when they come to it
+			return changes, nil
+		case <-m.stopped:
+			return changes, ErrClosed
+		}
 	}
 	return changes, nil
 }

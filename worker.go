@@ -159,7 +159,8 @@ func ask[T any](ctx context.Context, w *worker, f func(c core) (T, error)) (v T,
 }
 
 // post runs f on the worker's goroutine some time; its error is of interest
-// to nobody.
-func (w *worker) post(f func(now time.Time, c core) error) bool {
-	return w.box.putCommand(func(now time.Time, c core) { f(now, c) })
+// to nobody. It is never refused: what is posted is bounded by the sessions and
+// peers that it concerns, and would be missed.
+func (w *worker) post(f func(now time.Time, c core) error) {
+	w.box.postCommand(func(now time.Time, c core) { f(now, c) })
 }
