@@ -25,7 +25,8 @@ type Trust struct {
 	// a root. Their validity times, key and names are checked like others'.
 	Pinned []*x509.Certificate
 	// RawKeys are peers' public keys that are accepted without a certificate
-	// (RFC 7670, or no CERT payload at all).
+	// (RFC 7670, or no CERT payload at all), or whatever certificate is sent
+	// with them.
 	RawKeys []RawKey
 
 	// CRLs are the revocation lists of the authorities.

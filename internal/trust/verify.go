@@ -50,7 +50,8 @@ func (v Verified) Why() string {
 // Verify decides whether the peer with the identity id may authenticate with
 // what it sent: certificates in DER, its own first and the others in any
 // order (RFC 7296 3.6), or a raw public key, a DER SubjectPublicKeyInfo (RFC
-// 7670). With neither, its configured certificate or key is taken.
+// 7670). With neither, its configured certificate or key is taken. A certificate
+// that is of no use still carries a key, which may be configured.
 //
 // It does not look at the peer's signature. Errors are [*CertificateError] or
 // name the identity. t is not changed; the call is safe to make concurrently.
@@ -85,6 +86,21 @@ func verifyCertificates(now time.Time, t *ike.Trust, id ike.Identity, certs [][]
 	if slices.ContainsFunc(t.Pinned, leaf.Equal) {
 		return verifyPinned(now, t, id, leaf)
 	}
+	v, err := verifyPath(now, t, id, parsed)
+	if err == nil {
+		return v, nil
+	}
+	// Without its certificate the peer would be accepted by its key. It cannot
+	// know that, and sends what it has (racoon2's iked does).
+	if i := slices.IndexFunc(t.RawKeys, func(k ike.RawKey) bool { return ike.SamePublicKey(k.Key, leaf.PublicKey) && k.ID.Match(id) }); i >= 0 {
+		return Verified{PublicKey: leaf.PublicKey, PublicKeys: []crypto.PublicKey{leaf.PublicKey}}, nil
+	}
+	return Verified{}, err
+}
+
+// verifyPath looks for a path from the first certificate to a root.
+func verifyPath(now time.Time, t *ike.Trust, id ike.Identity, parsed []*x509.Certificate) (Verified, error) {
+	leaf := parsed[0]
 	chains, err := buildChains(now, t, parsed)
 	if err != nil {
 		return Verified{}, err

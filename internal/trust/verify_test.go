@@ -185,6 +185,27 @@ func TestPinnedAndRawKeys(t *testing.T) {
 	require.Len(t, v.PublicKeys, 2, "a key in rotation; each counts once")
 }
 
+// A peer that is known by its key sends a certificate with it all the same, of
+// an authority that is not known here: racoon2's iked does so when it is asked
+// for one, and sends none when it is not.
+func TestCertificateOfARawKey(t *testing.T) {
+	gw := testpki.NewCA(t, "theirs").Leaf(t, "gw.lab")
+	pattern, err := ike.ParseIdentityPattern("raw.lab")
+	require.NoError(t, err)
+	for _, tr := range []*ike.Trust{{}, trusting(testpki.NewCA(t, "ours"))} {
+		tr.RawKeys = []ike.RawKey{{ID: pattern, Key: gw.PublicKey}}
+		v, err := Verify(testpki.Now, tr, id(t, "raw.lab"), [][]byte{gw.Raw}, nil)
+		require.NoError(t, err)
+		require.True(t, gw.PublicKey.(*ecdsa.PublicKey).Equal(v.PublicKey))
+		require.Nil(t, v.Leaf, "what the certificate says counts for nothing")
+		require.Empty(t, v.Chain)
+		_, err = Verify(testpki.Now, tr, id(t, "gw.lab"), [][]byte{gw.Raw}, nil)
+		refused(t, err, ErrNoPath, "")
+		_, err = Verify(testpki.Now, tr, id(t, "raw.lab"), [][]byte{testpki.NewCA(t, "else").Leaf(t, "raw.lab").Raw}, nil)
+		refused(t, err, ErrNoPath, "")
+	}
+}
+
 func FuzzVerifyCerts(f *testing.F) {
 	root := testpki.NewCA(f, "root")
 	sub := root.Issue(f, testpki.Spec{Subject: "sub", CA: true, PermittedDNS: []string{"lab"}})
@@ -206,7 +227,7 @@ func FuzzVerifyCerts(f *testing.F) {
 		v, err := Verify(testpki.Now, tr, i, [][]byte{a, b}, nil)
 		if err == nil {
 			// The fuzzer cannot sign.
-			require.True(t, v.Leaf.Equal(gw.Certificate) || v.Leaf.Equal(sub.Certificate) || v.Leaf.Equal(root.Certificate))
+			require.True(t, v.Leaf == nil && gw.PublicKey.(*ecdsa.PublicKey).Equal(v.PublicKey) || v.Leaf.Equal(gw.Certificate) || v.Leaf.Equal(sub.Certificate) || v.Leaf.Equal(root.Certificate))
 		} else {
 			require.NotContains(t, err.Error(), "\n")
 		}
