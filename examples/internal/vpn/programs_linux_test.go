@@ -20,17 +20,20 @@ import (
 	"github.com/racoon3/racoon/internal/testpki"
 )
 
-// binaries is where the programs are, once built.
-var binaries = sync.OnceValues(func() (string, error) {
+// binaries builds the programs when they are first needed, and returns where they
+// are.
+var binaries = sync.OnceValues(func() (dir string, err error) {
 	if dir := os.Getenv(envBinaries); dir != "" {
 		return dir, nil
 	}
-	dir, err := os.MkdirTemp("", "racoon-vpn-")
-	if err == nil {
-		err = build(dir, raceEnabled)
+	if built, err = os.MkdirTemp("", "racoon-vpn-"); err == nil {
+		err = build(built, raceEnabled)
 	}
-	return dir, err
+	return built, err
 })
+
+// built is the folder that [binaries] has made, or empty.
+var built string
 
 // envBinaries names the folder with the programs for a test in a kernel of the
 // lab, where compilation would take long.
@@ -53,10 +56,8 @@ func build(dir string, race bool) error {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if os.Getenv(envBinaries) == "" {
-		if dir, _ := binaries(); dir != "" {
-			os.RemoveAll(dir)
-		}
+	if built != "" {
+		os.RemoveAll(built)
 	}
 	os.Exit(code)
 }
