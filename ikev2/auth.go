@@ -34,9 +34,10 @@ func (e *AuthError) Unwrap() error { return e.Err }
 
 // proof is the own side's authentication.
 type proof struct {
-	id    ike.Identity
-	certs message.Payloads
-	auth  *message.AUTH
+	id      ike.Identity
+	payload *message.ID
+	certs   message.Payloads
+	auth    *message.AUTH
 }
 
 // idPayload gives an identity its wire form.
@@ -45,9 +46,9 @@ func idPayload(id ike.Identity, responder bool) *message.ID {
 }
 
 // prove makes the own AUTH payload, with the certificates that go along.
-func (sa *ikeSA) prove(peer *Peer, remote ike.Identity, done func(now time.Time, p proof, err error)) {
+func (sa *ikeSA) prove(peer *Peer, remote ike.Identity, done func(now time.Time, p *proof, err error)) {
 	hs, s := sa.hs, sa.s
-	prf := sa.alg.prf
+	prf := &sa.alg.prf
 	// RFC 7296 2.15: each side signs its own first message, the other's nonce
 	// and its own identity.
 	msg, nonce, skP := hs.messageI, hs.nr, sa.keys.skP(true)
@@ -55,7 +56,7 @@ func (sa *ikeSA) prove(peer *Peer, remote ike.Identity, done func(now time.Time,
 		msg, nonce, skP = hs.messageR, hs.ni, sa.keys.skP(false)
 	}
 	skP = skP.Clone()
-	local, hashes := peer.Local, hs.signatureHashes
+	local, hashes := &peer.Local, hs.signatureHashes
 	requested, cas := hs.certRequested, hs.certRequests
 	addr := s.LocalAddr()
 	responder, rand := !sa.initiator, s.ep.cfg.Rand
@@ -65,14 +66,15 @@ func (sa *ikeSA) prove(peer *Peer, remote ike.Identity, done func(now time.Time,
 		if err != nil {
 			return nil, fmt.Errorf("own credential: %w", err)
 		}
-		p := proof{id: local.ID}
+		p := &proof{id: local.ID}
 		if p.id.IsZero() {
 			p.id = ike.AddrIdentity(addr)
 			if ids := cred.Identities(); local.Method == AuthSignature && len(ids) > 0 {
 				p.id = ids[0]
 			}
 		}
-		octets := newSignedOctets(prf, skP, msg, nonce, idPayload(p.id, responder))
+		p.payload = idPayload(p.id, responder)
+		octets := newSignedOctets(prf, skP, msg, nonce, p.payload)
 		if local.Method == AuthPSK {
 			if len(cred.PSK) == 0 {
 				return nil, errors.New("own credential has no pre-shared key")
@@ -93,7 +95,7 @@ func (sa *ikeSA) prove(peer *Peer, remote ike.Identity, done func(now time.Time,
 		}
 		return p, nil
 	}, func(now time.Time, v any, err error) {
-		p, _ := v.(proof)
+		p, _ := v.(*proof)
 		done(now, p, err)
 	}, nil)
 }
@@ -150,7 +152,7 @@ type verified struct {
 // demands.
 func (sa *ikeSA) verify(now time.Time, peer *Peer, id *message.ID, m *message.Message, done func(now time.Time, v verified, err error)) {
 	hs, s := sa.hs, sa.s
-	prf := sa.alg.prf
+	prf := &sa.alg.prf
 	msg, nonce, skP := hs.messageR, hs.ni, sa.keys.skP(false)
 	if !sa.initiator {
 		msg, nonce, skP = hs.messageI, hs.nr, sa.keys.skP(true)
@@ -171,7 +173,7 @@ func (sa *ikeSA) verify(now time.Time, peer *Peer, id *message.ID, m *message.Me
 			raw = c.Data
 		}
 	}
-	remote, local := peer.Remote, s.LocalID
+	remote, local := &peer.Remote, s.LocalID
 	if local.IsZero() {
 		local = peer.Local.ID
 	}

@@ -16,7 +16,7 @@ func (sa *ikeSA) startAuth(now time.Time) {
 	s := sa.s
 	sa.s.LocalID = s.peer.Local.ID
 	remote, _ := s.peer.Remote.ID.IsExact()
-	sa.prove(s.peer, remote, func(now time.Time, p proof, err error) {
+	sa.prove(s.peer, remote, func(now time.Time, p *proof, err error) {
 		if err != nil {
 			s.fail(now, ike.DownFailed, &AuthError{ID: remote, Err: err})
 			return
@@ -53,9 +53,9 @@ func (sa *ikeSA) startAuth(now time.Time) {
 const authPayloads = 12
 
 // sendAuth sends the IKE_AUTH request of RFC 7296 1.2.
-func (sa *ikeSA) sendAuth(now time.Time, p proof, x *childExchange) {
+func (sa *ikeSA) sendAuth(now time.Time, p *proof, x *childExchange) {
 	s := sa.s
-	payloads := append(make(message.Payloads, 0, authPayloads), idPayload(p.id, false))
+	payloads := append(make(message.Payloads, 0, authPayloads), p.payload)
 	payloads = append(payloads, p.certs...)
 	payloads = append(payloads, sa.certRequest([]*Peer{s.peer})...)
 	if id, exact := s.peer.Remote.ID.IsExact(); exact && !s.peer.Quirks.NoIDr {

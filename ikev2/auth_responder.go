@@ -148,13 +148,13 @@ var errNoRequest = errors.New("the peer asks for no inner address, and must")
 // refused already, and answers.
 func (sa *ikeSA) answerAuth(now time.Time, m *message.Message, refused *childRefusal) {
 	s := sa.s
-	sa.prove(s.peer, s.RemoteID, func(now time.Time, p proof, err error) {
+	sa.prove(s.peer, s.RemoteID, func(now time.Time, p *proof, err error) {
 		if err != nil {
 			sa.refuseAuth(now, message.NotifyAuthenticationFailed, &AuthError{ID: s.RemoteID, Err: err})
 			return
 		}
 		s.LocalID = p.id
-		payloads := append(make(message.Payloads, 0, authPayloads), idPayload(p.id, true))
+		payloads := append(make(message.Payloads, 0, authPayloads), p.payload)
 		payloads = append(payloads, p.certs...)
 		payloads = append(payloads, p.auth)
 		if refused != nil {

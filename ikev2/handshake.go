@@ -59,7 +59,14 @@ func (e *Endpoint) newNonce() ([]byte, error) {
 // wireProposals gives proposals their wire form, numbered from 1 (RFC 7296
 // 3.3.1).
 func wireProposals(proposals []spd.Proposal, spi []byte) *message.SA {
-	sa := &message.SA{Proposals: make([]message.Proposal, len(proposals))}
+	w := &struct {
+		message.SA
+		usual [1]message.Proposal
+	}{}
+	sa := &w.SA
+	if sa.Proposals = w.usual[:]; len(proposals) != len(w.usual) {
+		sa.Proposals = make([]message.Proposal, len(proposals))
+	}
 	n := 0
 	for _, p := range proposals {
 		n += len(p.Transforms)
@@ -75,8 +82,9 @@ func wireProposals(proposals []spd.Proposal, spi []byte) *message.SA {
 
 // wireChoice is the answer to proposal num of an offer.
 func wireChoice(p spd.Proposal, num uint8, spi []byte) *message.SA {
-	w := message.Proposal{Num: num, Protocol: p.Protocol, SPI: spi, Transforms: wireTransforms(make([]message.Transform, len(p.Transforms)), p)}
-	return &message.SA{Proposals: []message.Proposal{w}}
+	sa := wireProposals([]spd.Proposal{p}, spi)
+	sa.Proposals[0].Num = num
+	return sa
 }
 
 func wireTransforms(w []message.Transform, p spd.Proposal) []message.Transform {

@@ -280,7 +280,7 @@ const keyPad = "Key Pad for IKEv2"
 var keyPadOctets = []byte(keyPad)
 
 // pskAUTH is prf(prf(Shared Secret, "Key Pad for IKEv2"), octets).
-func pskAUTH(prf suite.PRF, psk []byte, octets signedOctets) []byte {
+func pskAUTH(prf *suite.PRF, psk []byte, octets signedOctets) []byte {
 	outer := prf.Keyed(psk)
 	both := make([]byte, 0, 2*prf.Size)
 	key := secret.Bytes(outer.Sum(both, keyPadOctets))
@@ -296,7 +296,7 @@ func pskAUTH(prf suite.PRF, psk []byte, octets signedOctets) []byte {
 // other side's nonce, and prf(SK_p, ID payload body) (RFC 7296 2.15).
 type signedOctets [3][]byte
 
-func newSignedOctets(prf suite.PRF, skP, first, nonce []byte, id *message.ID) signedOctets {
+func newSignedOctets(prf *suite.PRF, skP, first, nonce []byte, id *message.ID) signedOctets {
 	k := prf.Keyed(skP)
 	defer k.Wipe()
 	b := id.AppendBody(make([]byte, 0, 4+len(id.Data)+prf.Size))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
@@ -141,7 +140,7 @@ func (s *Set) startLifetime(now time.Time, a *SA) {
 // one, outbound and inbound. While an SA is being replaced by one with other
 // selectors, both have theirs.
 func (s *Set) policies(a *SA) []spd.Policy {
-	var p []spd.Policy
+	p := make([]spd.Policy, 0, 2*len(a.Info.LocalTS)*len(a.Info.RemoteTS))
 	for _, b := range s.sas {
 		if b.Info.ID == a.Info.ID && (b == a || b.State == Mature || b.State == Replaced) {
 			p = s.appendPolicies(p, b)
@@ -153,10 +152,7 @@ func (s *Set) policies(a *SA) []spd.Policy {
 // ends are the outer addresses of a. One that sends no more, or not yet, has
 // those of its relatives: all go the same way.
 func (s *Set) ends(a *SA) (local, remote netip.Addr) {
-	for _, b := range append(slices.Clone(s.sas), a) {
-		if b.Info.ID != a.Info.ID {
-			continue
-		}
+	take := func(b *SA) {
 		if len(b.in) > 0 {
 			local = b.in[0].Dst
 		}
@@ -164,6 +160,12 @@ func (s *Set) ends(a *SA) (local, remote netip.Addr) {
 			remote = b.out[0].Dst
 		}
 	}
+	for _, b := range s.sas {
+		if b.Info.ID == a.Info.ID {
+			take(b)
+		}
+	}
+	take(a)
 	return local, remote
 }
 

@@ -48,10 +48,13 @@ func (x *Bench[E]) up(b *testing.B) ike.SessionID {
 	}
 	x.children = 0
 	id, err := x.Initiate(x.sessions, x.Now)
-	require.NoError(b, err)
+	if err == nil {
+		err = x.link.Run(&x.Now)
+	}
 	x.sessions++
-	require.NoError(b, x.link.Run(&x.Now))
-	require.Equal(b, 2, x.children)
+	if err != nil || x.children != 2 { // what require does would be measured
+		b.Fatalf("%d Child SAs, error %v", x.children, err)
+	}
 	return id
 }
 
