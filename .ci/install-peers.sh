@@ -24,7 +24,7 @@ heimdal="heimdal-kdc heimdal-clients libasn1-8-heimdal libgssapi3-heimdal libhcr
 	libroken19-heimdal libsl0-heimdal libwind0-heimdal"
 # What Heimdal's programs are linked with besides.
 heimdal_needs="libcap-ng0 libcrypt1 libcom-err2 libdb5.3 libedit2 libsqlite3-0"
-tools="iproute2 iputils-ping procps kmod gcc libc6-dev iperf3"
+tools="iproute2 iputils-ping procps kmod gcc libc6-dev iperf3 man-db"
 # Of Debian's kernel, for QEMU: the kernel, and what of its modules the tests can use.
 kernel_files="./boot/vmlinuz-* ./lib/modules/*/modules.* ./lib/modules/*/kernel/arch/*/crypto/*
 	./lib/modules/*/kernel/crypto/* ./lib/modules/*/kernel/lib/* ./lib/modules/*/kernel/net/*
