@@ -25,11 +25,12 @@ import (
 	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/ikev2/message"
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/internal/testhost"
 )
 
 // patience is how long a test waits for something that should take a few
 // milliseconds, on a machine that is busy.
-const patience = 10 * time.Second
+const patience = testhost.Patience
 
 // A host is our side at a site: a Manager with its sockets in the site's
 // namespace, userspace ESP, and a TUN device that leads to the peer.
@@ -114,7 +115,7 @@ func startHost(t *testing.T, site *lab.Site, hc hostConfig) *host {
 	served := make(chan error, 1)
 	go func() { served <- h.Serve(ctx) }()
 	t.Cleanup(func() {
-		stop, done := context.WithTimeout(context.Background(), 5*time.Second)
+		stop, done := context.WithTimeout(context.Background(), patience)
 		defer done()
 		if err := h.Shutdown(stop); err != nil && !t.Failed() {
 			t.Errorf("shutdown: %v", err)

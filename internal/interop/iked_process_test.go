@@ -19,10 +19,11 @@ import (
 
 	"github.com/racoon3/racoon/internal/control"
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/internal/testhost"
 )
 
 // ikedPatience is for what takes seconds, on a machine that is busy.
-const ikedPatience = 60 * time.Second
+const ikedPatience = testhost.Patience
 
 // iked is a daemon with a folder of its files at a site.
 type iked struct {
@@ -58,10 +59,12 @@ func (d *iked) Write(b []byte) (int, error) {
 	return d.out.Write(b)
 }
 
+// log is what it has written, in whole lines.
 func (d *iked) log() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.out.String()
+	b := d.out.Bytes()
+	return string(b[:bytes.LastIndexByte(b, '\n')+1])
 }
 
 func (d *iked) path(name string) string { return filepath.Join(d.dir, name) }

@@ -169,6 +169,7 @@ func TestIkedRoadWarriors(t *testing.T) {
 			gateway.start()
 			client.start()
 			client.await(`msg="child up"`, 1)
+			gateway.await(`msg="child up"`, 1) // a message later, in IKEv1
 			sessions, err := gateway.client().Sessions(t.Context(), control.Select{}, false)
 			require.NoError(t, err)
 			require.Len(t, sessions, 1)
@@ -291,7 +292,7 @@ func TestIkedCertificates(t *testing.T) {
 	a.file("ca.crl", current())
 	a.signal(syscall.SIGHUP)
 	a.await("the configuration was reloaded", 1)
-	require.Contains(t, a.log(), "peer=zurich child=\"\" field=Trust effect=\"at reauthentication\" sessions=1")
+	a.await("peer=zurich child=\"\" field=Trust effect=\"at reauthentication\" sessions=1", 1)
 	_, err := a.client().Delete(t.Context(), control.Select{Peer: "zurich"})
 	require.NoError(t, err)
 	_, err = a.client().Establish(t.Context(), control.EstablishRequest{Peer: "zurich", Wait: true})

@@ -4,7 +4,6 @@ package interop
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -41,7 +40,7 @@ func TestIKEv1IKEScan(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, got.Handshake)
 	require.Equal(t, "NO-PROPOSAL-CHOSEN", got.Notify)
-	got, err = p.b.IKEScan(p.a.Outer, "--aggressive", "--id=b.lab", "--idtype=2", "--dhgroup=14", trans, "--timeout=1000")
+	got, err = p.b.IKEScan(p.a.Outer, "--aggressive", "--id=b.lab", "--idtype=2", "--dhgroup=14", trans)
 	require.NoError(t, err)
 	require.Empty(t, got.Handshake, "%v", got)
 	require.Equal(t, "NO-PROPOSAL-CHOSEN", got.Notify)
@@ -56,18 +55,14 @@ const oneAnswer = "Linksys Etherfast"
 func bounded(t *testing.T, wire *lab.Sniffer, factor int) {
 	t.Helper()
 	var asked, answered, questions, answers int
-	// What ike-scan has got may not have reached the sniffer yet.
-	for end := time.Now().Add(patience); answers == 0 && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		asked, answered, questions, answers = 0, 0, 0, 0
-		for _, packet := range wire.Packets() {
-			switch {
-			case packet.Dst.Port() == 500:
-				asked += len(packet.Payload)
-				questions++
-			case packet.Src.Port() == 500:
-				answered += len(packet.Payload)
-				answers++
-			}
+	for _, packet := range wire.Packets() {
+		switch {
+		case packet.Dst.Port() == 500:
+			asked += len(packet.Payload)
+			questions++
+		case packet.Src.Port() == 500:
+			answered += len(packet.Payload)
+			answers++
 		}
 	}
 	t.Logf("%d octets asked in %d datagrams, %d answered in %d", asked, questions, answered, answers)

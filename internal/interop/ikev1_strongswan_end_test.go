@@ -58,16 +58,18 @@ func TestIKEv1StrongSwanDelete(t *testing.T) {
 // that answers is not.
 func TestIKEv1StrongSwanDPD(t *testing.T) {
 	t.Parallel()
+	// Of strongSwan's log, whoever has asked.
+	const answeredTwice = `(?s)N\(DPD\).*N\(DPD_ACK\).*N\(DPD\).*N\(DPD_ACK\)`
 	t.Run("they are killed", func(t *testing.T) {
 		s := newSwanV1(t)
 		s.Peer.Start = racoon.StartAlways
 		s.Peer.Backoff, s.Peer.BackoffMax = 100*time.Millisecond, 500*time.Millisecond
-		s.Peer.Timing = ike.Timing{Liveness: time.Second, RetransmitBase: 100 * time.Millisecond, RetransmitTries: 3, RetransmitMax: 200 * time.Millisecond}
+		s.Peer.Timing = mortal
 		s.start()
 		s.session()
 		s.agree()
 		s.traffic()
-		time.Sleep(1500 * time.Millisecond)
+		s.peer.WaitLog(answeredTwice, patience)
 		require.Empty(t, eventsOf[ike.SessionDown](s.host), "it answered")
 		s.peer.Kill()
 		require.Equal(t, ike.DownDead, waitEvent[ike.SessionDown](s.host, 1).Reason)
@@ -79,11 +81,10 @@ func TestIKEv1StrongSwanDPD(t *testing.T) {
 	t.Run("we are gone", func(t *testing.T) {
 		s := newSwanV1(t)
 		s.Peer.Timing = ike.Timing{Liveness: -1}
-		s.Swan.Conns[0].DPDDelay, s.Swan.Conns[0].DPDTimeout = time.Second, 3*time.Second
+		s.Swan.Conns[0].DPDDelay, s.Swan.Conns[0].DPDTimeout = time.Second, 8*time.Second
 		session := s.upV1(theyInitiate)
-		time.Sleep(2500 * time.Millisecond)
+		s.peer.WaitLog(answeredTwice, patience)
 		require.NoError(t, session.Err())
-		require.Contains(t, s.peer.Log(), "DPD_ACK")
 		s.agree()
 		s.a.IP("link set out0 down")
 		s.peer.WaitSAs(patience, "none", none)

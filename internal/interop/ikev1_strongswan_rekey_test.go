@@ -5,7 +5,6 @@ package interop
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -26,7 +25,7 @@ func (s *swan) refused() int {
 // such packets, which it refuses, may be lost, and none when the rekeys are over.
 func (s *swan) underTrafficV1(f func()) {
 	s.t.Helper()
-	s.trafficLosing(s.a, s.a.Inner, s.b, s.b.Inner, s.refused, f)
+	trafficLosing(s.t, s.a, s.a.Inner, s.b, s.b.Inner, s.refused, f)
 	before := s.refused()
 	s.traffic()
 	require.Equal(s.t, before, s.refused())
@@ -78,25 +77,9 @@ func TestIKEv1StrongSwanRekey(t *testing.T) {
 // Lifetimes on either side make that side rekey by itself.
 func TestIKEv1StrongSwanLifetimes(t *testing.T) {
 	t.Parallel()
-	for _, rekeyer := range []string{"ours", "theirs"} {
-		t.Run(rekeyer+" end first", func(t *testing.T) {
-			s := newSwanV1(t)
-			c, ch := &s.Swan.Conns[0], &s.Swan.Conns[0].Children[0]
-			if rekeyer == "ours" {
-				s.Peer.Children[0].Rekey, s.Peer.Timing.Rekey = time.Second, 3*time.Second/2
-			} else {
-				ch.RekeyTime, ch.LifeTime, ch.Extra = time.Second, 60*time.Second, "rand_time = 0"
-				c.RekeyTime, c.OverTime, c.Extra = 3*time.Second, 60*time.Second, "rand_time = 0"
-			}
-			s.logRefused()
-			s.upV1(weInitiate)
-			s.underTrafficV1(func() {
-				ev := waitEvent[ike.ChildRekeyed](s.host, 2)
-				require.Equal(t, rekeyer == "ours", ev.Initiator)
-				is := waitEvent[ike.SessionRekeyed](s.host, 1)
-				require.Equal(t, rekeyer == "ours", is.Initiator)
-			})
-			require.Empty(t, eventsOf[ike.SessionDown](s.host))
-		})
-	}
+	forLifetimes(t, func(t *testing.T) *swan {
+		s := newSwanV1(t)
+		s.logRefused()
+		return s
+	}, (*swan).underTrafficV1)
 }

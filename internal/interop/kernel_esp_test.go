@@ -3,14 +3,18 @@
 package interop_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,6 +26,7 @@ import (
 
 	"github.com/racoon3/racoon/esp"
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -63,7 +68,8 @@ var kernelAlgorithms = []kernelAlgorithm{
 // ESP: each algorithm, tunnel and transport mode, each combination of address
 // families, with and without ESN, in UDP and as protocol 50.
 func TestKernelESP(t *testing.T) {
-	if !lab.InKernel(t, lab.KernelOptions{Timeout: 5 * time.Minute, Modules: []string{"xcbc", "cmac", "des_generic"}}) {
+	t.Parallel()
+	if !lab.InKernel(t, lab.KernelOptions{Modules: []string{"xcbc", "cmac", "des_generic"}}) {
 		return
 	}
 	a, b := lab.NewPair(t)
@@ -71,6 +77,7 @@ func TestKernelESP(t *testing.T) {
 	b.RouteTo(a)
 	k := &kernelPeer{a: a, b: b}
 	k.open(t)
+	k.openIP(t)
 	for _, alg := range kernelAlgorithms {
 		t.Run(alg.proposal, func(t *testing.T) {
 			for _, esn := range []bool{false, true} {
@@ -92,6 +99,11 @@ type kernelPeer struct {
 	udp  [2]*net.UDPConn // IPv4, IPv6: port 4500 of a
 	raw  [2]net.PacketConn
 	spi  spd.SPI
+
+	// One ip(8) for all of its commands: to start a program takes long in the lab's
+	// kernel.
+	commands io.Writer
+	answers  *bufio.Reader
 }
 
 func (k *kernelPeer) open(t *testing.T) {
@@ -111,6 +123,38 @@ func (k *kernelPeer) open(t *testing.T) {
 		require.NoError(t, c.Control(func(fd uintptr) {
 			require.NoError(t, unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_ENCAP, unix.UDP_ENCAP_ESPINUDP))
 		}))
+	}
+}
+
+// openIP starts ip(8).
+func (k *kernelPeer) openIP(t *testing.T) {
+	// (It ends at the first command that fails. The output would wait in a buffer.)
+	cmd := exec.Command("nsenter", "--net="+k.b.Path(), "stdbuf", "-oL", "ip", "-batch", "-")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	cmd.Stderr = cmd.Stdout
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	k.commands, k.answers = in, bufio.NewReader(out)
+}
+
+// ip carries out commands of ip(8).
+func (k *kernelPeer) ip(t *testing.T, commands ...string) {
+	t.Helper()
+	// The last one answers with a line, when the others are done.
+	_, err := io.WriteString(k.commands, strings.Join(commands, "\n")+"\nxfrm state count\n")
+	require.NoError(t, err)
+	line, err := k.answers.ReadString('\n')
+	require.NoError(t, err, "%s", line)
+	if !strings.Contains(line, "SAD count") {
+		rest, _ := io.ReadAll(k.answers)
+		require.FailNow(t, "ip", "%s%s\nof:\n%s", line, rest, strings.Join(commands, "\n"))
 	}
 }
 
@@ -157,9 +201,7 @@ func (k *kernelPeer) exchange(t *testing.T, alg kernelAlgorithm, mode spd.Mode, 
 		return &spd.Bundle{SAs: []spd.SA{s}, ReqID: 1, Local: netip.AddrPortFrom(local, 4500), Remote: netip.AddrPortFrom(remote, 4500), UDPEncap: encap,
 			LocalTS: []spd.TrafficSelector{spd.FromAddr(from)}, RemoteTS: []spd.TrafficSelector{spd.FromAddr(to)}}
 	}
-	k.install(alg, saout, sain, local, remote, from, to, mode, esn, encap)
-	defer k.b.IP("xfrm state flush", "xfrm policy flush")
-
+	k.install(t, alg, saout, sain, local, remote, from, to, mode, esn, encap)
 	engine := esp.New(esp.Config{RawESP: true})
 	defer engine.Close()
 	ctx := context.Background()
@@ -177,7 +219,7 @@ func (k *kernelPeer) exchange(t *testing.T, alg kernelAlgorithm, mode spd.Mode, 
 }
 
 // install gives the kernel the two SAs and its policies.
-func (k *kernelPeer) install(alg kernelAlgorithm, toKernel, fromKernel spd.SA, local, remote, from, to netip.Addr, mode spd.Mode, esn, encap bool) {
+func (k *kernelPeer) install(t *testing.T, alg kernelAlgorithm, toKernel, fromKernel spd.SA, local, remote, from, to netip.Addr, mode spd.Mode, esn, encap bool) {
 	state := func(src, dst netip.Addr, s spd.SA) string {
 		args := fmt.Sprintf(alg.kernel, fmt.Sprintf("0x%x", []byte(s.EncrKey)), fmt.Sprintf("0x%x", []byte(s.IntegKey)))
 		c := fmt.Sprintf("xfrm state add src %v dst %v proto esp spi %d reqid 1 mode %v replay-window 64 ", src, dst, s.SPI, mode)
@@ -200,7 +242,7 @@ func (k *kernelPeer) install(alg kernelAlgorithm, toKernel, fromKernel spd.SA, l
 	tmpl := func(dir string, src, dst, osrc, odst netip.Addr) string {
 		return fmt.Sprintf("xfrm policy add src %v dst %v dir %s priority 10 tmpl src %v dst %v proto esp reqid 1 mode %v", src, dst, dir, osrc, odst, mode)
 	}
-	commands := []string{state(local, remote, toKernel), state(remote, local, fromKernel),
+	commands := []string{"xfrm state flush", "xfrm policy flush", state(local, remote, toKernel), state(remote, local, fromKernel),
 		tmpl("in", from, to, local, remote), tmpl("out", to, from, remote, local)}
 	for _, dir := range []string{"in", "out"} {
 		for _, neighbour := range []int{135, 136} { // solicitation, advertisement: in clear
@@ -211,7 +253,7 @@ func (k *kernelPeer) install(alg kernelAlgorithm, toKernel, fromKernel spd.SA, l
 	for _, any := range []string{"0.0.0.0/0", "::/0"} {
 		commands = append(commands, fmt.Sprintf("xfrm policy add src %s dst %s proto udp dport 4500 dir in priority 1", any, any))
 	}
-	k.b.IP(commands...)
+	k.ip(t, commands...)
 }
 
 // echo sends one echo request through the engine and expects its answer.
@@ -234,7 +276,7 @@ func (k *kernelPeer) echo(t *testing.T, engine *esp.Engine, name string, from, t
 		_, err := k.raw[i].WriteTo(batch.Datagrams[0].Bytes(), &net.IPAddr{IP: remote.AsSlice()})
 		require.NoError(t, err, name)
 	}
-	deadline := time.Now().Add(2 * time.Second)
+	deadline := time.Now().Add(testhost.Patience)
 	for {
 		answer := make([]byte, 2048)
 		var n int

@@ -26,7 +26,7 @@ import (
 
 // inKernel runs a test in a kernel of the lab with all algorithms.
 func inKernel(t *testing.T, modules ...string) bool {
-	if !lab.InKernel(t, lab.KernelOptions{Timeout: 6 * time.Minute, MemoryMB: 768, Modules: modules}) {
+	if !lab.InKernel(t, lab.KernelOptions{MemoryMB: 768, Modules: modules}) {
 		return false
 	}
 	lab.LoadAlgorithms(t)

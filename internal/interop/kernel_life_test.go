@@ -25,6 +25,7 @@ import (
 // TestKernelLife: what a Child SA in a kernel lives through, from the packet that
 // asks for it to its last rekey, through packages xfrm and pfkey.
 func TestKernelLife(t *testing.T) {
+	t.Parallel()
 	if !inKernel(t) {
 		return
 	}
@@ -37,7 +38,7 @@ func TestKernelLife(t *testing.T) {
 					kernelRekey(t, plane, v1, func(c *racoon.Child) { c.Volume = spd.Lifetime{SoftPackets: 200, HardPackets: 100000} })
 				})
 				t.Run("rekey by time "+version, func(t *testing.T) {
-					kernelRekey(t, plane, v1, func(c *racoon.Child) { c.Rekey, c.Lifetime = 1500*time.Millisecond, 30*time.Second })
+					kernelRekey(t, plane, v1, func(c *racoon.Child) { c.Rekey, c.Lifetime = 1500*time.Millisecond, time.Hour })
 				})
 			}
 			t.Run("NAT mapping", func(t *testing.T) { kernelMapping(t, plane) })
@@ -80,7 +81,8 @@ func kernelOnDemand(t *testing.T, plane planeKind) {
 	atA, atB := c.peers(a, b)
 	atA.Start = racoon.StartTrap
 	atA.Timing = ike.Timing{RetransmitBase: 100 * time.Millisecond, RetransmitTries: 1}
-	ha := startKernel(t, a, kernelConfig{Plane: plane, Peers: []racoon.Peer{atA}})
+	var config racoon.Config
+	ha := startKernel(t, a, kernelConfig{Plane: plane, Peers: []racoon.Peer{atA}, Edit: func(c *racoon.Config) { config = *c }})
 	ha.until("the trap", func() bool { return strings.Contains(ha.policies(), "dir out") })
 	w := watch(a)
 	_ = send(a, b, "nobody is there")
@@ -91,8 +93,11 @@ func kernelOnDemand(t *testing.T, plane planeKind) {
 	ha.until("the end of the larval SA", func() bool { return !ha.larval() })
 
 	sink := b.ListenUDP(netip.AddrPortFrom(b.Inner, 4002))
-	failed := len(eventsOf[ike.SessionFailed](ha))
 	startKernel(t, b, kernelConfig{Plane: plane, Peers: []racoon.Peer{atB}})
+	config.Peers = []racoon.Peer{atA}
+	config.Peers[0].Timing, config.Peers[0].LocalAddr = ike.Timing{}, a.Outer.String() // it may take its time now
+	_, err := ha.Reload(ha.within(), config)
+	require.NoError(t, err)
 	require.NoError(t, send(a, b, "only once"))
 	require.NoError(t, sink.SetReadDeadline(time.Now().Add(2*patience)))
 	buf := make([]byte, 100)
@@ -101,7 +106,7 @@ func kernelOnDemand(t *testing.T, plane planeKind) {
 		require.NoError(t, err)
 		got = string(buf[:n])
 	}
-	require.Len(t, eventsOf[ike.SessionFailed](ha), failed)
+	require.Len(t, eventsOf[ike.SessionUp](ha), 1)
 	require.False(t, ha.larval())
 	require.Empty(t, w.clear())
 }
@@ -119,7 +124,7 @@ func kernelRekey(t *testing.T, plane planeKind, v1 bool, edit func(c *racoon.Chi
 	ha.initiate("b")
 	hb.until("the peer's Child SA", func() bool { return len(eventsOf[ike.ChildUp](hb)) == 1 })
 	wa, wb := watch(a), watch(b)
-	ha.trafficBetween(a, a.Inner, b, b.Inner, 0, func() { waitEvent[ike.ChildRekeyed](ha, 3) })
+	TrafficBetween(t, a, a.Inner, b, b.Inner, func() { waitEvent[ike.ChildRekeyed](ha, 3) })
 	require.Empty(t, wa.clear())
 	require.Empty(t, wb.clear())
 	spis := map[spd.SPI]bool{}
@@ -273,7 +278,9 @@ func kernelFailures(t *testing.T, plane planeKind) {
 	atA, atB := c.peers(a, b)
 	atA.Start, atB.Start = racoon.StartTrap, racoon.StartTrap
 	atB.Remote = a.Outer.String()
-	atA.Timing, atB.Timing = ike.Timing{RetransmitBase: 300 * time.Millisecond, RetransmitTries: 2}, ike.Timing{RetransmitBase: 300 * time.Millisecond, RetransmitTries: 2}
+	// Who waits for what the other has given up need not wait long.
+	impatient := ike.Timing{RetransmitBase: 300 * time.Millisecond, RetransmitTries: 6, RetransmitMax: time.Second}
+	atA.Timing, atB.Timing = impatient, impatient
 	var faulty [2]*faultyPlane
 	wrap := func(i int) func(spd.DataPlane) spd.DataPlane {
 		return func(p spd.DataPlane) spd.DataPlane { faulty[i] = &faultyPlane{DataPlane: p}; return faulty[i] }

@@ -47,6 +47,7 @@ const transport = spd.ModeTransport
 // TestKernelManagers: two of our Managers, with the kernel's IPsec through
 // packages xfrm and pfkey.
 func TestKernelManagers(t *testing.T) {
+	t.Parallel()
 	if !inKernel(t) {
 		return
 	}
@@ -181,7 +182,7 @@ func (c *kernelCase) run(t *testing.T) {
 		if router == nil || c.mode != transport { // else b knows the NAT's address only
 			hb.reach(b, to, a, at)
 		}
-		n, err := a.Ping(at, to, 1, 1000, "-W", "5")
+		n, err := a.Ping(at, to, 1, 1000, "-W", "20")
 		require.NoError(t, err)
 		require.Equal(t, 1, n)
 	}

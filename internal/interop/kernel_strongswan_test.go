@@ -16,6 +16,7 @@ import (
 // TestKernelStrongSwan: our side with the kernel's IPsec, through packages xfrm
 // and pfkey, and strongSwan with its kernel-netlink. Both rekey.
 func TestKernelStrongSwan(t *testing.T) {
+	t.Parallel()
 	if !inKernel(t) {
 		return
 	}

@@ -53,8 +53,11 @@ func TestKINKWithoutKDC(t *testing.T) {
 // ends with the ticket.
 func TestKINKTicketExpiry(t *testing.T) {
 	t.Parallel()
-	l := newKINK(t, lab.KDCConfig{MaxLife: 6 * time.Second}, spd.ModeTunnel)
+	// Long before the end of the ticket, but another one is needed: what is left of
+	// it is less than a transaction may take.
+	l := newKINK(t, lab.KDCConfig{MaxLife: 10 * time.Second}, spd.ModeTunnel)
 	l.a.Peer.Timing, l.b.Peer.Timing = quick, quick
+	l.a.Peer.Children[0].Rekey, l.a.Peer.Children[0].Lifetime = 5*time.Second, time.Hour
 	l.start()
 	l.up()
 	first := l.ticket()

@@ -49,8 +49,8 @@ const (
 	beta  = "kink/beta.example.com"
 )
 
-// quick is for tests in which nobody answers.
-var quick = ike.Timing{RetransmitBase: 100 * time.Millisecond, RetransmitTries: 3}
+// quick is for tests in which nobody answers, or not as is wished: 6 seconds in all.
+var quick = ike.Timing{RetransmitBase: 300 * time.Millisecond, RetransmitTries: 6, RetransmitMax: time.Second}
 
 // newKINK starts the KDC and configures both hosts. mode says what is protected:
 // the inner networks, or what the hosts themselves say to each other.
@@ -78,7 +78,7 @@ func newKINKWith(t *testing.T, k *lab.KDC, mode spd.Mode) *kinkLab {
 
 func (l *kinkLab) configure(h, other *kinkHost, name, peer string, mode spd.Mode) {
 	realm := l.kdc.Realm
-	h.Kerberos = kdc.Config{Principal: name + "@" + realm, Keytab: l.kdc.Keytab(name), KDCs: map[string][]string{realm: {l.kdc.Addr.String()}}, Timeout: 2 * time.Second}
+	h.Kerberos = kdc.Config{Principal: name + "@" + realm, Keytab: l.kdc.Keytab(name), KDCs: map[string][]string{realm: {l.kdc.Addr.String()}}, Timeout: 10 * time.Second}
 	child := racoon.Child{Name: "net", Mode: mode, Local: []string{h.Site.InnerNet.String()}, Remote: []string{other.Site.InnerNet.String()}}
 	if mode == spd.ModeTransport {
 		child.Local, child.Remote = []string{h.Site.Outer.String()}, []string{other.Site.Outer.String()}
@@ -162,7 +162,7 @@ func (l *kinkLab) ends() (atA, atB netip.Addr) {
 func (l *kinkLab) underTraffic(f func()) {
 	l.t.Helper()
 	atA, atB := l.ends()
-	l.a.trafficBetween(l.a.Site, atA, l.b.Site, atB, 0, f)
+	TrafficBetween(l.t, l.a.Site, atA, l.b.Site, atB, f)
 }
 
 // reach: datagrams come through both ways.

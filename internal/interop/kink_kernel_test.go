@@ -30,7 +30,8 @@ type closingPlane interface {
 // PF_KEY: a packet brings the SAs up, and rekeys lose none. Transport mode through
 // xfrm is what [TestKINKDocument] has.
 func TestKINKKernel(t *testing.T) {
-	if !lab.InKernel(t, lab.KernelOptions{Timeout: 4 * time.Minute}) {
+	t.Parallel()
+	if !lab.InKernel(t, lab.KernelOptions{}) {
 		return
 	}
 	lab.Require(t, lab.MITKDC)
@@ -65,7 +66,7 @@ func TestKINKKernel(t *testing.T) {
 			require.NotContains(t, state(l.a.Site), "espinudp")
 
 			first := s.ChildSAs()[0].ChildSPIs
-			(&host{t: t}).trafficBetween(l.a.Site, atA, l.b.Site, atB, 0, func() {
+			TrafficBetween(t, l.a.Site, atA, l.b.Site, atB, func() {
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
 				require.NoError(t, s.RekeyChild(ctx, s.ChildSAs()[0].ID))
@@ -76,7 +77,7 @@ func TestKINKKernel(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
 			require.NoError(t, s.Delete(ctx))
-			require.Eventually(t, func() bool { return state(l.a.Site)+state(l.b.Site) == "" }, 15*time.Second, 100*time.Millisecond)
+			require.Eventually(t, func() bool { return state(l.a.Site)+state(l.b.Site) == "" }, patience, 100*time.Millisecond)
 		})
 	}
 }

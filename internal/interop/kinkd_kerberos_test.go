@@ -43,7 +43,7 @@ func TestKinkdWithoutKDC(t *testing.T) {
 	t.Parallel()
 	a, b, kdc := userspaceKinkd(t)
 	kdc.Stop()
-	a.configure(readFile(t, a.path("racoon.toml")), `start = "trap"`, "start = \"always\"\nbackoff = \"100ms\"\nbackoff-max = \"300ms\"", "[kink]\n", "[kink]\ntimeout = \"1s\"\n")
+	a.configure(readFile(t, a.path("racoon.toml")), `start = "trap"`, "start = \"always\"\nbackoff = \"100ms\"\nbackoff-max = \"300ms\"", "[kink]\n", "[kink]\ntimeout = \"5s\"\n")
 	b.start()
 	a.start()
 	a.await(`msg="session failed"`, 2) // and it goes on trying
@@ -77,7 +77,7 @@ func TestKinkdWithoutKDC(t *testing.T) {
 	}
 	// A keytab that does not have the new key is a reason, which both sides say.
 	kdc.Kadmin("cpw -randkey kink/beta.example.org")
-	a.configure(readFile(t, a.path("racoon.toml")), "[peer.beta]\n", "[peer.beta]\ntiming.retransmit-base = \"100ms\"\ntiming.retransmit-tries = 3\n")
+	a.configure(readFile(t, a.path("racoon.toml")), "[peer.beta]\n", "[peer.beta]\ntiming.retransmit-base = \"300ms\"\ntiming.retransmit-max = \"1s\"\n")
 	a.signal(syscall.SIGHUP)
 	a.await("the configuration was reloaded", 2)
 	_, err := a.client().Rekey(t.Context(), control.RekeyRequest{Select: control.Select{Peer: "beta"}})

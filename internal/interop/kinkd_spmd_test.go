@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/racoon3/racoon/internal/lab"
 )
@@ -17,7 +16,7 @@ import (
 func TestKinkdSpmd(t *testing.T) {
 	t.Parallel()
 	lab.Require(t, lab.MITKDC)
-	if !lab.InKernel(t, lab.KernelOptions{Timeout: 4 * time.Minute}) {
+	if !lab.InKernel(t, lab.KernelOptions{}) {
 		return
 	}
 	a, b, _ := kinkdPair(t, "tunnel")

@@ -94,7 +94,7 @@ func TestOpenIKEDRekey(t *testing.T) {
 func TestOpenIKEDRekeysIKE(t *testing.T) {
 	t.Parallel()
 	o := newOpenIKED(t)
-	o.Iked.RemoteID += " ikelifetime 3" // its place in the grammar
+	o.Iked.RemoteID += " ikelifetime 6" // its place in the grammar
 	o.up(t, weInitiate)
 	ev := waitEvent[ike.SessionRekeyed](o.host, 1)
 	require.False(t, ev.Initiator)
@@ -118,7 +118,7 @@ func TestOpenIKEDDelete(t *testing.T) {
 			}
 			waitEvent[ike.SessionDown](o.host, 1)
 			waitEvent[ike.ChildDown](o.host, 1)
-			require.Empty(t, o.plane.installed())
+			o.until("no SA", func() bool { return len(o.plane.installed()) == 0 })
 		})
 	}
 }

@@ -65,7 +65,7 @@ func TestStrongSwanGivesAddress(t *testing.T) {
 	s.reach(s.b, s.b.Inner, s.a, v4)
 
 	// The address stays through rekeys of both SAs.
-	s.trafficBetween(s.a, v4, s.b, s.b.Inner, 0, func() {
+	TrafficBetween(t, s.a, v4, s.b, s.b.Inner, func() {
 		require.NoError(t, session.Rekey(s.within()))
 		require.NoError(t, session.RekeyChild(s.within(), session.ChildSAs()[0].ID))
 	})
@@ -96,7 +96,7 @@ func TestStrongSwanTakesAddress(t *testing.T) {
 	v := netip.MustParseAddr("10.4.0.9")
 	s.reach(s.b, v, s.a, s.a.Inner)
 	s.reach(s.a, s.a.Inner, s.b, v)
-	s.trafficBetween(s.a, s.a.Inner, s.b, v, 0, func() {
+	TrafficBetween(t, s.a, s.a.Inner, s.b, v, func() {
 		require.NoError(t, session.Rekey(s.within()))
 		require.NoError(t, session.RekeyChild(s.within(), session.ChildSAs()[0].ID))
 	})

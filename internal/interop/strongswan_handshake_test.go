@@ -153,7 +153,7 @@ func TestStrongSwanBadNetwork(t *testing.T) {
 		lab.Require(t, lab.StrongSwan)
 		router := lab.NewRouter(t, lab.RouterConfig{})
 		s := swanAt(t, router.Outside("a"), router.Outside("b"))
-		s.Peer.Timing = ike.Timing{RetransmitBase: 100 * time.Millisecond}
+		s.Peer.Timing = ike.Timing{RetransmitBase: 100 * time.Millisecond, RetransmitMax: time.Second, RetransmitTries: 30}
 		n := 0
 		router.SetFilter(func(p *lab.Packet) lab.Verdict {
 			if p.Dst.Port() != 500 && (p.Dst.Port() != 4500 || len(p.Payload) < 4 || [4]byte(p.Payload) != [4]byte{}) {

@@ -100,7 +100,7 @@ func TestStrongSwanRebinding(t *testing.T) {
 			} else {
 				ev := waitEvent[ike.SessionMoved](s.host, 1)
 				require.Equal(t, path, ev.Old)
-				require.NotEqual(t, path, session.Path())
+				s.until("the new path", func() bool { return session.Path() != path })
 				require.Equal(t, router.Public, session.Path().Remote.Addr())
 			}
 			s.traffic()
@@ -133,13 +133,14 @@ func TestStrongSwanRebindingSeenByESP(t *testing.T) {
 // nothing else is said, so that the peer still reaches us.
 func TestStrongSwanKeepalive(t *testing.T) {
 	t.Parallel()
-	s, router := natted(t, true, lab.RouterConfig{Timeout: 1500 * time.Millisecond})
+	const memory = 6 * time.Second // which is long for a keepalive that is late
+	s, router := natted(t, true, lab.RouterConfig{Timeout: memory})
 	s.Peer.Timing = ike.Timing{Keepalive: 500 * time.Millisecond, Liveness: -1}
 	s.Swan.Charon += "\nkeep_alive = 0"
 	s.up(weInitiate)
 	s.traffic()
 	before := router.Mappings()
-	time.Sleep(2500 * time.Millisecond)
+	time.Sleep(memory + time.Second)
 	s.reach(s.b, s.b.Inner, s.a, s.a.Inner)
 	require.Contains(t, router.Mappings(), before[len(before)-1])
 }

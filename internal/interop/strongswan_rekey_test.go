@@ -111,33 +111,51 @@ func TestStrongSwanRekeyCollision(t *testing.T) {
 	}
 }
 
-// Lifetimes of a second or two on either side make the side whose ends first
-// rekey by itself.
+// lifetimes makes one side rekey its Child SA, or its IKE SA, by itself, long before
+// the end of what it replaces. (Not both at the same moment: charon then forgets
+// the Child SA.)
+func (s *swan) lifetimes(ours, child bool) {
+	c, ch, own := &s.Swan.Conns[0], &s.Swan.Conns[0].Children[0], &s.Peer.Children[0]
+	switch {
+	case ours && child:
+		own.Rekey, own.Lifetime = time.Second, time.Hour
+	case ours:
+		s.Peer.Timing.Rekey, s.Peer.Timing.Lifetime = time.Second, time.Hour
+	case child:
+		ch.RekeyTime, ch.LifeTime, ch.Extra = time.Second, time.Hour, "rand_time = 0"
+	default:
+		c.RekeyTime, c.OverTime, c.Extra = time.Second, time.Hour, "rand_time = 0"
+	}
+}
+
+// forLifetimes runs f with lifetimes of each kind, and checks that it was that
+// side that has rekeyed.
+func forLifetimes(t *testing.T, begin func(t *testing.T) *swan, under func(s *swan, f func())) {
+	for _, ours := range []bool{true, false} {
+		for _, child := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s %s SA ends first", map[bool]string{true: "our", false: "their"}[ours], map[bool]string{true: "Child", false: "IKE"}[child]), func(t *testing.T) {
+				s := begin(t)
+				s.lifetimes(ours, child)
+				s.up(weInitiate)
+				s.agree()
+				under(s, func() {
+					if child {
+						require.Equal(t, ours, waitEvent[ike.ChildRekeyed](s.host, 2).Initiator)
+					} else {
+						require.Equal(t, ours, waitEvent[ike.SessionRekeyed](s.host, 2).Initiator)
+					}
+				})
+				require.Empty(t, eventsOf[ike.SessionDown](s.host))
+			})
+		}
+	}
+}
+
+// Lifetimes of a second on either side make the side whose ends first rekey by
+// itself.
 func TestStrongSwanLifetimes(t *testing.T) {
 	t.Parallel()
-	for _, rekeyer := range []string{"ours", "theirs"} {
-		t.Run(rekeyer+" end first", func(t *testing.T) {
-			s := newSwan(t)
-			c, ch := &s.Swan.Conns[0], &s.Swan.Conns[0].Children[0]
-			if rekeyer == "ours" {
-				s.Peer.Children[0].Rekey = time.Second
-				s.Peer.Timing.Rekey = 3 * time.Second / 2
-			} else {
-				ch.RekeyTime, ch.LifeTime = time.Second, 60*time.Second
-				// (Not both at the same moment: charon then forgets the Child SA.)
-				c.RekeyTime, c.OverTime = 3*time.Second, 60*time.Second
-				ch.Extra, c.Extra = "rand_time = 0", "rand_time = 0"
-			}
-			s.up(weInitiate)
-			s.underTraffic(s.b, func() {
-				ev := waitEvent[ike.ChildRekeyed](s.host, 2)
-				require.Equal(t, rekeyer == "ours", ev.Initiator)
-				is := waitEvent[ike.SessionRekeyed](s.host, 1)
-				require.Equal(t, rekeyer == "ours", is.Initiator)
-			})
-			require.Empty(t, eventsOf[ike.SessionDown](s.host))
-		})
-	}
+	forLifetimes(t, newSwan, func(s *swan, f func()) { s.underTraffic(s.b, f) })
 }
 
 // A volume limit rekeys too: on our side in the data plane, on theirs in charon.
@@ -149,6 +167,20 @@ func TestStrongSwanVolume(t *testing.T) {
 	s.underTraffic(s.b, func() { waitEvent[ike.ChildRekeyed](s.host, 2) })
 }
 
+// underReauthentication is underTraffic for a reauthentication that makes before
+// it breaks; see logRefused. The responder uses the new Child SA when it sends its
+// IKE_AUTH response, before the initiator has it; and the old one ends with its
+// IKE SA, while packets may be on their way. These may be lost, and no others.
+func (s *swan) underReauthentication(f func()) {
+	s.t.Helper()
+	refused := func() int {
+		ours := s.plane.Stats()
+		return s.refused() + int(ours.EarlyDrops+ours.UnknownSPI)
+	}
+	before := refused()
+	trafficLosing(s.t, s.a, s.a.Inner, s.b, s.b.Inner, func() int { return refused() - before }, f)
+}
+
 // Reauthentication, break-before-make and make-before-break.
 func TestStrongSwanReauthentication(t *testing.T) {
 	t.Parallel()
@@ -156,6 +188,7 @@ func TestStrongSwanReauthentication(t *testing.T) {
 		t.Run(fmt.Sprintf("make before break %v", mbb), func(t *testing.T) {
 			s := newSwan(t)
 			s.Peer.MakeBeforeBreak = mbb
+			s.logRefused()
 			session := s.up(weInitiate)
 			reauth := func() {
 				require.NoError(t, session.Reauthenticate(s.within()))
@@ -163,9 +196,7 @@ func TestStrongSwanReauthentication(t *testing.T) {
 				waitEvent[ike.SessionDown](s.host, 1)
 			}
 			if mbb {
-				// A few datagrams are lost: the responder uses the new Child
-				// SA when it sends its IKE_AUTH response, before we have it.
-				s.underTrafficWithLoss(s.b, 3, reauth)
+				s.underReauthentication(reauth)
 			} else {
 				reauth()
 			}
@@ -187,8 +218,9 @@ func TestStrongSwanReauthentication(t *testing.T) {
 		s := newSwan(t)
 		s.Swan.Charon += "\nmake_before_break = yes"
 		s.Peer.Unique = ike.UniqueNever
+		s.logRefused()
 		s.up(theyInitiate)
-		s.underTrafficWithLoss(s.b, 3, func() {
+		s.underReauthentication(func() {
 			s.peer.ReauthIKE("lab")
 			waitEvent[ike.SessionUp](s.host, 2)
 			waitEvent[ike.SessionDown](s.host, 1)

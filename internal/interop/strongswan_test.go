@@ -65,8 +65,8 @@ func swanAt(t *testing.T, a, b *lab.Site) *swan {
 				Children: []lab.StrongSwanChild{{LocalTS: b.InnerNet.String(), RemoteTS: a.InnerNet.String()}},
 			}},
 			// It sometimes overlooks a response that comes very soon; 4 seconds are
-			// long to wait for the next.
-			Charon: "retransmit_timeout = 0.3\nretransmit_base = 1.5",
+			// long to wait for the next. It gives up after half a minute.
+			Charon: "retransmit_timeout = 0.3\nretransmit_base = 1.5\nretransmit_tries = 8",
 		},
 	}
 }
@@ -94,12 +94,17 @@ func (s *swan) start() {
 func (s *swan) up(r role) *racoon.Session {
 	s.t.Helper()
 	s.start()
+	if s.Swan.DemandCookies {
+		s.peer.DemandCookies() // for another 10 seconds
+	}
 	if r == weInitiate {
 		s.initiate("swan")
 	} else {
 		require.NoError(s.t, s.peer.Initiate("net"))
 	}
-	return s.session()
+	session := s.session()
+	s.until("the Child SA", func() bool { return len(session.ChildSAs()) > 0 })
+	return session
 }
 
 // theirs returns strongSwan's only IKE SA, which must be established.

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/racoon3/racoon/internal/testhost"
 )
 
 // KDCConfig is what [StartKDC] starts.
@@ -261,13 +263,13 @@ func (k *KDC) Start() {
 		close(done)
 	}(k.done)
 	dial := func() error {
-		conn, err := net.DialTimeout("tcp", k.Addr.String(), time.Second)
+		conn, err := net.DialTimeout("tcp", k.Addr.String(), testhost.Patience)
 		if err == nil {
 			_ = conn.Close()
 		}
 		return err
 	}
-	for end := time.Now().Add(20 * time.Second); ; {
+	for end := time.Now().Add(testhost.Patience); ; {
 		var err error
 		if k.conf.Namespace != nil {
 			err = k.conf.Namespace.do(dial)

@@ -60,7 +60,7 @@ func bootQEMU(t *testing.T, o KernelOptions, state string) (output, log string) 
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("lab: %v", err)
 	}
-	defer killAfter(cmd, o.Timeout+time.Minute)()
+	defer killAfter(cmd, kernelTimeout+time.Minute)()
 	_ = cmd.Wait()
 	b, _ := os.ReadFile(filepath.Join(state, "output"))
 	return string(b), console.String()

@@ -58,7 +58,7 @@ func bootUML(t *testing.T, o KernelOptions, state string) (output, log string) {
 	if err != nil {
 		t.Fatalf("lab: %v", err)
 	}
-	defer killAfter(cmd, o.Timeout+20*time.Second)()
+	defer killAfter(cmd, kernelTimeout+time.Minute)()
 	out := make(chan []byte)
 	go func() {
 		b, _ := io.ReadAll(r)

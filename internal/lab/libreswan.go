@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/internal/testpki"
 )
 
@@ -50,7 +51,7 @@ type LibreswanConfig struct {
 	Pool         string            // such as 10.3.0.1-10.3.0.200
 	PushConfig   bool              // mode-config: the gateway sets, otherwise the client asks
 
-	// Lifetime and IKELifetime are those of the SAs, which are rekeyed 3 seconds
+	// Lifetime and IKELifetime are those of the SAs, which are rekeyed 12 seconds
 	// before. In IKEv1 that is the only way to have them rekeyed; a further
 	// [Pluto.Initiate] makes a Child SA besides the one that there is.
 	Lifetime, IKELifetime time.Duration
@@ -114,11 +115,11 @@ func StartLibreswan(t testing.TB, ns *Namespace, c LibreswanConfig) *Pluto {
 	}, "\n"), env...)
 	p.awaitFile(filepath.Join(dir, "pluto.ctl"))
 	// (The socket is there a moment before pluto listens on it.)
-	if !p.wait(20*time.Second, func() bool { _, err := p.Whack(t.Context(), "--listen"); return err == nil }) {
+	if !p.wait(testhost.Patience, func() bool { _, err := p.Whack(t.Context(), "--listen"); return err == nil }) {
 		p.must("--listen")
 	}
 	p.program("addconn", "--config", conf, "--ctlsocket", filepath.Join(dir, "pluto.ctl"), "lab")
-	p.WaitLog(`"lab": added`, 10*time.Second)
+	p.WaitLog(`"lab": added`, testhost.Patience)
 	return p
 }
 
@@ -186,7 +187,7 @@ func (c *LibreswanConfig) ipsecConf(updown string) string {
 				set(key, fmt.Sprintf("%ds", int(d.Seconds())))
 			}
 		}
-		set("rekeymargin", "3s")
+		set("rekeymargin", "12s")
 		set("rekeyfuzz", "0%")
 	}
 	c.writeIKEv1(set)
@@ -270,7 +271,7 @@ func (p *Pluto) program(name string, args ...string) string {
 
 func (p *Pluto) must(args ...string) string {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testhost.Patience)
 	defer cancel()
 	out, err := p.Whack(ctx, args...)
 	if err != nil {
@@ -285,7 +286,7 @@ var childUp = regexp.MustCompile(`(?i)established (child|ipsec) sa|ipsec sa esta
 
 // Initiate brings the connection up and waits until it is.
 func (p *Pluto) Initiate() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testhost.Patience)
 	defer cancel()
 	out, err := p.Whack(ctx, "--initiate", "--name", "lab")
 	if err == nil && !childUp.MatchString(out) {

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/internal/testpki"
 )
 
@@ -32,7 +33,7 @@ func TestLibreswanPSK(t *testing.T) {
 	t.Parallel()
 	_, _, a, b := plutoPair(t, func(_ string, c *lab.LibreswanConfig) { c.PSK = "lab-psk" })
 	require.NoError(t, a.Initiate())
-	x, y := a.WaitInstalledSAs(2, 5*time.Second), b.WaitInstalledSAs(2, 5*time.Second)
+	x, y := a.WaitInstalledSAs(2, testhost.Patience), b.WaitInstalledSAs(2, testhost.Patience)
 	require.ElementsMatch(t, keys(x), keys(y))
 	require.Equal(t, "rfc4106(gcm(aes))", x[0].Enc)
 	require.Len(t, x[0].EncKey, 20)
@@ -41,12 +42,15 @@ func TestLibreswanPSK(t *testing.T) {
 	require.NotEqual(t, x[0].SPI, x[1].SPI)
 
 	a.RekeyChild()
-	z := a.WaitInstalledSAs(2, 10*time.Second)
-	require.NotEqual(t, keys(x), keys(z))
-	require.ElementsMatch(t, keys(z), keys(b.WaitInstalledSAs(2, 10*time.Second)))
+	var z []lab.InstalledSA
+	require.Eventually(t, func() bool {
+		z = a.WaitInstalledSAs(2, testhost.Patience)
+		return keys(z)[0] != keys(x)[0] && keys(z)[0] != keys(x)[1]
+	}, testhost.Patience, 10*time.Millisecond)
+	require.ElementsMatch(t, keys(z), keys(b.WaitInstalledSAs(2, testhost.Patience)))
 	b.RekeyIKE()
 	a.Terminate()
-	b.WaitInstalledSAs(0, 10*time.Second)
+	b.WaitInstalledSAs(0, testhost.Patience)
 	a.Stop()
 }
 
@@ -73,8 +77,8 @@ func TestLibreswanCertificates(t *testing.T) {
 				c.CA, c.Cert, c.ESP = ca, ca.Host(t, kt, side+".lab"), "aes128-sha2_256"
 			})
 			require.NoError(t, b.Initiate())
-			x := a.WaitInstalledSAs(2, 5*time.Second)
-			require.ElementsMatch(t, keys(x), keys(b.WaitInstalledSAs(2, 5*time.Second)))
+			x := a.WaitInstalledSAs(2, testhost.Patience)
+			require.ElementsMatch(t, keys(x), keys(b.WaitInstalledSAs(2, testhost.Patience)))
 			require.Len(t, x[0].EncKey, 16)
 			require.Len(t, x[0].AuthKey, 32)
 			require.Equal(t, 128, x[0].ICVBits)
@@ -120,10 +124,10 @@ func TestLibreswanIKEv1(t *testing.T) {
 				c.edit(side, cfg)
 			})
 			require.NoError(t, a.Initiate())
-			x := a.WaitInstalledSAs(2, 5*time.Second)
-			require.ElementsMatch(t, keys(x), keys(b.WaitInstalledSAs(2, 5*time.Second)))
+			x := a.WaitInstalledSAs(2, testhost.Patience)
+			require.ElementsMatch(t, keys(x), keys(b.WaitInstalledSAs(2, testhost.Patience)))
 			require.NoError(t, a.Initiate()) // another Child SA
-			require.ElementsMatch(t, keys(a.WaitInstalledSAs(4, 5*time.Second)), keys(b.WaitInstalledSAs(4, 5*time.Second)))
+			require.ElementsMatch(t, keys(a.WaitInstalledSAs(4, testhost.Patience)), keys(b.WaitInstalledSAs(4, testhost.Patience)))
 		})
 	}
 }

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/racoon3/racoon/internal/testhost"
 )
 
 // A Namespace is a Linux network namespace that lives as long as the test.
@@ -123,7 +125,7 @@ func (n *Namespace) exec(ctx context.Context, env []string, input, name string, 
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.Env = append(append(os.Environ(), "LC_ALL=C"), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = 10 * time.Second // a machine that stalls has not read the output when the program has ended
 	if err := n.do(cmd.Start); err != nil {
 		return "", fmt.Errorf("%s: %w", name, err)
 	}
@@ -136,11 +138,11 @@ func (n *Namespace) exec(ctx context.Context, env []string, input, name string, 
 	return out.String(), nil
 }
 
-// Run is [Namespace.Exec] for what must succeed within 20 seconds: otherwise the
-// test ends.
+// Run is [Namespace.Exec] for what must succeed within [testhost.Patience]:
+// otherwise the test ends.
 func (n *Namespace) Run(name string, args ...string) string {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testhost.Patience)
 	defer cancel()
 	out, err := n.Exec(ctx, name, args...)
 	if err != nil {
@@ -153,7 +155,7 @@ func (n *Namespace) Run(name string, args ...string) string {
 // "link set lo up".
 func (n *Namespace) IP(commands ...string) {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testhost.Patience)
 	defer cancel()
 	if _, err := n.exec(ctx, nil, strings.Join(commands, "\n")+"\n", "ip", "-batch", "-"); err != nil {
 		n.t.Fatalf("lab: %v\nof:\n%s", err, strings.Join(commands, "\n"))

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/internal/testpki"
 )
 
@@ -100,7 +101,7 @@ func (c *OpenIKEDConfig) conf() string {
 
 // Ikectl runs ikectl, OpenIKED's control program: "show", "sa" or "reset", "all".
 func (i *Iked) Ikectl(args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testhost.Patience)
 	defer cancel()
 	ikectl, err := program("ikectl")
 	if err != nil {

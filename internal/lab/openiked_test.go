@@ -4,11 +4,11 @@ package lab_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/internal/testpki"
 )
 
@@ -36,9 +36,10 @@ func TestOpenIKED(t *testing.T) {
 				return lab.StartOpenIKED(t, me.Namespace, c)
 			}
 			b := start(sb, sa)
+			b.WaitLog("stickyaddress", testhost.Patience) // until it has read its configuration, it forgets SAs
 			a := start(sa, sb)
-			x := a.WaitInstalledSAs(2, 10*time.Second)
-			require.ElementsMatch(t, keys(x), keys(b.WaitInstalledSAs(2, 5*time.Second)))
+			x := a.WaitInstalledSAs(2, testhost.Patience)
+			require.ElementsMatch(t, keys(x), keys(b.WaitInstalledSAs(2, testhost.Patience)))
 			require.Len(t, x[0].EncKey, 16)
 			require.Len(t, x[0].AuthKey, 20)
 			require.Equal(t, "12", x[0].Enc) // AES-CBC

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/racoon3/racoon/internal/testhost"
 )
 
 // A Process is a daemon in a namespace. It ends with the test, and with the test
@@ -132,7 +134,7 @@ func (p *Process) wait(timeout time.Duration, ok func() bool) bool {
 // awaitFile waits for the file that tells that the daemon is ready.
 func (p *Process) awaitFile(path string) {
 	p.ns.t.Helper()
-	if !p.wait(20*time.Second, func() bool { _, err := os.Stat(path); return err == nil }) {
+	if !p.wait(testhost.Patience, func() bool { _, err := os.Stat(path); return err == nil }) {
 		p.ns.t.Fatalf("lab: %s did not start in %s:\n%s", p.name, p.ns.Name, tail(p.Log(), 40))
 	}
 }
@@ -142,7 +144,7 @@ func (p *Process) awaitFile(path string) {
 func (p *Process) awaitSocket(path string) {
 	p.ns.t.Helper()
 	p.awaitFile(path)
-	if !p.wait(20*time.Second, func() bool {
+	if !p.wait(testhost.Patience, func() bool {
 		c, err := net.Dial("unix", path)
 		if err == nil {
 			_ = c.Close()
@@ -157,13 +159,13 @@ func (p *Process) awaitSocket(path string) {
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
 // Stop asks the process to end in order (SIGTERM) and waits until it has; after
-// 10 seconds it is killed and the test has failed.
+// [testhost.Patience] it is killed and the test has failed.
 func (p *Process) Stop() {
 	p.ns.t.Helper()
 	_ = p.cmd.Process.Signal(unix.SIGTERM)
 	select {
 	case <-p.done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(testhost.Patience):
 		p.Kill()
 		p.ns.t.Errorf("lab: %s in %s did not end when asked", p.name, p.ns.Name)
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,12 +15,19 @@ import (
 // A Sniffer records what passes a site's outer interface, in both directions: so
 // that a test can tell what was on the wire, and what was not.
 type Sniffer struct {
-	mu      sync.Mutex
+	site    *Site
+	socket  syscall.RawConn
+	mu      sync.Mutex // also of reading, so that nothing is in between
+	buf     []byte
 	packets []*Packet
 }
 
 // snifferLimit is the number of packets that a Sniffer keeps: the newest ones.
 const snifferLimit = 10000
+
+// snifferBuffer is what the kernel keeps of packets while nobody reads them, such
+// as on a machine that is busy, in octets.
+const snifferBuffer = 32 << 20
 
 // Sniff starts to record IP packets, until the test ends. The From of its packets
 // is s whoever sent them.
@@ -38,7 +46,10 @@ func (s *Site) Sniff() *Sniffer {
 		if err != nil {
 			return err
 		}
-		if err = unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, ifi); err == nil {
+		if err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, snifferBuffer); err == nil {
+			err = unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, ifi)
+		}
+		if err == nil {
 			err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: uint16(protocol), Ifindex: int(ifi.Uint32())})
 		}
 		if err != nil {
@@ -52,30 +63,46 @@ func (s *Site) Sniff() *Sniffer {
 		s.t.Fatalf("lab: sniffing at %s: %v", s.Name, err)
 	}
 	s.t.Cleanup(func() { _ = f.Close() })
-	sn := &Sniffer{}
+	sn := &Sniffer{site: s, buf: make([]byte, 1<<17)}
+	if sn.socket, err = f.SyscallConn(); err != nil {
+		s.t.Fatalf("lab: sniffing at %s: %v", s.Name, err)
+	}
 	go func() {
-		b := make([]byte, 1<<17)
-		for {
-			n, err := f.Read(b)
-			if err != nil {
-				return
-			}
-			if p, ok := parsePacket(slices.Clone(b[:n])); ok {
-				p.From = s
-				sn.mu.Lock()
-				if len(sn.packets) == snifferLimit {
-					sn.packets = slices.Delete(sn.packets, 0, snifferLimit/10)
-				}
-				sn.packets = append(sn.packets, p)
-				sn.mu.Unlock()
-			}
-		}
+		// Until the file is closed.
+		_ = sn.socket.Read(func(fd uintptr) bool { sn.drain(int(fd)); return false })
 	}()
 	return sn
 }
 
-// Packets returns what was recorded so far.
+// drain records what the kernel has.
+func (sn *Sniffer) drain(fd int) {
+	sn.mu.Lock()
+	defer sn.mu.Unlock()
+	for {
+		n, err := unix.Read(fd, sn.buf)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return
+		}
+		p, ok := parsePacket(slices.Clone(sn.buf[:n]))
+		if !ok {
+			continue
+		}
+		p.From = sn.site
+		if len(sn.packets) == snifferLimit {
+			sn.packets = slices.Delete(sn.packets, 0, snifferLimit/10)
+		}
+		sn.packets = append(sn.packets, p)
+	}
+}
+
+// Packets returns what was recorded so far: all packets that have passed the
+// interface before the call, such as that to which somebody has had an answer.
 func (sn *Sniffer) Packets() []*Packet {
+	// The kernel has put them into the socket's queue by then.
+	_ = sn.socket.Control(func(fd uintptr) { sn.drain(int(fd)) })
 	sn.mu.Lock()
 	defer sn.mu.Unlock()
 	return slices.Clone(sn.packets)

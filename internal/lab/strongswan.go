@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/internal/testpki"
 )
 
@@ -80,7 +81,7 @@ func (s *Charon) Swanctl(ctx context.Context, args ...string) (string, error) {
 
 func (s *Charon) must(args ...string) string {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testhost.Patience)
 	defer cancel()
 	out, err := s.Swanctl(ctx, args...)
 	if err != nil {
@@ -92,9 +93,9 @@ func (s *Charon) must(args ...string) string {
 // Initiate brings the child (such as "net") up, and its IKE SA where there is
 // none. The error holds what charon said while it tried.
 func (s *Charon) Initiate(child string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testhost.Patience)
 	defer cancel()
-	_, err := s.Swanctl(ctx, "--initiate", "--child", child, "--timeout", "25")
+	_, err := s.Swanctl(ctx, "--initiate", "--child", child, "--timeout", strconv.Itoa(int(testhost.Patience.Seconds())-5))
 	return err
 }
 

@@ -6,11 +6,11 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/internal/testpki"
 )
 
@@ -87,8 +87,12 @@ func TestStrongSwanIKEv1(t *testing.T) {
 			ca := testpki.NewIssuer(t, testpki.RSA2048, 0)
 			sa, sb, a, b := swanV1(t, func(side string, cfg *lab.StrongSwanConfig, conn *lab.StrongSwanConn) { c.edit(side, cfg, conn, ca) })
 			require.NoError(t, a.Initiate("net"))
-			sas := a.WaitSAs(5*time.Second, "a Child SA", func(s []lab.StrongSwanSA) bool { return len(s) == 1 && len(s[0].Children) == 1 })
+			sas := a.WaitSAs(testhost.Patience, "a Child SA", func(s []lab.StrongSwanSA) bool { return len(s) == 1 && len(s[0].Children) == 1 })
 			require.Equal(t, "1", sas[0].Fields["version"])
+			// The responder has it with the last message, which may still be on its way.
+			b.WaitSAs(testhost.Patience, "the Child SA", func(s []lab.StrongSwanSA) bool {
+				return len(s) == 1 && slices.ContainsFunc(s[0].Children, func(c lab.StrongSwanChildSA) bool { return c.State == "INSTALLED" })
+			})
 			from := sa.Inner
 			if v := sas[0].LocalVIPs; len(v) == 1 {
 				from = netip.MustParseAddr(v[0])
@@ -96,7 +100,7 @@ func TestStrongSwanIKEv1(t *testing.T) {
 			sa.MustPing(from, sb.Inner)
 			a.RekeyChild("net")
 			spi := sas[0].Children[0].SPIIn
-			b.WaitSAs(5*time.Second, "a new Child SA", func(s []lab.StrongSwanSA) bool {
+			b.WaitSAs(testhost.Patience, "a new Child SA", func(s []lab.StrongSwanSA) bool {
 				return len(s) == 1 && slices.ContainsFunc(s[0].Children, func(c lab.StrongSwanChildSA) bool { return c.State == "INSTALLED" && c.SPIOut != spi })
 			})
 			sa.MustPing(from, sb.Inner)

@@ -8,12 +8,12 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/internal/testpki"
 )
 
@@ -72,38 +72,36 @@ func TestStrongSwanPSK(t *testing.T) {
 
 	// On the wire there was nothing but IKE, and ESP in UDP for each of the 12 echo messages.
 	spis := map[uint32]bool{cx.SPIIn: true, cx.SPIOut: true}
-	require.Eventually(t, func() bool {
-		esp := 0
-		for _, p := range wire.Packets() {
-			if p.Src.Addr().Is4() {
-				require.Equal(t, uint8(unix.IPPROTO_UDP), p.Proto, "%v", p)
-			}
-			if p.Dst.Port() == 4500 && len(p.Payload) > 8 && spis[binary.BigEndian.Uint32(p.Payload)] {
-				esp++
-			}
+	esp := 0
+	for _, p := range wire.Packets() {
+		if p.Src.Addr().Is4() {
+			require.Equal(t, uint8(unix.IPPROTO_UDP), p.Proto, "%v", p)
 		}
-		return esp == 12
-	}, 2*time.Second, 10*time.Millisecond)
+		if p.Dst.Port() == 4500 && len(p.Payload) > 8 && spis[binary.BigEndian.Uint32(p.Payload)] {
+			esp++
+		}
+	}
+	require.Equal(t, 12, esp)
 
 	a.RekeyChild("net")
-	a.WaitSAs(5*time.Second, "a new Child SA", func(s []lab.StrongSwanSA) bool {
+	a.WaitSAs(testhost.Patience, "a new Child SA", func(s []lab.StrongSwanSA) bool {
 		return len(s) == 1 && slices.ContainsFunc(s[0].Children, func(c lab.StrongSwanChildSA) bool {
 			return c.State == "INSTALLED" && c.SPIIn != cx.SPIIn
 		})
 	})
 	b.RekeyIKE("lab")
-	a.WaitSAs(5*time.Second, "one new IKE SA", func(s []lab.StrongSwanSA) bool {
+	a.WaitSAs(testhost.Patience, "one new IKE SA", func(s []lab.StrongSwanSA) bool {
 		return len(s) == 1 && s[0].State == "ESTABLISHED" && s[0].InitiatorSPI != x[0].InitiatorSPI
 	})
 	sa.MustPing(sa.Inner, sb.Inner)
 
 	sb.Echo(netip.AddrPortFrom(sb.Inner, 7))
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testhost.Patience)
 	defer cancel()
 	require.NoError(t, sa.Transfer(ctx, sa.Inner, netip.AddrPortFrom(sb.Inner, 7), 1<<20))
 
 	b.TerminateIKE("lab")
-	a.WaitSAs(5*time.Second, "gone", func(s []lab.StrongSwanSA) bool { return len(s) == 0 })
+	a.WaitSAs(testhost.Patience, "gone", func(s []lab.StrongSwanSA) bool { return len(s) == 0 })
 	n, err := sa.Ping(sa.Inner, sb.Inner, 1, 56)
 	require.False(t, err == nil && n > 0, "answered without a tunnel")
 	a.Stop()
@@ -159,9 +157,9 @@ func TestStrongSwanIPv6(t *testing.T) {
 func TestStrongSwanDemandsCookies(t *testing.T) {
 	t.Parallel()
 	_, _, a, b := swanPair(t, func(side string, c *lab.StrongSwanConfig) { c.DemandCookies = side == "b" })
+	b.DemandCookies() // for another 10 seconds
 	require.NoError(t, a.Initiate("net"))
 	require.Regexp(t, `parsed IKE_SA_INIT response 0 \[ N\(COOKIE\)`, a.Log())
-	_ = b
 }
 
 func TestStrongSwanKernelESP(t *testing.T) {

@@ -15,13 +15,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/racoon3/racoon/internal/testhost"
 )
 
 // Ping sends count ICMP echo requests with size octets of data from an address of
 // the namespace, 50 ms apart, and returns how many were answered; each waits a
 // second at most. Extra arguments go to ping, such as "-M", "do".
 func (n *Namespace) Ping(from, to netip.Addr, count, size int, args ...string) (answered int, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(count)*50*time.Millisecond+10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(count)*50*time.Millisecond+testhost.Patience)
 	defer cancel()
 	args = append([]string{"-n", "-c", strconv.Itoa(count), "-i", "0.05", "-W", "1", "-s", strconv.Itoa(size), "-I", from.String()}, args...)
 	out, err := n.Exec(ctx, "ping", append(args, to.String())...)
@@ -34,13 +36,13 @@ func (n *Namespace) Ping(from, to netip.Addr, count, size int, args ...string) (
 	return answered, err
 }
 
-// MustPing ends the test unless each of 3 pings is answered, each in 5 seconds.
+// MustPing ends the test unless each of 3 pings is answered, each in 20 seconds.
 func (n *Namespace) MustPing(from, to netip.Addr) {
 	n.t.Helper()
 	for i := range 3 {
 		// Once it has an answer, ping waits for the others no longer than twice as
 		// long as that one took, which a busy machine exceeds. So each is alone.
-		if got, err := n.Ping(from, to, 1, 56, "-W", "5"); err != nil || got != 1 {
+		if got, err := n.Ping(from, to, 1, 56, "-W", "20"); err != nil || got != 1 {
 			n.t.Fatalf("lab: ping %d from %s %v to %v is not answered: %v", i+1, n.Name, from, to, err)
 		}
 	}
@@ -109,9 +111,9 @@ type Iperf struct {
 func (n *Namespace) Iperf3(from netip.Addr, server *Namespace, to netip.Addr, d time.Duration, args ...string) (Iperf, error) {
 	n.t.Helper()
 	srv := startProcess(n.t, server, "iperf3", tempDir(n.t), "exec iperf3 -s -1 --forceflush -B "+to.String())
-	srv.WaitLog("Server listening", 5*time.Second)
+	srv.WaitLog("Server listening", testhost.Patience)
 	defer srv.Kill()
-	ctx, cancel := context.WithTimeout(context.Background(), d+15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), d+testhost.Patience)
 	defer cancel()
 	args = append([]string{"-J", "-c", to.String(), "-B", from.String(), "-t", strconv.Itoa(max(1, int(d.Seconds())))}, args...)
 	out, err := n.Exec(ctx, "iperf3", args...)

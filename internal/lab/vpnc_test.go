@@ -5,11 +5,11 @@ package lab_test
 import (
 	"net/netip"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/internal/testpki"
 )
 
@@ -60,20 +60,20 @@ func TestVPNC(t *testing.T) {
 			vc := lab.VPNCConfig{Gateway: sb.Outer.String(), Group: "group", Secret: "group secret", User: "carol", Password: "carol's password", CA: ca}
 			c.edit(&vc)
 			v := lab.StartVPNC(t, sa.Namespace, vc)
-			got, err := v.Connected(20 * time.Second)
+			got, err := v.Connected(testhost.Patience)
 			require.NoError(t, err)
 			require.Equal(t, netip.MustParseAddr("10.3.0.1"), got.Address)
 			require.Equal(t, []string{"10.2.0.53"}, got.DNS)
 			require.Equal(t, "hello there", got.Banner)
 			require.Equal(t, "lab.example", got.Domain)
 			require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.2.0.0/24"), netip.MustParsePrefix("10.20.0.0/16")}, got.Split)
-			gateway.WaitSAs(5*time.Second, "a Child SA", func(s []lab.StrongSwanSA) bool {
+			gateway.WaitSAs(testhost.Patience, "a Child SA", func(s []lab.StrongSwanSA) bool {
 				return len(s) == 1 && len(s[0].Children) == 1 && s[0].Children[0].State == "INSTALLED"
 			})
 			sa.MustPing(got.Address, sb.Inner)
 			sa.MustPing(got.Address, netip.MustParseAddr("10.20.0.1"))
 			v.Stop()
-			gateway.WaitSAs(5*time.Second, "none", func(s []lab.StrongSwanSA) bool { return len(s) == 0 })
+			gateway.WaitSAs(testhost.Patience, "none", func(s []lab.StrongSwanSA) bool { return len(s) == 0 })
 		})
 	}
 	t.Run("wrong password", func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestVPNC(t *testing.T) {
 		sa, sb := lab.NewPair(t)
 		vpncGateway(t, sb, nil)
 		v := lab.StartVPNC(t, sa.Namespace, lab.VPNCConfig{Gateway: sb.Outer.String(), Group: "group", Secret: "group secret", User: "carol", Password: "wrong"})
-		_, err := v.Connected(20 * time.Second)
+		_, err := v.Connected(testhost.Patience)
 		require.ErrorContains(t, err, "authentication unsuccessful")
 	})
 }

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/racoon3/racoon/internal/testhost"
 )
 
 // wireGuardProgram is wireguard-go's own program, built from the module that
@@ -67,7 +69,7 @@ func wireGuardSet(control, settings string) error {
 		return err
 	}
 	defer func() { _ = c.Close() }()
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(testhost.Patience))
 	if _, err := io.WriteString(c, "set=1\n"+settings+"\n"); err != nil {
 		return err
 	}

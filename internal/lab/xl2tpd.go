@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/racoon3/racoon/internal/testhost"
 )
 
 // L2TPModules are for [KernelOptions] where [StartXL2TPD] is used in the lab's
@@ -54,6 +56,7 @@ func StartXL2TPD(t testing.TB, ns *Namespace, c XL2TPDConfig) *Process {
 	fmt.Fprintf(s, "require authentication = no\nlength bit = yes\npppoptfile = %s\n", filepath.Join(dir, "ppp"))
 	writeFile(t, filepath.Join(dir, "conf"), s.String(), 0o644)
 	p := startProcess(t, ns, "xl2tpd", dir, fmt.Sprintf("mkdir -p /run/xl2tpd; exec xl2tpd -D -c %[1]s/conf -p %[1]s/pid -C %[1]s/control", dir))
+	p.WaitLog("Listening on IP address", testhost.Patience)
 	t.Cleanup(func() {
 		if t.Failed() {
 			b, _ := os.ReadFile(filepath.Join(dir, "ppp.log"))
