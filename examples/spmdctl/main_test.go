@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/internal/spmdaemon"
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/spd"
 	"github.com/racoon3/racoon/spd/names"
 	"github.com/racoon3/racoon/spd/spmif"
@@ -26,7 +27,7 @@ func daemon(t *testing.T, password string) (plane *spd.Memory, try func(stdin st
 	require.NoError(t, os.WriteFile(file, []byte(password), 0o600))
 	l, err := spmif.Listen(spmif.ListenConfig{Path: socket})
 	if errors.Is(err, spmif.ErrUnsupported) {
-		t.Skip(err)
+		testhost.Missing(t, "%v", err)
 	}
 	require.NoError(t, err)
 	ts := func(s string) []spd.TrafficSelector {

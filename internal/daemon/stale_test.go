@@ -117,7 +117,7 @@ func TestC21_KilledDaemon(t *testing.T) {
 // with files of the process ID and control sockets of their own neither.
 func TestC21_SecondDaemon(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("no kernel's data plane")
+		testhost.Missing(t, "no kernel's data plane on this system")
 	}
 	for _, kind := range []string{"xfrm", "pfkey"} {
 		d := newInstance(t, fmt.Sprintf("[daemon]\nlisten = [\"127.0.0.1:0\"]\nlisten-natt = []\n[dataplane]\nkind = %q\n[control]\nsocket = \"\"\n", kind))

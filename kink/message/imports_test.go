@@ -6,13 +6,15 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/racoon3/racoon/internal/testhost"
 )
 
 // The codec can be used alone.
 func TestImports(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", ".").Output()
 	if err != nil {
-		t.Skip("no go command:", err)
+		testhost.Missing(t, "go list: %v", err)
 	}
 	for _, p := range strings.Fields(string(out)) {
 		if !strings.Contains(p, ".") || strings.HasPrefix(p, "vendor/") {
