@@ -10,6 +10,7 @@ import (
 	"github.com/racoon3/racoon/dh"
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1"
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/natt"
 	"github.com/racoon3/racoon/spd"
 )
@@ -34,7 +35,7 @@ func TestTwoManagersIKEv1(t *testing.T) {
 			require.True(t, s.Up())
 			g := only(t, gateway.Sessions())
 			require.Equal(t, s.Info().LocalSPI, g.Info().RemoteSPI)
-			require.Eventually(t, func() bool { return len(g.ChildSAs()) == 1 }, 5*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return len(g.ChildSAs()) == 1 }, testhost.Patience, time.Millisecond)
 			require.False(t, cp.Send(gp, flow, 100).Outcome.Gap())
 
 			child := s.ChildSAs()[0]
@@ -44,7 +45,7 @@ func TestTwoManagersIKEv1(t *testing.T) {
 			require.NotEqual(t, child.In, s.ChildSAs()[0].In)
 
 			require.NoError(t, g.Delete(ctx))
-			require.Eventually(t, func() bool { return !s.Up() }, 5*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return !s.Up() }, testhost.Patience, time.Millisecond)
 		})
 	}
 }
@@ -86,7 +87,7 @@ func TestFallBackToIKEv1(t *testing.T) {
 	client, _, _, _ := pairOfManagers(t, "127.0.0.1", func(c, g *Config) {
 		versions(c, IKEv2, IKEv1)
 		versions(g, IKEv1)
-		c.Peers[0].Timing = ike.Timing{RetransmitBase: 50 * time.Millisecond, RetransmitTries: 1}
+		c.Peers[0].Timing = ike.Timing{RetransmitBase: time.Second, RetransmitTries: 2}
 	})
 	s, err := client.Initiate(testContext(t), "gw")
 	require.NoError(t, err)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/kink"
 	"github.com/racoon3/racoon/kink/krb"
 	"github.com/racoon3/racoon/kink/krb/krbtest"
@@ -128,7 +129,7 @@ func TestKINKClockSkew(t *testing.T) {
 			require.NoError(t, s.Delete(ctx))
 
 			// And the other way round: the Manager explains, and is explained to.
-			require.Eventually(t, func() bool { return first(host.Sessions()) == nil }, 5*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return first(host.Sessions()) == nil }, testhost.Patience, time.Millisecond)
 			o.mu.Lock()
 			o.evs = nil
 			o.mu.Unlock()
@@ -140,8 +141,8 @@ func TestKINKClockSkew(t *testing.T) {
 			refused := (<-events).(ike.SessionFailed)
 			require.ErrorIs(t, refused.Err, krb.APErrSkew)
 			require.ErrorContains(t, refused.Err, "the clock of kink/gw.example.com@EXAMPLE.COM differs from ours by")
-			require.Eventually(t, o.up, 5*time.Second, time.Millisecond)
-			require.Eventually(t, func() bool { return first(host.Sessions()) != nil && len(first(host.Sessions()).ChildSAs()) == 1 }, 5*time.Second, time.Millisecond)
+			require.Eventually(t, o.up, testhost.Patience, time.Millisecond)
+			require.Eventually(t, func() bool { return first(host.Sessions()) != nil && len(first(host.Sessions()).ChildSAs()) == 1 }, testhost.Patience, time.Millisecond)
 			require.False(t, pp.Send(hp, spd.Flow{Src: flow.Dst, Dst: flow.Src, Protocol: 17, SrcPort: 53, DstPort: 1024}, 100).Outcome.Gap())
 		})
 	}

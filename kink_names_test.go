@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/kink/krb"
 	"github.com/racoon3/racoon/kink/krb/krbtest"
 	"github.com/racoon3/racoon/spd"
@@ -41,7 +42,7 @@ func namedPair(t *testing.T, change func(host, gw *Config)) (host, gw *Manager, 
 	cache.Learn("gw.example.com", []names.Answer{{Addr: netip.MustParseAddr("127.0.0.7"), TTL: time.Hour}, {Addr: netip.MustParseAddr(at[1]), TTL: time.Hour}})
 	port := func(i int) int { return conns[i].LocalAddr().(*net.UDPAddr).Port }
 	hp, gp = spd.NewMemory(spd.MemoryConfig{}), spd.NewMemory(spd.MemoryConfig{})
-	timing := ike.Timing{RetransmitBase: 20 * time.Millisecond, RetransmitTries: 3}
+	timing := ike.Timing{RetransmitBase: 300 * time.Millisecond, RetransmitTries: 3}
 	peer := func(name string, port int) Peer {
 		return Peer{Name: name, Versions: []Version{KINK}, Remote: fmt.Sprintf("%s.example.com:%d", name, port), Timing: timing,
 			Children: []Child{{Name: "all", Mode: spd.ModeTransport}}}
@@ -72,7 +73,7 @@ func TestAcquireByName(t *testing.T) {
 	host, _, hp, gp, cache := namedPair(t, nil)
 	waitsFor(t, hp)
 	require.True(t, hp.Send(gp, flowTo("127.0.0.2"), 100).Outcome.Gap())
-	require.Eventually(t, func() bool { return hp.PendingAcquires() == 0 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return hp.PendingAcquires() == 0 }, testhost.Patience, time.Millisecond)
 	s := only(t, host.Sessions())
 	require.Equal(t, "gw", s.Peer())
 	require.Equal(t, "krb5:kink/gw.example.com@EXAMPLE.COM", s.Info().RemoteID.String())
@@ -81,7 +82,7 @@ func TestAcquireByName(t *testing.T) {
 
 	// Nobody's address: the packet is answered all the same.
 	hp.Send(gp, flowTo("127.0.0.8"), 100)
-	require.Eventually(t, func() bool { return hp.PendingAcquires() == 0 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return hp.PendingAcquires() == 0 }, testhost.Patience, time.Millisecond)
 	require.Len(t, only(t, host.Sessions()).ChildSAs(), 1)
 
 	// The name leads elsewhere now: to where nobody answers.
@@ -90,7 +91,7 @@ func TestAcquireByName(t *testing.T) {
 	hp.Send(gp, flowTo("127.0.0.8"), 100)
 	failed := (<-events).(ike.SessionFailed)
 	require.ErrorContains(t, failed.Err, "no answer to CREATE from 127.0.0.8")
-	require.Eventually(t, func() bool { return hp.PendingAcquires() == 0 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return hp.PendingAcquires() == 0 }, testhost.Patience, time.Millisecond)
 }
 
 // A principal is bound to the addresses of its name, if that is wanted: Kerberos

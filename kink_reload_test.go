@@ -7,7 +7,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/kink/krb"
 	"github.com/racoon3/racoon/kink/krb/krbtest"
 )
@@ -18,7 +17,6 @@ import (
 func TestReloadKINK(t *testing.T) {
 	var hc, gc Config
 	host, gw, hp, gp, realm := kinkPair(t, func(h, g *Config) {
-		h.Peers[0].Timing = ike.Timing{RetransmitBase: 20 * time.Millisecond, RetransmitTries: 3}
 		hc, gc = *h, *g
 	})
 	ctx := testContext(t)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev2"
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/kink/krb"
 	"github.com/racoon3/racoon/kink/krb/krbtest"
 	"github.com/racoon3/racoon/spd"
@@ -49,7 +50,7 @@ func TestTwoManagersKINK(t *testing.T) {
 	require.True(t, s.Up())
 	require.Equal(t, KINK, s.Version())
 	require.Equal(t, "krb5:kink/gw.example.com@EXAMPLE.COM", s.Info().RemoteID.String())
-	require.Eventually(t, func() bool { return first(gw.Sessions()) != nil && len(first(gw.Sessions()).ChildSAs()) == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return first(gw.Sessions()) != nil && len(first(gw.Sessions()).ChildSAs()) == 1 }, testhost.Patience, time.Millisecond)
 	g := only(t, gw.Sessions())
 	require.Len(t, g.ChildSAs(), 1)
 	require.False(t, hp.Send(gp, flow, 100).Outcome.Gap())
@@ -61,8 +62,8 @@ func TestTwoManagersKINK(t *testing.T) {
 	require.NoError(t, s.Rekey(ctx), "another ticket")
 
 	require.NoError(t, g.Delete(ctx))
-	require.Eventually(t, func() bool { return !s.Up() }, 5*time.Second, time.Millisecond)
-	require.Eventually(t, func() bool { return len(hp.SAs()) == 0 && len(gp.SAs()) == 0 }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return !s.Up() }, testhost.Patience, time.Millisecond)
+	require.Eventually(t, func() bool { return len(hp.SAs()) == 0 && len(gp.SAs()) == 0 }, testhost.Patience, 10*time.Millisecond)
 }
 
 // Why a call fails is said.
@@ -136,7 +137,7 @@ func first(sessions iter.Seq[*Session]) *Session {
 // left, and who wants one meanwhile gets it.
 func TestAsk(t *testing.T) {
 	host, gw, hp, _, realm := kinkPair(t, func(h, _ *Config) {
-		h.Peers[0].Timing = ike.Timing{RetransmitBase: 20 * time.Millisecond, RetransmitTries: 3}
+		h.Peers[0].Timing = ike.Timing{RetransmitBase: 300 * time.Millisecond, RetransmitTries: 3}
 		h.Peers = append(h.Peers, Peer{Name: "caller", Versions: []Version{KINK}, KINK: KINKOptions{Principal: "kink/caller.example.com@EXAMPLE.COM"},
 			Children: []Child{{Local: []string{"10.1.0.0/16"}, Remote: []string{"10.3.0.0/16"}}}})
 	})

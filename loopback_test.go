@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -61,7 +62,7 @@ func udpListen(t *testing.T, addr string) (list []Listen, plain, natt netip.Addr
 }
 
 func testContext(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testhost.Patience)
 	t.Cleanup(cancel)
 	return ctx
 }

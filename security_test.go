@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/racoon3/racoon/internal/testhost"
 )
 
 // TestC23_ManyInterruptedCalls: ten thousand calls of the API from many
@@ -15,7 +17,7 @@ import (
 // afterwards.
 func TestC23_ManyInterruptedCalls(t *testing.T) {
 	client, gateway, cp, gp := pairOfManagers(t, "127.0.0.1", func(c, g *Config) { c.EventBuffer, g.EventBuffer = 4, 4 })
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*testhost.Patience)
 	defer cancel()
 	_ = client.Subscribe(ctx) // never read
 	_ = gateway.Subscribe(ctx)
@@ -54,5 +56,5 @@ func TestC23_ManyInterruptedCalls(t *testing.T) {
 	s, err := client.Initiate(ctx, "gw")
 	require.NoError(t, err)
 	require.True(t, s.Up())
-	require.Eventually(t, func() bool { return !cp.Send(gp, flow, 100).Outcome.Gap() }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return !cp.Send(gp, flow, 100).Outcome.Gap() }, testhost.Patience, 10*time.Millisecond)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -315,7 +316,7 @@ func TestFullPoolRefuses(t *testing.T) {
 	require.GreaterOrEqual(t, len(half.results), 36)
 	require.ErrorIs(t, half.results[0].Err, ErrBusy)
 	close(block)
-	require.Eventually(t, func() bool { return cleaned.Load() == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return cleaned.Load() == 1 }, testhost.Patience, time.Millisecond)
 }
 
 // The mailbox is bounded; what it drops it counts.
@@ -453,7 +454,7 @@ func TestNothingIsLeft(t *testing.T) {
 		_, err = m.Initiate(t.Context(), "gw")
 		require.ErrorIs(t, err, ErrClosed)
 	}
-	for wait := time.Millisecond; runtime.NumGoroutine() > before && wait < time.Second; wait *= 2 {
+	for wait := time.Millisecond; runtime.NumGoroutine() > before && wait < 20*time.Second; wait *= 2 {
 		time.Sleep(wait) // goroutines that have nothing to do but to end
 	}
 	require.LessOrEqual(t, runtime.NumGoroutine(), before)

@@ -19,12 +19,13 @@ import (
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/internal/control"
 	"github.com/racoon3/racoon/internal/control/controltest"
+	"github.com/racoon3/racoon/internal/testhost"
 )
 
 // ctl runs racoonctl against a host.
 func ctl(t *testing.T, h *controltest.Host, stdin string, args ...string) (status int, out, errs string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testhost.Patience)
 	defer cancel()
 	var o, e bytes.Buffer
 	status = run(ctx, append([]string{"-s", h.Path}, args...), strings.NewReader(stdin), &o, &e)
@@ -114,7 +115,7 @@ func TestEveryCommand(t *testing.T) {
 	require.Equal(t, "deleted 1 session, 0 Child SAs\n", ok(t, c, "delete-sa", "isakmp", "inet", "127.0.0.1", "127.0.0.1"))
 
 	require.Empty(t, ok(t, c, "establish-sa", "-n", "gw"))
-	require.Eventually(t, func() bool { return strings.Contains(ok(t, c, "status"), "1 session,") }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(ok(t, c, "status"), "1 session,") }, testhost.Patience, time.Millisecond)
 	// The order of before may not have ended yet, although its session is up.
 	require.Regexp(t, `^deleted 1 session, 0 Child SAs\n(gave up 1 call\n)?$`, ok(t, c, "vpn-disconnect", "gw"))
 	require.Contains(t, ok(t, c, "es", "-w", "isakmp", "inet", "127.0.0.1", "127.0.0.1"), "connected to gw")
@@ -191,7 +192,7 @@ func TestShowEventFollows(t *testing.T) {
 		w.Close()
 	}()
 	ok(t, p.Client, "establish-sa", "-n", "gw")
-	r.SetReadDeadline(time.Now().Add(20 * time.Second))
+	r.SetReadDeadline(time.Now().Add(testhost.Patience))
 	var seen string
 	for b := make([]byte, 4096); !strings.Contains(seen, "session-up") || !strings.Contains(seen, "child-up"); {
 		n, err := r.Read(b)
@@ -215,7 +216,7 @@ func TestDisconnectWhileConnecting(t *testing.T) {
 		status, _, errs := ctl(t, p.Client, "", "vpn-connect", "gw")
 		ended <- result{status, errs}
 	}()
-	require.Eventually(t, func() bool { return jsonOf[control.Status](t, p.Client, "status").Calls == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return jsonOf[control.Status](t, p.Client, "status").Calls == 1 }, testhost.Patience, time.Millisecond)
 	require.Equal(t, "deleted 0 sessions, 0 Child SAs\ngave up 1 call\n", ok(t, p.Client, "vpn-disconnect", "127.0.0.1"))
 	r := <-ended
 	require.Equal(t, exitRefused, r.status)

@@ -160,7 +160,7 @@ func TestTooManyConnectionsIsTold(t *testing.T) {
 	p := controltest.New(t, func(p *controltest.Pair) {
 		p.Client.Daemon.Limits = control.Limits{Connections: 1, Request: patience}
 	})
-	dial(t, p.Client.Path) // the first that is accepted
+	defer dial(t, p.Client.Path).Close() // the first that is accepted
 	for range 20 {
 		c := control.NewClient(p.Client.Path)
 		_, err := c.Status(testContext(t))

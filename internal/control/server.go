@@ -62,7 +62,7 @@ func (d *Daemon) Serve(ctx context.Context, l *Listener) error {
 	go func() {
 		defer close(closed)
 		<-ctx.Done()
-		short, cancel := context.WithTimeout(context.Background(), time.Second)
+		short, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		if h.Shutdown(short) != nil {
 			h.Close()
@@ -115,6 +115,7 @@ func (s *server) routes() http.Handler {
 	get("/v1/stats", s.stats)
 	get("/v1/certificate", s.certificate)
 	get("/v1/log-level", s.logLevel)
+	get("/v1/capture", s.capture)
 	mux.HandleFunc("GET /v1/events", s.events)
 	order(s, mux, "POST /v1/establish", s.establish)
 	order(s, mux, "POST /v1/delete", s.delete)
@@ -123,6 +124,8 @@ func (s *server) routes() http.Handler {
 	order(s, mux, "POST /v1/rekey", s.rekey)
 	order(s, mux, "POST /v1/reload", s.reload)
 	order(s, mux, "PUT /v1/log-level", s.setLogLevel)
+	order(s, mux, "PUT /v1/capture", s.startCapture)
+	order(s, mux, "DELETE /v1/capture", s.stopCapture)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.respond(w, r, func() (any, error) {
 			return nil, notFound("%s %s is no request of this interface", r.Method, r.URL.Path)

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon"
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/kink/krb"
 	"github.com/racoon3/racoon/kink/krb/krbtest"
 	"github.com/racoon3/racoon/spd/names"
@@ -29,7 +30,7 @@ func TestNamesOfKINKPeers(t *testing.T) {
 	cache := d.names.cache
 	require.Equal(t, []string{"localhost."}, cache.Registered())
 	directory := cfg.Resolver.(names.Directory)
-	require.Eventually(t, func() bool { return len(cache.Addrs("localhost")) > 0 }, 5*time.Second, 10*time.Millisecond, "without a question")
+	require.Eventually(t, func() bool { return len(cache.Addrs("localhost")) > 0 }, testhost.Patience, 10*time.Millisecond, "without a question")
 	list, err := directory.LookupAddr(t.Context(), cache.Addrs("localhost")[0].String())
 	require.NoError(t, err)
 	require.Equal(t, []string{"localhost."}, list)

@@ -14,7 +14,7 @@ const (
 	maxOutput = 4096
 	// drain is how long a script's output is waited for when it has ended or was
 	// killed: something that it has started may hold it open.
-	drain = time.Second
+	drain = 3 * time.Second
 )
 
 // errTimeout is why a script was killed.

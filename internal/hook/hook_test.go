@@ -23,6 +23,7 @@ import (
 	"github.com/racoon3/racoon"
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/internal/control/controltest"
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -85,7 +86,7 @@ func run(t *testing.T, cfg Config, events ...ike.Event) {
 		ch <- ev
 	}
 	close(ch)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testhost.Patience)
 	defer cancel()
 	require.NoError(t, r.Run(ctx, ch))
 }
@@ -319,16 +320,16 @@ func TestTimeLimit(t *testing.T) {
 	path := script(t, fmt.Sprintf("trap '' TERM INT\nsleep 300 & echo $! >> %[1]s\necho $$ >> %[1]s\necho begun\nwhile :; do sleep 300; done\n", pids))
 	log := new(controltest.Log)
 	start := time.Now()
-	run(t, Config{Scripts: all(path), Timeout: 300 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(log, nil))},
+	run(t, Config{Scripts: all(path), Timeout: 5 * time.Second, Logger: slog.New(slog.NewTextHandler(log, nil))},
 		ike.SessionUp{EventHeader: header(v2Session), Info: info(t)})
-	require.Less(t, time.Since(start), 10*time.Second)
+	require.Less(t, time.Since(start), testhost.Patience)
 	require.Contains(t, log.String(), "ran for too long")
 	require.Contains(t, log.String(), "line=begun")
 	b, err := os.ReadFile(pids)
 	require.NoError(t, err)
 	require.Len(t, strings.Fields(string(b)), 2)
 	for _, pid := range strings.Fields(string(b)) {
-		require.Eventually(t, func() bool { return gone(pid) }, 5*time.Second, time.Millisecond, "process %s lives", pid)
+		require.Eventually(t, func() bool { return gone(pid) }, testhost.Patience, time.Millisecond, "process %s lives", pid)
 	}
 }
 
@@ -345,7 +346,7 @@ func TestBackgroundProcessIsNotWaitedFor(t *testing.T) {
 	path := script(t, "sleep 300 &\necho $! > "+pids+"\n")
 	start := time.Now()
 	run(t, Config{Scripts: all(path)}, ike.SessionUp{EventHeader: header(v2Session), Info: info(t)})
-	require.Less(t, time.Since(start), 10*time.Second)
+	require.Less(t, time.Since(start), testhost.Patience)
 	b, err := os.ReadFile(pids)
 	require.NoError(t, err)
 	var pid int
@@ -371,8 +372,8 @@ func TestOrder(t *testing.T) {
 	// Two sessions' scripts can only end if they run at one time.
 	path := script(t, fmt.Sprintf(`cd %s; echo "$1 $RACOON_SESSION" >> log
 case $1 in session-up) touch up.$RACOON_SESSION; n=0
-while [ $(ls up.* | wc -l) -lt 2 ] && [ $n -lt 500 ]; do sleep 0.01; n=$((n+1)); done
-[ $n -lt 500 ] && echo "together" >> log;; esac
+while [ $(ls up.* | wc -l) -lt 2 ] && [ $n -lt 6000 ]; do sleep 0.01; n=$((n+1)); done
+[ $n -lt 6000 ] && echo "together" >> log;; esac
 `, dir))
 	var events []ike.Event
 	for _, id := range []ike.SessionID{v2Session, v1Session} {
@@ -426,7 +427,7 @@ func TestEndOfContextKills(t *testing.T) {
 	time.AfterFunc(200*time.Millisecond, cancel)
 	start := time.Now()
 	require.ErrorIs(t, r.Run(ctx, ch), context.Canceled)
-	require.Less(t, time.Since(start), 10*time.Second)
+	require.Less(t, time.Since(start), testhost.Patience)
 }
 
 func TestLostEvents(t *testing.T) {
@@ -506,7 +507,7 @@ func TestHooksOfAManager(t *testing.T) {
 	ran := make(chan error, 1)
 	events := p.Client.Manager.Subscribe(context.Background())
 	go func() { ran <- r.Run(context.Background(), events) }()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testhost.Patience)
 	defer cancel()
 	s, err := p.Client.Manager.Initiate(ctx, "gw")
 	require.NoError(t, err)
