@@ -24,6 +24,7 @@ type Window struct {
 	// ring has a bit for each number, at number modulo its length. It is
 	// longer than the window by a word, so that the words which come into use
 	// when the window moves are outside the window before and after (RFC 6479).
+	// It is made when top is set first: many SAs see no packet.
 	ring []atomic.Uint64
 }
 
@@ -42,9 +43,7 @@ func New(size int, esn bool) *Window {
 	case size > MaxSize:
 		size = MaxSize
 	}
-	words := (size + 63) / 64
-	w.size = uint64(words) * 64
-	w.ring = make([]atomic.Uint64, words+1)
+	w.size = (uint64(size) + 63) / 64 * 64
 	return w
 }
 
@@ -130,6 +129,9 @@ func (w *Window) Accept(seq uint64) (ok, newest bool) {
 
 // move makes seq the top of the window.
 func (w *Window) move(top, seq uint64) {
+	if w.ring == nil {
+		w.ring = make([]atomic.Uint64, w.size/64+1)
+	}
 	// The words that come into use: those after top's, up to seq's.
 	n := min(seq/64-top/64, uint64(len(w.ring)))
 	for i := uint64(1); i <= n; i++ {
