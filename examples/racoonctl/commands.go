@@ -39,6 +39,7 @@ func commands() []command {
 		{"events", "", "events [-f] [-n number]", "the last events, with -f those that come too", events},
 		{"rekey", "", "rekey [-reauth] " + selectUsage, "new keys for the IKE SA of sessions, or for Child SAs", rekey},
 		{"log-level", "", "log-level [error|warn|info|debug]", "what is logged, or from now on", plain((*program).logLevel)},
+		{"capture", "", "capture [start file [peer NAME]... | stop]", "what decrypted messages are written to; begin or end that", plain((*program).capture)},
 		{"completion", "", "completion bash|zsh|fish", "a script with which a shell completes commands", plain((*program).completion)},
 		{"help", "", "help [command]", "this", plain((*program).showHelp)},
 	}

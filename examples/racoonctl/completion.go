@@ -23,6 +23,7 @@ var words = map[string]struct {
 	"rekey":          {fixed: "-reauth isakmp esp ah peer session child spi user", peers: true},
 	"events":         {fixed: "-f -n"},
 	"log-level":      {fixed: "error warn info debug"},
+	"capture":        {fixed: "start stop peer", peers: true},
 	"completion":     {fixed: "bash zsh fish"},
 }
 

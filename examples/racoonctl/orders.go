@@ -128,6 +128,60 @@ func (p *program) logLevel(words []string) error {
 	return nil
 }
 
+func (p *program) capture(words []string) error {
+	var c control.Capture
+	var err error
+	did := "decrypted messages are written to"
+	switch {
+	case len(words) == 0:
+		c, err = p.client.Capture(p.ctx)
+	case words[0] == "stop":
+		if err := none(words[1:]); err != nil {
+			return err
+		}
+		did = "ended:"
+		c, err = p.client.StopCapture(p.ctx)
+	case words[0] == "start":
+		if len(words) < 2 {
+			return usage("it is not said what the file is to be called")
+		}
+		q := control.CaptureRequest{Name: words[1]}
+		for rest := words[2:]; len(rest) > 0; rest = rest[2:] {
+			if rest[0] != "peer" || len(rest) == 1 {
+				return usage("%q is not peer and the name of one", strings.Join(rest, " "))
+			}
+			q.Peers = append(q.Peers, rest[1])
+		}
+		c, err = p.client.StartCapture(p.ctx, q)
+	default:
+		return usage("%q is neither start nor stop", words[0])
+	}
+	switch {
+	case err != nil:
+		return err
+	case p.json:
+		p.print(c)
+	case c.File == "":
+		p.say("decrypted messages are written nowhere")
+	default:
+		p.say("%s %s (%s%s)", did, c.File, plural(int(c.Octets), "octet", "octets"), peersOf(c.Peers))
+		if c.Lost > 0 {
+			p.say("%d messages are missing", c.Lost)
+		}
+		if c.Error != "" {
+			p.say("it has ended: %s", c.Error)
+		}
+	}
+	return nil
+}
+
+func peersOf(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return " of " + strings.Join(names, ", ")
+}
+
 func establishSA(p *program, fs *flag.FlagSet) func([]string) error {
 	wait := fs.Bool("w", false, "wait until it is up")
 	peer := fs.String("n", "", "the configured `peer` to use")

@@ -237,10 +237,12 @@ func (s Scripts) over(general Scripts) Scripts {
 	return s
 }
 
-// Capture is a file of decrypted messages.
+// Capture is files of decrypted messages.
 type Capture struct {
 	// File in pcapng form, made anew at each start. Left out: none.
 	File string `toml:"file" path:"file" example:"\"/var/log/racoon.pcapng\""`
+	// Folder in which racoonctl capture may have files made, that no other user may write to. Left out: nowhere.
+	Directory string `toml:"directory" path:"file" example:"\"/var/log/racoon\""`
 	// The peers whose messages are kept. Left out: all, and those of callers who are nobody yet.
 	Peers []string `toml:"peers" example:"[\"office\"]"`
 	// When the file is that large, no more is written.

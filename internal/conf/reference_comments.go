@@ -91,6 +91,7 @@ var comments = map[string]string{
 	"Hooks.Parallel":                 "How many may run at one time. Those of one session run one after the other.",
 	"Hooks.Queue":                    "How many may wait before further events are dropped.",
 	"Capture.File":                   "File in pcapng form, made anew at each start. Left out: none.",
+	"Capture.Directory":              "Folder in which racoonctl capture may have files made, that no other user may write to. Left out: nowhere.",
 	"Capture.Peers":                  "The peers whose messages are kept. Left out: all, and those of callers who are nobody yet.",
 	"Capture.MaxSize":                "When the file is that large, no more is written.",
 	"Peer.Inherits":                  "A peer or template whose keys this one has, unless it says otherwise. Tables are joined key by key, Child SAs by name; lists are replaced. An empty value (\"\" or []) takes back what is inherited.",

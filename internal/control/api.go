@@ -328,6 +328,22 @@ type LogLevel struct {
 	Level string `json:"level"`
 }
 
+// Capture is the file that decrypted messages are written to.
+type Capture struct {
+	File   string   `json:"file,omitempty"` // left out: none
+	Peers  []string `json:"peers,omitempty"`
+	Octets uint64   `json:"octets"`
+	Most   uint64   `json:"most,omitempty"` // octets at which it ends
+	Lost   uint64   `json:"lost,omitempty"` // messages that the disk was too slow for
+	Error  string   `json:"error,omitempty"`
+}
+
+// CaptureRequest begins one.
+type CaptureRequest struct {
+	Name  string   `json:"name"`            // of a file in the daemon's folder
+	Peers []string `json:"peers,omitempty"` // left out: all
+}
+
 // An Error is the daemon's refusal.
 type Error struct {
 	Status  int    `json:"-"`     // of HTTP

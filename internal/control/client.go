@@ -248,3 +248,18 @@ func (c *Client) LogLevel(ctx context.Context) (LogLevel, error) {
 func (c *Client) SetLogLevel(ctx context.Context, level string) (LogLevel, error) {
 	return ask[LogLevel](ctx, c, "PUT", "/v1/log-level", nil, LogLevel{level})
 }
+
+// Capture asks what decrypted messages are written to.
+func (c *Client) Capture(ctx context.Context) (Capture, error) {
+	return ask[Capture](ctx, c, "GET", "/v1/capture", nil, nil)
+}
+
+// StartCapture has them written to a new file in the daemon's folder.
+func (c *Client) StartCapture(ctx context.Context, q CaptureRequest) (Capture, error) {
+	return ask[Capture](ctx, c, "PUT", "/v1/capture", nil, q)
+}
+
+// StopCapture ends that, and says what was written.
+func (c *Client) StopCapture(ctx context.Context) (Capture, error) {
+	return ask[Capture](ctx, c, "DELETE", "/v1/capture", nil, nil)
+}

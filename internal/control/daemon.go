@@ -22,6 +22,8 @@ type Daemon struct {
 	Reload func(ctx context.Context) ([]racoon.Change, error)
 	// Policies lists the policies that are in force, by whomever.
 	Policies func(ctx context.Context) ([]spd.Policy, error)
+	// Recorder writes decrypted messages to files.
+	Recorder Recorder
 	// LogLevel is the level of the daemon's log.
 	LogLevel *slog.LevelVar
 	// Logger gets who has ordered what; nil discards it.

@@ -27,14 +27,41 @@ type capture struct {
 	log    *slog.Logger
 	peerOf func(ike.SessionID) string
 
-	active atomic.Bool
-	mu     sync.Mutex
-	file   *captureFile
-	cfg    conf.Capture
+	active     atomic.Bool
+	mu         sync.Mutex
+	file       *captureFile
+	cfg        conf.Capture // what is in effect
+	configured conf.Capture // what a configuration said last
 }
 
-// set begins, ends or changes the capture as a configuration says. The file is
-// made anew, unless nothing has changed.
+// configure begins, ends or changes the capture as a configuration says, unless it
+// says what one before has said: an order may have ended that, or begun another.
+func (c *capture) configure(cfg conf.Capture) error {
+	c.mu.Lock()
+	same := sameCapture(cfg, c.configured)
+	c.configured.Directory = cfg.Directory
+	if same {
+		c.configured.MaxSize = cfg.MaxSize
+	}
+	c.mu.Unlock()
+	if same {
+		return nil
+	}
+	if err := c.set(cfg); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.configured = cfg
+	return nil
+}
+
+func sameCapture(a, b conf.Capture) bool {
+	return a.File == b.File && slices.Equal(a.Peers, b.Peers) && (a.File == "" || a.MaxSize == b.MaxSize)
+}
+
+// set begins, ends or changes the capture. The file is made anew, unless nothing
+// has changed.
 func (c *capture) set(cfg conf.Capture) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -50,6 +77,12 @@ func (c *capture) set(cfg conf.Capture) error {
 	} else if cfg.File != "" {
 		next, c.file = c.file, nil
 	}
+	c.use(next, cfg)
+	return nil
+}
+
+// use has messages written to a file, nil for none, from now on. c.mu is held.
+func (c *capture) use(next *captureFile, cfg conf.Capture) {
 	c.active.Store(false)
 	c.file.close()
 	if next != nil {
@@ -60,7 +93,6 @@ func (c *capture) set(cfg conf.Capture) error {
 	if next != nil {
 		c.log.Warn("decrypted messages are written to a file", "file", cfg.File, "peers", cfg.Peers)
 	}
-	return nil
 }
 
 // trace is the Manager's Trace.
@@ -92,6 +124,8 @@ type captureFile struct {
 	limit atomic.Uint64
 	queue chan []byte
 	lost  atomic.Uint64
+	size  atomic.Uint64 // octets that were written
+	ended atomic.Pointer[error]
 	done  chan struct{}
 }
 
@@ -105,9 +139,14 @@ func newCaptureFile(path string, log *slog.Logger) (*captureFile, error) {
 	if err != nil {
 		return nil, err
 	}
+	return writeCapture(f, log), nil
+}
+
+// writeCapture writes to a file that is new, and closes it at the end.
+func writeCapture(f *os.File, log *slog.Logger) *captureFile {
 	c := &captureFile{log: log, f: f, queue: make(chan []byte, captureQueue), done: make(chan struct{})}
 	go c.write()
-	return c, nil
+	return c
 }
 
 func (c *captureFile) setLimit(n uint64) { c.limit.Store(n) }
@@ -143,7 +182,10 @@ func (c *captureFile) write() {
 		} else {
 			_, failure = w.Write(b)
 		}
-		if failure != nil {
+		if failure == nil {
+			c.size.Store(size)
+		} else {
+			c.ended.Store(&failure)
 			c.log.Warn("the capture ends", "err", failure)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/internal/conf"
+	"github.com/racoon3/racoon/internal/control"
 	"github.com/racoon3/racoon/internal/pcap"
 	"github.com/racoon3/racoon/internal/testhost"
 )
@@ -92,4 +94,73 @@ func normal(d pcap.Datagram) pcap.Datagram {
 	d.Time = d.Time.UTC()
 	d.Cut = false
 	return d
+}
+
+// TestCaptureOrders: what the control socket may have written: new files of plain
+// names in the folder of the configuration, and nothing else.
+func TestCaptureOrders(t *testing.T) {
+	dir := t.TempDir()
+	outside := filepath.Join(dir, "outside")
+	require.NoError(t, os.WriteFile(outside, []byte("precious"), 0o644))
+	folder := filepath.Join(dir, "captures")
+	require.NoError(t, os.Mkdir(folder, 0o700))
+	c := &capture{log: slog.New(slog.DiscardHandler), peerOf: func(ike.SessionID) string { return "office" }}
+	require.NoError(t, c.configure(conf.Capture{MaxSize: 1 << 20}))
+	_, err := c.StartCapture("one", nil)
+	require.ErrorContains(t, err, "directory")
+	set := conf.Capture{MaxSize: 1 << 20, Directory: folder}
+	require.NoError(t, c.configure(set))
+
+	require.NoError(t, os.Symlink(outside, filepath.Join(folder, "link")))
+	require.NoError(t, os.Symlink(filepath.Join(dir, "new"), filepath.Join(folder, "dangling")))
+	for _, name := range []string{"", ".", "..", "../outside", "/etc/passwd", "a/b", ".hidden", "-x", "a b", "a\x00b", "ä", strings.Repeat("a", 129), "link", "dangling"} {
+		_, err := c.StartCapture(name, nil)
+		require.Error(t, err, name)
+	}
+	require.Equal(t, control.Capture{}, c.Capture())
+	require.NoFileExists(t, filepath.Join(dir, "new"))
+	b, err := os.ReadFile(outside)
+	require.NoError(t, err)
+	require.Equal(t, "precious", string(b))
+	require.NoError(t, os.Chmod(folder, 0o770))
+	_, err = c.StartCapture("one", nil)
+	require.ErrorContains(t, err, "by others")
+	require.NoError(t, os.Chmod(folder, 0o755))
+
+	got, err := c.StartCapture("one.pcapng", []string{"office"})
+	require.NoError(t, err)
+	file := filepath.Join(folder, "one.pcapng")
+	require.Equal(t, file, got.File)
+	require.EqualValues(t, 1<<20, got.Most)
+	info, err := os.Stat(file)
+	require.NoError(t, err)
+	require.EqualValues(t, 0o600, info.Mode().Perm())
+	_, err = c.StartCapture("two", nil)
+	require.ErrorContains(t, err, "already")
+	require.NoError(t, c.configure(set), "a reload that changes nothing of it lets it go on")
+	c.trace(ike.TraceRecord{Time: time.Now(), Path: path("192.0.2.1:500", "192.0.2.2:500"), Message: []byte("said in secret")})
+	got = c.StopCapture()
+	require.Equal(t, file, got.File)
+	packets, err := pcap.ReadFile(file)
+	require.NoError(t, err)
+	require.Len(t, packets, 1)
+	info, err = os.Stat(file)
+	require.NoError(t, err)
+	require.EqualValues(t, info.Size(), got.Octets)
+	require.Equal(t, control.Capture{}, c.StopCapture(), "twice is no error")
+	_, err = c.StartCapture("one.pcapng", nil)
+	require.ErrorContains(t, err, "never takes the place")
+
+	// One that the configuration has begun can be ended; a reload without a change
+	// does not begin it again, as it would lose what it has.
+	set.File = filepath.Join(dir, "configured")
+	require.NoError(t, c.configure(set))
+	require.Equal(t, set.File, c.StopCapture().File)
+	require.NoError(t, c.configure(set))
+	require.Equal(t, control.Capture{}, c.Capture())
+	set.File = ""
+	require.NoError(t, c.configure(set))
+	_, err = c.StartCapture("three", nil)
+	require.NoError(t, err)
+	c.close()
 }

@@ -133,7 +133,7 @@ func (d *daemon) open(ctx context.Context, cfg *conf.Config) error {
 	d.atEnd(func() error { only.Remove(); return nil })
 
 	d.capture = &capture{log: d.log, peerOf: d.peerOf}
-	if err := d.capture.set(cfg.Capture); err != nil {
+	if err := d.capture.configure(cfg.Capture); err != nil {
 		return err
 	}
 	d.atEnd(func() error { d.capture.close(); return nil })
@@ -157,7 +157,7 @@ func (d *daemon) open(ctx context.Context, cfg *conf.Config) error {
 		return err
 	}
 
-	d.control = &control.Daemon{Name: d.Name, Version: version(), Reload: d.reload, Policies: d.plane.policies(), LogLevel: d.level, Logger: d.log}
+	d.control = &control.Daemon{Name: d.Name, Version: version(), Reload: d.reload, Policies: d.plane.policies(), Recorder: d.capture, LogLevel: d.level, Logger: d.log}
 	d.complete(cfg, &manager)
 	if u := d.plane.user; u != nil {
 		if err := u.prepare(&manager); err != nil {

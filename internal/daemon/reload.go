@@ -74,7 +74,7 @@ func (d *daemon) reload(ctx context.Context) (changes []racoon.Change, err error
 		}
 	}
 	d.current.Store(cfg)
-	if err := d.capture.set(cfg.Capture); err != nil {
+	if err := d.capture.configure(cfg.Capture); err != nil {
 		d.log.Error("no capture", "err", err)
 	}
 	if cfg.Daemon.LogFile != before.Daemon.LogFile {
