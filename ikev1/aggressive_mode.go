@@ -84,8 +84,10 @@ func (sa *isakmpSA) answerAggressive(now time.Time, answer *isakmp.SA, m *inboun
 				p.step = 3
 				payloads := append([]isakmp.Payload{answer, &isakmp.KE{Data: k.Public}, &isakmp.Nonce{Data: p.nr}}, proof...)
 				payloads = append(payloads, sa.certRequests(sa.negotiated.method)...)
-				payloads = append(payloads, sa.natPayloads()...)
-				sa.sendPhase1(now, false, append(payloads, sa.vendorIDs()...)...)
+				// The vendor IDs first (RFC 3947 3.2): racoon reads in this order,
+				// and drops a message with NAT-D of which it has not been told.
+				payloads = append(payloads, sa.vendorIDs()...)
+				sa.sendPhase1(now, false, append(payloads, sa.natPayloads()...)...)
 				sa.chargeReply(now)
 			})
 		})

@@ -33,7 +33,7 @@ func (sa *isakmpSA) prove(peer *Peer, done func(now time.Time, payloads []isakmp
 	sent := s.LocalID // in the modes that send it first
 	idSent := initiator && in.idi != nil || !initiator && in.idr != nil
 	addr := ike.AddrIdentity(s.LocalAddr())
-	sendCert, cas := p.certRequested || local.AlwaysSendCert || method.Hybrid(), p.authorities
+	sendCert, cas := p.certRequested || local.AlwaysSendCert || method.Hybrid() || mode == BaseMode, p.authorities
 	rand := s.ep.Rand()
 	s.Job(ike.JobSign, 0, func(ctx context.Context) (any, error) {
 		defer skeyid.Wipe()

@@ -12,14 +12,16 @@ import (
 // Base Mode as ipsec-tools had it (draft-ietf-ipsec-ike-base-mode-02):
 //
 //	1  SA, IDii, Ni, VID       ->
-//	2                          <-  SA, IDir, Nr, [CR,] VID
+//	2                          <-  SA, IDir, Nr, VID
 //	3  KE, [CERT,] SIG|HASH    ->
 //	4                          <-  KE, [CERT,] SIG|HASH
 //
 // Nothing is encrypted. Unlike in Aggressive Mode, the responder computes
 // nothing before the initiator has shown that it is where it says it is, and
 // has proved who it is. NAT-D, of which the draft knows nothing, is in the last
-// two messages, and the initiator changes ports after them.
+// two messages, and the initiator changes ports after them. There is no
+// certificate request: racoon drops a message that has one, so whoever signs
+// sends its certificate.
 
 // beginBase sends the first message.
 func (sa *isakmpSA) beginBase(now time.Time) {
@@ -36,8 +38,7 @@ func (sa *isakmpSA) beginBase(now time.Time) {
 			return
 		}
 		p.step = 2
-		payloads := append([]isakmp.Payload{offer, id, &isakmp.Nonce{Data: p.ni}}, sa.certRequests(p.policy.methods...)...)
-		sa.sendPhase1(now, false, append(payloads, sa.vendorIDs()...)...)
+		sa.sendPhase1(now, false, append([]isakmp.Payload{offer, id, &isakmp.Nonce{Data: p.ni}}, sa.vendorIDs()...)...)
 	})
 }
 
@@ -55,8 +56,7 @@ func (sa *isakmpSA) answerBase(now time.Time, answer *isakmp.SA, m *inbound) {
 			return
 		}
 		p.step = 3
-		payloads := append([]isakmp.Payload{answer, id, &isakmp.Nonce{Data: p.nr}}, sa.certRequests(sa.negotiated.method)...)
-		sa.sendPhase1(now, false, append(payloads, sa.vendorIDs()...)...)
+		sa.sendPhase1(now, false, append([]isakmp.Payload{answer, id, &isakmp.Nonce{Data: p.nr}}, sa.vendorIDs()...)...)
 		sa.chargeReply(now)
 	})
 }

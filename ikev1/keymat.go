@@ -177,9 +177,10 @@ func (in *phase1Hash) baseHashI(h hashAlgorithm, skeyid secret.Bytes) secret.Byt
 }
 
 // baseHashISignature is HASH_I of Base Mode with signatures, where SKEYID is
-// not yet known: hash(Ni_b | Nr_b) takes its place as the key.
+// not yet known: hash(Nr_b | Ni_b) takes its place as the key. The order of the
+// nonces is racoon's, whose HASH_R has them the other way round.
 func (in *phase1Hash) baseHashISignature(h hashAlgorithm, ni, nr []byte) secret.Bytes {
-	return in.baseHashI(h, h.digest(ni, nr))
+	return in.baseHashI(h, h.digest(nr, ni))
 }
 
 // baseHashRSignature is HASH_R of Base Mode with signatures: prf(hash(Ni_b |

@@ -261,16 +261,17 @@ func BenchmarkKeymat(b *testing.B) {
 	})
 }
 
-// The hashes of Base Mode with signatures, part by part: no capture has them.
+// The hashes of Base Mode with signatures, part by part. The recording of
+// racoon in testdata has them too (TestRacoonReplay).
 func TestBaseModeSignatureHash(t *testing.T) {
 	h := hashOf(t, spd.PRFHMACSHA1)
 	in := phase1Hash{gxi: []byte("gxi"), gxr: []byte("gxr"), cookies: [16]byte([]byte("CKY-I..)CKY-R..)")), sai: []byte("SAi_b"), idi: []byte("IDii_b"), idr: []byte("IDir_b")}
-	sum := sha1.Sum([]byte("Ni_bNr_b"))
-	mac := func(text string) secret.Bytes {
-		m := hmac.New(sha1.New, sum[:])
+	mac := func(nonces, text string) secret.Bytes {
+		key := sha1.Sum([]byte(nonces))
+		m := hmac.New(sha1.New, key[:])
 		m.Write([]byte(text))
 		return m.Sum(nil)
 	}
-	require.Equal(t, mac("gxiCKY-I..)CKY-R..)SAi_bIDii_b"), in.baseHashISignature(h, []byte("Ni_b"), []byte("Nr_b")))
-	require.Equal(t, mac("gxigxrCKY-I..)CKY-R..)SAi_bIDii_b"), in.baseHashRSignature(h, []byte("Ni_b"), []byte("Nr_b")))
+	require.Equal(t, mac("Nr_bNi_b", "gxiCKY-I..)CKY-R..)SAi_bIDii_b"), in.baseHashISignature(h, []byte("Ni_b"), []byte("Nr_b")))
+	require.Equal(t, mac("Ni_bNr_b", "gxigxrCKY-I..)CKY-R..)SAi_bIDii_b"), in.baseHashRSignature(h, []byte("Ni_b"), []byte("Nr_b")))
 }
