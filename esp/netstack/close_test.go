@@ -13,6 +13,7 @@ import (
 
 	"github.com/racoon3/racoon/esp"
 	"github.com/racoon3/racoon/esp/netstack"
+	"github.com/racoon3/racoon/internal/testhost"
 )
 
 // Nothing runs after Close, whatever was under way; and what was tells why it
@@ -35,7 +36,7 @@ func TestCloseEndsEverything(t *testing.T) {
 			}
 			close(accepted)
 		}()
-		c, err := p.a.DialContext(within(t, 5*time.Second), "tcp", netip.AddrPortFrom(addr2, 80).String())
+		c, err := p.a.DialContext(within(t, testhost.Patience), "tcp", netip.AddrPortFrom(addr2, 80).String())
 		require.NoError(t, err)
 		_, err = c.Write([]byte("x"))
 		require.NoError(t, err)
@@ -57,7 +58,7 @@ func TestCloseEndsEverything(t *testing.T) {
 			select {
 			case err := <-ended:
 				require.Error(t, err)
-			case <-time.After(5 * time.Second):
+			case <-time.After(testhost.Patience):
 				require.Fail(t, "still waiting")
 			}
 		}
@@ -73,7 +74,7 @@ func TestCloseEndsEverything(t *testing.T) {
 		require.ErrorIs(t, err, netstack.ErrClosed)
 		require.ErrorIs(t, p.a.AddAddress(netip.MustParseAddr("10.9.9.9")), netstack.ErrClosed)
 	})
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(testhost.Patience)
 	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {
 		runtime.Gosched()
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/racoon3/racoon/internal/testhost"
 )
 
 // nameServer answers A questions with addr, at port 53 of a host.
@@ -51,11 +53,11 @@ func TestDialByName(t *testing.T) {
 	l, err := p.b.Listen("tcp", ":80")
 	require.NoError(t, err)
 	defer l.Close()
-	c, err := p.a.DialContext(within(t, 10*time.Second), "tcp", "host.inner.example.:http")
+	c, err := p.a.DialContext(within(t, testhost.Patience), "tcp", "host.inner.example.:http")
 	require.NoError(t, err)
 	require.Equal(t, "10.2.0.1:80", c.RemoteAddr().String())
 	require.NoError(t, c.Close())
-	addrs, err := p.a.Resolver().LookupNetIP(within(t, 10*time.Second), "ip4", "other.inner.example.")
+	addrs, err := p.a.Resolver().LookupNetIP(within(t, testhost.Patience), "ip4", "other.inner.example.")
 	require.NoError(t, err)
 	require.Equal(t, []netip.Addr{addr2}, addrs)
 	require.Error(t, p.a.SetDNS([]netip.Addr{{}}))
@@ -67,7 +69,7 @@ func TestListenBothFamilies(t *testing.T) {
 	require.NoError(t, err)
 	defer l.Close()
 	for _, from := range []struct{ to, own netip.Addr }{{addr2, addr1}, {addr26, addr16}} {
-		c, err := p.a.DialContext(within(t, 5*time.Second), "tcp", netip.AddrPortFrom(from.to, 80).String())
+		c, err := p.a.DialContext(within(t, testhost.Patience), "tcp", netip.AddrPortFrom(from.to, 80).String())
 		require.NoError(t, err)
 		s, err := l.Accept()
 		require.NoError(t, err)
@@ -80,7 +82,7 @@ func TestListenBothFamilies(t *testing.T) {
 	l6, err := p.b.Listen("tcp6", "[2001:db8:2::1]:81")
 	require.NoError(t, err)
 	defer l6.Close()
-	ctx := within(t, 5*time.Second)
+	ctx := within(t, testhost.Patience)
 	_, err = p.a.DialContext(ctx, "tcp", "10.2.0.1:81")
 	var op *net.OpError
 	require.ErrorAs(t, err, &op)
@@ -111,7 +113,7 @@ func TestAddressesComeAndGo(t *testing.T) {
 	require.NoError(t, p.a.AddAddress(next))
 	require.NoError(t, p.a.AddAddress(next), "twice")
 	require.ElementsMatch(t, []netip.Addr{addr1, addr16, next}, p.a.Addresses())
-	_, err = p.b.Ping(within(t, 5*time.Second), next)
+	_, err = p.b.Ping(within(t, testhost.Patience), next)
 	require.NoError(t, err)
 	require.NoError(t, p.a.RemoveAddress(next))
 	require.Error(t, p.a.RemoveAddress(next))
@@ -136,7 +138,7 @@ func TestOwnAddress(t *testing.T) {
 	l, err := p.a.Listen("tcp", "10.1.0.1:80")
 	require.NoError(t, err)
 	defer l.Close()
-	c, err := p.a.DialContext(within(t, 5*time.Second), "tcp", "10.1.0.1:80")
+	c, err := p.a.DialContext(within(t, testhost.Patience), "tcp", "10.1.0.1:80")
 	require.NoError(t, err)
 	c.Close()
 	require.Zero(t, p.a.Stats().Sent)

@@ -121,7 +121,10 @@ func testKinkdKernel(t *testing.T, plane string) {
 				_, err := a.client().Rekey(t.Context(), control.RekeyRequest{Select: control.Select{Child: "hosts"}})
 				require.NoError(t, err)
 			})
-			require.Eventually(t, func() bool { return !strings.Contains(state(a), first[0]) }, ikedPatience, 200*time.Millisecond)
+			require.Eventually(t, func() bool {
+				now := state(a)
+				return !strings.Contains(now, first[0]) && len(spiPattern.FindAllString(now, -1)) == 2
+			}, ikedPatience, 200*time.Millisecond)
 
 			// Who was killed tells another epoch, and has nothing that the other
 			// does not have.

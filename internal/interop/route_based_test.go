@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -67,9 +68,12 @@ func behind(t *testing.T, s *lab.Site) (h *lab.Namespace, a, a6 netip.Addr) {
 	return h, a, a6
 }
 
+// carrier is what the kernel says of a cable when it comes to it.
+var carrier = regexp.MustCompile(` ?linkdown|,?(LOWER_UP|NO-CARRIER)|state (UP|DOWN|LOWERLAYERDOWN|UNKNOWN)|qdisc \S+`)
+
 // network is all of a site that a daemon with interfaces changes.
 func network(s *lab.Site) string {
-	return untouched(s) + s.Run("ip", "-6", "route") + s.Run("ip", "-o", "link") + s.Run("ip", "xfrm", "state") + s.Run("ip", "xfrm", "policy", "list", "nosock")
+	return carrier.ReplaceAllString(untouched(s)+s.Run("ip", "-6", "route")+s.Run("ip", "-o", "link"), "") + s.Run("ip", "xfrm", "state") + s.Run("ip", "xfrm", "policy", "list", "nosock")
 }
 
 // testIkedInterface: the sample makes its interface, traffic goes where routes

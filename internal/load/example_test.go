@@ -11,6 +11,7 @@ import (
 // Ten handshakes with a gateway in the same process.
 func ExampleRun() {
 	ctx, end := context.WithCancel(context.Background())
+	defer end()
 	psk := ike.Secret("a secret of both")
 	gw, err := load.NewResponder(load.ResponderConfig{Listen: "127.0.0.1:0", Plane: "null", Identity: load.Identity{PSK: psk, LocalID: "gw.example.org"}})
 	if err != nil {

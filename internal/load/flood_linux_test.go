@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/internal/testhost"
 )
 
 // loopback are the addresses that a Linux host has without asking.
@@ -36,7 +37,7 @@ func TestA16_FloodFromManyAddresses(t *testing.T) {
 
 	flooded := make(chan *FloodReport, 1)
 	go func() {
-		r, err := RunFlood(t.Context(), FloodConfig{Target: addr, Sources: loopback, Attempts: attempts(), Rate: 40_000, Wait: 300 * time.Millisecond})
+		r, err := RunFlood(t.Context(), FloodConfig{Target: addr, Sources: loopback, Attempts: attempts(), Rate: 40_000, Wait: 3 * time.Second})
 		if err != nil {
 			t.Error(err)
 		}
@@ -53,7 +54,7 @@ func TestA16_FloodFromManyAddresses(t *testing.T) {
 		}
 		busy := user
 		busy.Handshakes, busy.Concurrency, busy.IKERekeys, busy.ChildRekeys = 4, 2, 2, 2
-		busy.Leave, busy.Timeout = false, 20*time.Second // with retransmissions: the flood fills the socket too
+		busy.Leave, busy.Timeout = false, 2*testhost.Patience // with retransmissions: the flood fills the socket too
 		r, err := Run(t.Context(), busy)
 		require.NoError(t, err)
 		require.Empty(t, r.Failures)
@@ -85,14 +86,14 @@ func TestA31_FloodWithCookies(t *testing.T) {
 	fill(t, Config{Identity: psk("user%d@example.org", ""), Target: addr, Handshakes: 20, Leave: true})
 	before := liveHeap()
 	flood, err := RunFlood(t.Context(), FloodConfig{Target: addr, Sources: loopback, Ports: 4, Attempts: attempts() / 20, Rate: 2_500, Cookies: true,
-		Wait: 300 * time.Millisecond})
+		Wait: 3 * time.Second})
 	require.NoError(t, err)
 	require.Positive(t, flood.Answers["COOKIE"])
 	require.Greater(t, flood.Answers["IKE_SA_INIT"], uint64(110), "more than without cookies")
 	report := gateway.Report(t.Context())
 	require.LessOrEqual(t, report.HalfOpen, limit+runtime.GOMAXPROCS(0))
 	require.Less(t, liveHeap()-before, int64(floodLimit+limit*8<<10), "at most 8 KiB for each half-open SA")
-	require.Eventually(t, func() bool { return gateway.Report(t.Context()).HalfOpen == 0 }, 10*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return gateway.Report(t.Context()).HalfOpen == 0 }, testhost.Patience, 50*time.Millisecond)
 	require.Less(t, liveHeap()-before, int64(floodLimit), "everything is given back")
 	require.Equal(t, 20, gateway.Report(t.Context()).Sessions)
 }
