@@ -112,15 +112,23 @@ func (e *Endpoint) Reauthenticate(now time.Time, id ike.SessionID) error {
 	return nil
 }
 
-// RekeyChild replaces a Child SA. One that the peer has made less than 20 s ago is
-// replaced when those are over: until then the peer may not have it, and would
-// take both for made at the same time.
+// RekeyChild replaces a Child SA; RekeyFailed tells why that did not come to pass.
+// One that the peer has made less than 20 s ago stays ([TooEarlyError]): until then
+// the peer may not have it, and would take both for made at the same time.
 func (e *Endpoint) RekeyChild(now time.Time, id ike.SessionID, c ike.ChildID) error {
 	s, a, err := e.sessions.Child(id, c)
 	if err != nil {
 		return err
 	}
-	if !a.Rekeying && (a.State == child.Mature || a.State == child.InboundOnly) { // else its successor is being made
+	if a.Rekeying || a.State != child.Mature && a.State != child.InboundOnly {
+		return nil // its successor is being made
+	}
+	switch d := early(now, a); {
+	case d > 0:
+		s.childFailed(now, a.Info.Name, a, &TooEarlyError{Child: a.Info.Name, Wait: d})
+	case s.peer.child(a.Info.Name) == nil:
+		s.childFailed(now, a.Info.Name, a, fmt.Errorf("Child %q is not configured any more", a.Info.Name))
+	default:
 		s.StartRekey(now, a)
 	}
 	return nil

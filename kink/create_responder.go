@@ -211,6 +211,10 @@ func (c *creation) serve(now time.Time, p *message.ISAKMP, done func(now time.Ti
 		refuse(now, t, nil, err)
 		return
 	}
+	if err := c.misread(ps.SA()); err != nil {
+		refuse(now, isakmp.NotifyNoProposalChosen, nil, err)
+		return
+	}
 	if err := c.translated(); err != nil {
 		refuse(now, isakmp.NotifyPayloadMalformed, []byte(err.Error()), err)
 		return

@@ -1,6 +1,7 @@
 package kink
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -217,4 +218,37 @@ func TestEpoch(t *testing.T) {
 	require.ErrorIs(t, down[0].Err, ErrPeerRestarted)
 	require.Equal(t, ike.DownDead, down[0].Reason)
 	require.Empty(t, p.pa.SAs())
+}
+
+// An order to replace what the peer has made a moment ago is refused at once, with
+// the time from which on it is not.
+func TestRekeyTooEarly(t *testing.T) {
+	p := plainPair(t)
+	p.initiate()
+	s := only(t, p.b)
+	order := func() []ike.RekeyFailed {
+		p.evB = nil
+		require.NoError(t, p.b.RekeyChild(p.now, s.ID, s.Children.All()[0].Info.ID))
+		p.run()
+		return find[ike.RekeyFailed](p.evB)
+	}
+	failed := order()
+	require.Len(t, failed, 1)
+	require.Equal(t, s.Children.All()[0].Info.ID, failed[0].Child)
+	e, ok := errors.AsType[*TooEarlyError](failed[0].Err)
+	require.True(t, ok, "%v", failed[0].Err)
+	require.Equal(t, 20*time.Second, e.Wait.Round(time.Second))
+	p.advance(e.Wait - time.Second)
+	require.Len(t, order(), 1)
+	p.advance(time.Second)
+	require.Empty(t, order())
+	require.Len(t, find[ike.ChildRekeyed](p.evB), 1)
+	p.advance(time.Minute)
+	p.same(1)
+
+	require.Empty(t, order(), "its own it may replace at any time")
+	require.Len(t, find[ike.ChildRekeyed](p.evB), 1)
+	s.peer = &Peer{}
+	p.advance(time.Minute)
+	require.Len(t, order(), 1, "it is configured no more")
 }

@@ -1,6 +1,7 @@
 package kink
 
 import (
+	"slices"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
@@ -13,7 +14,8 @@ import (
 
 // delete serves DELETE (RFC 4430 3.3): SAs go in both directions, and the answer
 // names ours. For those that are not there it says INVALID-SPI, by which the peer
-// knows that it can let go too.
+// knows that it can let go too. A bundle goes as a whole, whichever of its SPIs are
+// named.
 func (v *served) delete(now time.Time, s *session) {
 	var content []message.Payload
 	var gone []*child.SA
@@ -26,12 +28,16 @@ func (v *served) delete(now time.Time, s *session) {
 		}
 		var answer []isakmp.Payload
 		for d := range ps.Deletes() {
-			found, missing := s.named(d)
+			found, own, missing := s.named(d)
 			for _, a := range found {
-				s.presume(now, a)
+				if !slices.Contains(gone, a) {
+					s.presume(now, a)
+					gone = append(gone, a)
+				}
 			}
-			gone = append(gone, found...)
-			answer = append(answer, deletion(found)...)
+			if len(own) > 0 {
+				answer = append(answer, &isakmp.Delete{DOI: isakmp.DOIIPsec, Protocol: d.Protocol, SPISize: d.SPISize, SPIs: own})
+			}
 			if s != nil && len(s.creating) > 0 && len(s.overtook)+len(missing) <= maxOvertook {
 				s.overtook = append(s.overtook, missing...)
 			}
@@ -56,18 +62,22 @@ func (v *served) delete(now time.Time, s *session) {
 // be on its way.
 const maxOvertook = 64
 
-// named finds the Child SAs with the peer's inbound SPIs.
-func (s *session) named(d *isakmp.Delete) (found []*child.SA, missing []spd.SPI) {
+// named finds the Child SAs with the peer's inbound SPIs, of any protocol that they
+// have, and appends our SPIs of the same protocol in their form.
+func (s *session) named(d *isakmp.Delete) (found []*child.SA, own []byte, missing []spd.SPI) {
 	for spi := range d.IPsecSPIs() {
 		var a *child.SA
-		if s != nil && spi >= spd.FirstSPI { // an SA that is being made has 0
-			a = s.Children.ByOutbound(d.Protocol, spi)
+		var in spd.SPI
+		if s != nil {
+			a, in = s.Children.ByPart(d.Protocol, spi)
 		}
 		if a == nil {
 			missing = append(missing, spi)
-		} else {
-			found = append(found, a)
+			continue
 		}
+		found = append(found, a)
+		four := quickmode.AppendSPI(nil, in)
+		own = append(own, four[4-d.SPISize:]...)
 	}
-	return found, missing
+	return found, own, missing
 }

@@ -3,6 +3,7 @@ package kink
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
@@ -22,6 +23,17 @@ var (
 	errQueueFull = errors.New("too many transactions are waiting")
 	errOvertaken = errors.New("the peer has replaced it already")
 )
+
+// A TooEarlyError says that this side may not replace a Child SA yet: the peer has
+// made it a moment ago, and may not have it itself.
+type TooEarlyError struct {
+	Child string
+	Wait  time.Duration // after that it may
+}
+
+func (e *TooEarlyError) Error() string {
+	return fmt.Sprintf("the peer has made Child %q a moment ago, and may not have it yet; try again in %v, or there", e.Child, e.Wait.Round(time.Second))
+}
 
 // A TimeoutError says that the peer did not answer, or not in a way that can be
 // believed.

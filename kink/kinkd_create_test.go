@@ -85,7 +85,8 @@ func TestCreatesOfKinkd(t *testing.T) {
 			"#1 ESP SPI c0000002 T1 ESP_AES(3600 seconds, Tunnel, 128 bits, HMAC-SHA); #1 IPCOMP SPI 00000101 T1 IPCOMP_DEFLATE(3600 seconds, Tunnel)"},
 		{"selectors", nil, create(10, ids("04000000 0a010000 ffff0000", "04000000 0a020000 ffff0000"), esp(0, 1, aes)), "#1 ESP SPI c0000001 T1 ESP_AES(3600 seconds, Tunnel, 128 bits, HMAC-SHA)"},
 		{"the hosts", nil, create(10, ids("01000000 c0000201", "01000000 c0000202"), esp(0, 1, aes)), ""},
-		{"longer key", nil, create(10, nonce, esp(0, 1, aes256)), ""}, // kinkd would take it
+		{"longer key", nil, create(10, nonce, esp(0, 1, aes256)), ""},                                                                            // kinkd would take it
+		{"a later key length", nil, create(10, nonce, proposal(0, 1, 3, "0b9cc70f", transform(3, 1, 12, aes256), transform(0, 2, 12, aes))), ""}, // kinkd would keep the keys of the first
 		{"other mode", nil, create(10, nonce, esp(0, 1, "80010001 80020e10 80040002 80060080 80050002")), ""},
 		{"Blowfish", nil, create(10, nonce, proposal(0, 1, 3, "0b9cc70f", transform(0, 1, 7, aes))), ""},
 	} {
@@ -158,5 +159,54 @@ func TestKindsOfChild(t *testing.T) {
 				p.same(0)
 			})
 		}
+	}
+}
+
+// kinkd deletes a bundle by all of its SPIs, each protocol in a payload of its own;
+// any one of them is enough.
+func TestDeletesOfKinkd(t *testing.T) {
+	chain := slices.Concat(lengthened(10, octets(t, "00000001 00000001"),
+		lengthened(2, octets(t, "01030401 0b9cc70f"), lengthened(0, octets(t, "010c0000 80010001 80020e10 80040001 80060080 80050002"))),
+		lengthened(0, octets(t, "01040401 0000c710"), lengthened(0, octets(t, "01020000 80010001 80020e10 80040001")))),
+		lengthened(0, make([]byte, 16)))
+	esp := &isakmp.Delete{DOI: isakmp.DOIIPsec, Protocol: spd.ProtoESP, SPISize: 4, SPIs: octets(t, "0b9cc70f")}
+	cpi := &isakmp.Delete{DOI: isakmp.DOIIPsec, Protocol: spd.ProtoIPComp, SPISize: 4, SPIs: octets(t, "0000c710")}
+	short := &isakmp.Delete{DOI: isakmp.DOIIPsec, Protocol: spd.ProtoIPComp, SPISize: 2, SPIs: octets(t, "c710")}
+	other := &isakmp.Delete{DOI: isakmp.DOIIPsec, Protocol: spd.ProtoIPComp, SPISize: 2, SPIs: octets(t, "c711")}
+	for _, c := range []struct {
+		named []isakmp.Payload
+		want  string
+	}{
+		{[]isakmp.Payload{esp, cpi}, "D(ESP c0000002) D(IPCOMP 00000101)"},
+		{[]isakmp.Payload{cpi, esp}, "D(IPCOMP 00000101) D(ESP c0000002)"},
+		{[]isakmp.Payload{esp}, "D(ESP c0000002)"},
+		{[]isakmp.Payload{short}, "D(IPCOMP 0101)"},
+		{[]isakmp.Payload{other}, ""},
+	} {
+		b := peerOf("a", nameA, netB, netA, "aes128-sha1-noesn")
+		b.Racoon2 = true
+		b.Children[0].IPComp = true
+		p := newPair(t, peerOf("b", nameB, netA, netB), b, nil)
+		q := newCaller(p)
+		accepted(t, q.ask(q.command(message.Create, nil, &message.ISAKMP{First: isakmp.PayloadSA, Version: isakmp.Version1, Chain: chain})))
+		require.Len(t, p.pb.SAs(), 4)
+		d, err := message.NewISAKMP(c.named...)
+		require.NoError(t, err)
+		ps, err := q.ask(q.command(message.Delete, nil, d)).ISAKMP().Payloads()
+		require.NoError(t, err)
+		if c.want == "" {
+			require.True(t, ps.HasNotify(isakmp.NotifyInvalidSPI))
+			require.Len(t, p.pb.SAs(), 4)
+			continue
+		}
+		require.False(t, ps.HasNotify(isakmp.NotifyInvalidSPI))
+		var got []string
+		for d := range ps.Deletes() {
+			got = append(got, d.String())
+		}
+		require.Equal(t, c.want, strings.Join(got, " "))
+		p.advance(time.Minute)
+		require.Empty(t, p.pb.SAs())
+		require.Len(t, find[ike.ChildDown](p.evB), 1)
 	}
 }

@@ -93,9 +93,14 @@ func (e *Endpoint) command(now time.Time, path ike.Path, m *message.Message, b [
 		return
 	}
 	r := &request{message: m.Header, path: path, from: from, epoch: ap.Epoch}
-	if err == nil && from.Stamp.Time().Before(e.cfg.Started) {
+	if age := e.cfg.Started.Sub(from.Stamp.Time()); err == nil && age > 0 {
 		// What was sent before this side started may be a replay that nobody
-		// remembers. A peer whose clock is behind takes it for what it is.
+		// remembers.
+		if age <= aSecond {
+			e.Count.Unexpected++ // it comes again, with a newer authenticator
+			return
+		}
+		// A peer whose clock is behind takes it for what it is.
 		err = &krb.Error{Code: krb.APErrSkew, Reason: "the authenticator is older than this side"}
 	}
 	if err == nil {
@@ -124,6 +129,12 @@ func (e *Endpoint) command(now time.Time, path ike.Path, m *message.Message, b [
 	}
 	e.serve(now, r)
 }
+
+// aSecond is how far an authenticator may be behind the clock that it was made by:
+// MIT's library counts the microseconds of all that it makes within one second from
+// the first one on. A difference of clocks would not explain that, and racoon2,
+// which corrects one once, would give up.
+const aSecond = time.Second
 
 // refuseKerberos answers a message whose key is known with a KRB-ERROR that the
 // peer can believe (RFC 4430 4.2.3). A replay is not answered.

@@ -136,6 +136,19 @@ func (s *Set) ByOutbound(p spd.Protocol, spi spd.SPI) *SA {
 	return s.find(func(a *SA) bool { return a.Info.Protocol == p && a.Info.Out == spi })
 }
 
+// ByPart returns the SA whose bundle has the peer's inbound SPI of a protocol, and
+// our SPI of the same one: of ESP or AH, of AH around ESP, or a CPI.
+func (s *Set) ByPart(p spd.Protocol, spi spd.SPI) (a *SA, in spd.SPI) {
+	of := func(id spd.SAID) bool { return id.Protocol == p }
+	a = s.find(func(a *SA) bool {
+		return slices.ContainsFunc(a.out, func(id spd.SAID) bool { return of(id) && id.SPI == spi }) && slices.ContainsFunc(a.in, of)
+	})
+	if a == nil {
+		return nil, 0
+	}
+	return a, a.in[slices.IndexFunc(a.in, of)].SPI
+}
+
 // ByID returns the youngest SA of a lineage.
 func (s *Set) ByID(id ike.ChildID) *SA {
 	for _, a := range slices.Backward(s.sas) {
