@@ -44,6 +44,6 @@ func TestReadmePrograms(t *testing.T) {
 		var err error
 		out, err = command(a.Namespace, client).CombinedOutput()
 		return err == nil
-	}, 30*time.Second, 100*time.Millisecond, "%s", &out)
+	}, 2*time.Minute, 100*time.Millisecond, "%s", &out)
 	require.Equal(t, "hello from behind the gateway", string(out))
 }

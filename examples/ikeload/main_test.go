@@ -48,7 +48,7 @@ func startResponder(t *testing.T, args ...string) (addr string, finish func() lo
 
 func ikeload(t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	var out bytes.Buffer
 	err := run(ctx, args, &out, io.Discard)

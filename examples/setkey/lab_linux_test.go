@@ -400,7 +400,7 @@ func TestKernelMonitor(t *testing.T) {
 		_ = w.Close()
 	}()
 	seen, b := "", make([]byte, 1<<16)
-	require.NoError(t, r.SetReadDeadline(time.Now().Add(time.Minute)))
+	require.NoError(t, r.SetReadDeadline(time.Now().Add(3*time.Minute)))
 	until := func(want string) {
 		for !strings.Contains(seen, want) {
 			n, err := r.Read(b)

@@ -6,11 +6,11 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/internal/testpki"
 )
 
@@ -115,7 +115,7 @@ func TestVPNC(t *testing.T) {
 		"-proposals", "aes256-sha1-modp2048", "-esp", "aes256-sha1", "-local-subnet", b.InnerNet.String())
 	client := lab.StartVPNC(t, a.Namespace, lab.VPNCConfig{Gateway: b.Outer.String(), Group: "staff", Secret: "a secret of both", User: "carol", Password: "wonderland",
 		DH: "dh14", PFS: "nopfs", NATT: "natt"})
-	got, err := client.Connected(15 * time.Second)
+	got, err := client.Connected(testhost.Patience)
 	require.NoError(t, err)
 	require.Equal(t, []netip.Prefix{b.InnerNet}, got.Split)
 	traffic(t, a, a.Namespace, got.Address, b.Namespace, b.Inner)

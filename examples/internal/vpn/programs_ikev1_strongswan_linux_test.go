@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/internal/testhost"
 )
 
 // TestStrongSwanGatewayIKEv1: vpnclient in the old version with strongSwan as the
@@ -53,7 +54,7 @@ func TestStrongSwanClientIKEv1(t *testing.T) {
 					Children: []lab.StrongSwanChild{{LocalTS: "dynamic", RemoteTS: b.InnerNet.String(), Proposals: "aes128-sha256"}}}},
 			})
 			require.NoError(t, swan.Initiate("net"))
-			sas := swan.WaitSAs(10*time.Second, "an SA", func(l []lab.StrongSwanSA) bool { return len(l) == 1 && len(l[0].LocalVIPs) == 1 })
+			sas := swan.WaitSAs(testhost.Patience, "an SA", func(l []lab.StrongSwanSA) bool { return len(l) == 1 && len(l[0].LocalVIPs) == 1 })
 			gateway.Await("child up", 1)
 			require.Contains(t, gateway.Log.String(), "user=carol")
 			traffic(t, a, a.Namespace, netip.MustParseAddr(sas[0].LocalVIPs[0]), b.Namespace, b.Inner)

@@ -120,7 +120,7 @@ func settle(t *testing.T, s *lab.Site) {
 			}
 		}
 		return !strings.Contains(routes, "linkdown")
-	}, 10*time.Second, 10*time.Millisecond)
+	}, testhost.Patience, 10*time.Millisecond)
 }
 
 func (n *network) remember() {
@@ -152,7 +152,7 @@ func (n *network) startClient(args ...string) *testhost.Process {
 // answer may take longer than the ping program would wait for the last one.
 func ping(t *testing.T, ns *lab.Namespace, from, to netip.Addr) {
 	t.Helper()
-	out, err := ns.Exec(t.Context(), "ping", "-n", "-c", "3", "-i", "0.05", "-w", "10", "-I", from.String(), to.String())
+	out, err := ns.Exec(t.Context(), "ping", "-n", "-c", "3", "-i", "0.05", "-w", "50", "-I", from.String(), to.String())
 	require.NoError(t, err, "from %s: %s", ns.Name, out)
 }
 
@@ -164,7 +164,7 @@ func traffic(t *testing.T, outside *lab.Site, from *lab.Namespace, fromAddr neti
 	ping(t, from, fromAddr, toAddr)
 	server := netip.AddrPortFrom(toAddr, 7)
 	to.Echo(server)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*testhost.Patience)
 	defer cancel()
 	require.NoError(t, from.Transfer(ctx, fromAddr, server, 1<<20))
 	protected := 0
@@ -438,7 +438,7 @@ func TestStrongSwanClient(t *testing.T) {
 			Children: []lab.StrongSwanChild{{LocalTS: "dynamic", RemoteTS: b.InnerNet.String()}}}},
 	})
 	require.NoError(t, swan.Initiate("net"))
-	sas := swan.WaitSAs(10*time.Second, "an SA", func(l []lab.StrongSwanSA) bool { return len(l) == 1 })
+	sas := swan.WaitSAs(testhost.Patience, "an SA", func(l []lab.StrongSwanSA) bool { return len(l) == 1 })
 	require.Equal(t, []string{"10.98.0.1"}, sas[0].LocalVIPs)
 	traffic(t, a, a.Namespace, netip.MustParseAddr("10.98.0.1"), b.Namespace, b.Inner)
 	swan.TerminateIKE("lab")
