@@ -415,7 +415,7 @@ func TestPrivateGroupsOfAPeer(t *testing.T) {
 		"that the peer does not have":  func(p *Peer) { p.Children[0].Proposals = espProposals("aes128gcm16-group33000") },
 		"no proposals":                 func(p *Peer) { p.Proposals = proposals(spd.ProtoIKE, "aes128-sha256-group32768") },
 		"group(32769) is a private":    func(p *Peer) { p.Proposals = proposals(spd.ProtoIKE, "aes128-sha256-modp2048-group32769") },
-		"group(25) is not implemented": func(p *Peer) { p.Proposals[0] = p.Proposals[0].WithKE(19, 25) },
+		"group(25) is not supported, but modp768, modp1024": func(p *Peer) { p.Proposals[0] = p.Proposals[0].WithKE(19, 25) },
 	} {
 		p := pskPeer("b", "a.example", "b.example")
 		p.PrivateGroups = []*dh.PrivateGroup{g}

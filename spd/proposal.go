@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // A Proposal is what one side would accept for an IKE SA or for one protocol
@@ -64,7 +65,7 @@ func (p Proposal) Valid() error {
 		case a.only != 0 && a.only != p.Protocol:
 			return fail("%v is for %v only", t, a.only)
 		case a.word == "" && !(t.Type == TransformINTEG && t.ID == IntegNone):
-			return fail("%v is not implemented", t)
+			return fail("%v is not supported, but %s", t, strings.Join(wordsOf(p.Protocol, t.Type), ", "))
 		case len(a.keyLens) == 0 && t.KeyLen != 0:
 			return fail("%s has no key length", a.name)
 		case len(a.keyLens) > 0 && !slices.Contains(a.keyLens, t.KeyLen):

@@ -106,7 +106,7 @@ func TestProposalValid(t *testing.T) {
 		"not of 512":               with(Transform{TransformENCR, EncrAESCBC, 512}),
 		"has no key length":        with(Transform{TransformENCR, Encr3DES, 192}),
 		"ENCR(99) is unknown":      with(Transform{Type: TransformENCR, ID: 99}),
-		"not implemented":          with(Transform{Type: TransformENCR, ID: 2}),
+		"not supported, but aes":   with(Transform{Type: TransformENCR, ID: 2}),
 		"for AH only":              with(Transform{Type: TransformINTEG, ID: IntegAES128GMAC}),
 		"needs an integrity":       with(Transform{Type: TransformINTEG, ID: IntegNone}),
 		"TransformType(99)":        with(Transform{Type: 99, ID: 1}),

@@ -69,11 +69,14 @@ func makeVocabulary(p Protocol) (words []string, meaning []Transform) {
 
 // ProposalWords returns the words that [ParseProposal] knows for a protocol,
 // without aliases and without the prefixes of additional key exchanges.
-func ProposalWords(p Protocol) []string {
+func ProposalWords(p Protocol) []string { return wordsOf(p, 0) }
+
+// wordsOf is [ProposalWords] of one type of transform, 0 for all.
+func wordsOf(p Protocol, t TransformType) []string {
 	words, meaning := vocabulary(p)
 	var r []string
 	for i, w := range words {
-		if !slices.Contains(meaning[:i], meaning[i]) {
+		if (t == 0 || meaning[i].Type == t) && !slices.Contains(meaning[:i], meaning[i]) {
 			r = append(r, w)
 		}
 	}

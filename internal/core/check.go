@@ -3,6 +3,7 @@ package core
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/racoon3/racoon/dh"
 	"github.com/racoon3/racoon/ike"
@@ -72,7 +73,16 @@ func CheckGroups(p spd.Proposal, private ...*dh.PrivateGroup) error {
 		if id.Private() {
 			return fmt.Errorf("key exchange %v is a private group (IKEv1 has them) that the peer does not have", id)
 		}
-		return fmt.Errorf("key exchange %v is not implemented", id)
+		return fmt.Errorf("key exchange %v is not supported, but %s", id, groupNames())
 	}
 	return nil
+}
+
+// groupNames are the groups that we have.
+func groupNames() string {
+	var names []string
+	for g := range dh.Groups() {
+		names = append(names, g.ID().String())
+	}
+	return strings.Join(names, ", ")
 }
