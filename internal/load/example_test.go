@@ -12,6 +12,7 @@ import (
 func ExampleRun() {
 	ctx, end := context.WithCancel(context.Background())
 	defer end()
+	defer end()
 	psk := ike.Secret("a secret of both")
 	gw, err := load.NewResponder(load.ResponderConfig{Listen: "127.0.0.1:0", Plane: "null", Identity: load.Identity{PSK: psk, LocalID: "gw.example.org"}})
 	if err != nil {
