@@ -56,7 +56,7 @@ func (sa *isakmpSA) vouched() {
 // probe asks on one ISAKMP SA.
 func (sa *isakmpSA) probe(now time.Time) {
 	s := sa.s
-	if !sa.peerVIDs.Has(vendorid.DPD) || sa.dpd.waiting && !s.Seen.Remote.IsValid() {
+	if !sa.peerVIDs.Has(vendorid.DPD) || sa.dpd.waiting && s.Seen == nil {
 		return
 	}
 	if sa.dpd.waiting {
@@ -92,8 +92,8 @@ func (sa *isakmpSA) askDPD(now time.Time) {
 	s := sa.s
 	path := s.Path
 	sa.sendNotify(now, isakmp.NotifyRUThere, isakmp.AppendSequenceData(nil, sa.dpd.sent))
-	if p := s.Seen; p.Remote.IsValid() {
-		s.Path = p
+	if p := s.Seen; p != nil {
+		s.Path = *p
 		sa.sendNotify(now, isakmp.NotifyRUThere, isakmp.AppendSequenceData(nil, sa.dpd.sent))
 		s.Path = path
 	}
@@ -105,7 +105,7 @@ func (sa *isakmpSA) dpdDue(now time.Time) {
 	if !d.waiting {
 		return
 	}
-	if !d.doubted && s.LastAlive.After(d.since) && !s.Seen.Remote.IsValid() {
+	if !d.doubted && s.LastAlive.After(d.since) && s.Seen == nil {
 		d.waiting = false // it has said something else (RFC 3706 5.5)
 		return
 	}

@@ -214,8 +214,8 @@ func (x *exchange) timerDue(now time.Time) {
 		sa.ep.Transmit(sa.s.Path, sa.lastReply...)
 	}
 	sa.ep.Transmit(sa.s.Path, x.sent...)
-	if p := sa.s.Seen; p.Remote.IsValid() {
-		sa.ep.Transmit(p, x.sent...)
+	if p := sa.s.Seen; p != nil {
+		sa.ep.Transmit(*p, x.sent...)
 	}
 	x.arm(now)
 }

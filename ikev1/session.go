@@ -246,7 +246,7 @@ func (s *session) Removed(now time.Time, a *child.SA) {
 // peer behind a NAT may show a new address by it.
 func (s *session) alive(now time.Time, path ike.Path) {
 	s.LastAlive = now
-	s.Seen = ike.Path{}
+	s.Seen = nil
 	if path != s.Path && (s.mayFloat || s.Up && s.FollowsNAT()) {
 		s.MoveTo(now, path)
 		s.merge(now)

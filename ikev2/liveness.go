@@ -12,7 +12,7 @@ func (s *session) Probe(now time.Time) {
 	sa := s.current
 	switch {
 	case sa == nil:
-	case sa.req != nil && s.Seen.Remote.IsValid():
+	case sa.req != nil && s.Seen != nil:
 		sa.transmitRequest()
 	case sa.active == nil && len(sa.queue) == 0:
 		sa.enqueue(now, &informational{})

@@ -142,7 +142,7 @@ func (s *session) delete(now time.Time, reason ike.DownReason, err error) {
 // 2.23).
 func (s *session) alive(now time.Time, sa *ikeSA, path ike.Path) {
 	s.LastAlive = now
-	s.Seen = ike.Path{}
+	s.Seen = nil
 	if path == s.Path {
 		return
 	}

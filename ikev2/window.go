@@ -64,8 +64,8 @@ func (sa *ikeSA) launch(now time.Time, r *request) {
 // have moved.
 func (sa *ikeSA) transmitRequest() {
 	sa.ep.Transmit(sa.s.Path, sa.req.packets...)
-	if p := sa.s.Seen; p.Remote.IsValid() {
-		sa.ep.Transmit(p, sa.req.packets...)
+	if p := sa.s.Seen; p != nil {
+		sa.ep.Transmit(*p, sa.req.packets...)
 	}
 }
 

@@ -78,7 +78,8 @@ func (s *Session) mapped(now time.Time, remote netip.AddrPort) {
 	if !s.Up || !s.FollowsNAT() || remote == s.Path.Remote {
 		return
 	}
-	s.Seen = s.Path
-	s.Seen.Remote = remote
+	seen := s.Path
+	seen.Remote = remote
+	s.Seen = &seen
 	s.self.Probe(now)
 }

@@ -30,7 +30,7 @@ type Session struct {
 	Acquire  spd.AcquireID // to be answered
 	Replaces ike.SessionID // reauthenticated by this one
 	Path     ike.Path
-	Seen     ike.Path // where ESP shows the peer to be; see mapped
+	Seen     *ike.Path // where ESP shows the peer to be, if that is elsewhere; see mapped
 	Timing   *ike.Timing
 
 	LocalID, RemoteID ike.Identity
