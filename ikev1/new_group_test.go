@@ -408,13 +408,13 @@ func TestNewGroupModeBounds(t *testing.T) {
 func TestPrivateGroupsOfAPeer(t *testing.T) {
 	g := privateGroup(t, 32768, 0)
 	for want, edit := range map[string]func(p *Peer){
-		"":                             func(p *Peer) {},
-		"is there twice":               func(p *Peer) { p.PrivateGroups = append(p.PrivateGroups, privateGroup(t, 32769, 0)) },
-		"is nil":                       func(p *Peer) { p.PrivateGroups = append(p.PrivateGroups, nil) },
-		"the limit is 16":              func(p *Peer) { p.PrivateGroups = slices.Repeat(p.PrivateGroups, 17) },
-		"that the peer does not have":  func(p *Peer) { p.Children[0].Proposals = espProposals("aes128gcm16-group33000") },
-		"no proposals":                 func(p *Peer) { p.Proposals = proposals(spd.ProtoIKE, "aes128-sha256-group32768") },
-		"group(32769) is a private":    func(p *Peer) { p.Proposals = proposals(spd.ProtoIKE, "aes128-sha256-modp2048-group32769") },
+		"":                            func(p *Peer) {},
+		"is there twice":              func(p *Peer) { p.PrivateGroups = append(p.PrivateGroups, privateGroup(t, 32769, 0)) },
+		"is nil":                      func(p *Peer) { p.PrivateGroups = append(p.PrivateGroups, nil) },
+		"the limit is 16":             func(p *Peer) { p.PrivateGroups = slices.Repeat(p.PrivateGroups, 17) },
+		"that the peer does not have": func(p *Peer) { p.Children[0].Proposals = espProposals("aes128gcm16-group33000") },
+		"no proposals":                func(p *Peer) { p.Proposals = proposals(spd.ProtoIKE, "aes128-sha256-group32768") },
+		"group(32769) is a private":   func(p *Peer) { p.Proposals = proposals(spd.ProtoIKE, "aes128-sha256-modp2048-group32769") },
 		"group(25) is not supported, but modp768, modp1024": func(p *Peer) { p.Proposals[0] = p.Proposals[0].WithKE(19, 25) },
 	} {
 		p := pskPeer("b", "a.example", "b.example")
