@@ -58,11 +58,8 @@ func reply(t testing.TB, q []byte, change func(*dnsmessage.Message), records ...
 // server is a name server on the loopback interface, over UDP and TCP.
 func server(t testing.TB, answer func(q []byte, network string) [][]byte) netip.AddrPort {
 	t.Helper()
-	u, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	require.NoError(t, err)
+	u, l := listen(t)
 	at := u.LocalAddr().(*net.UDPAddr).AddrPort()
-	l, err := net.Listen("tcp4", at.String())
-	require.NoError(t, err)
 	t.Cleanup(func() { u.Close(); l.Close() })
 	go func() {
 		b := make([]byte, 65536)
@@ -93,14 +90,29 @@ func server(t testing.TB, answer func(q []byte, network string) [][]byte) netip.
 	return at
 }
 
+// listen opens sockets for UDP and TCP on a port that is free for both.
+func listen(t testing.TB) (*net.UDPConn, net.Listener) {
+	t.Helper()
+	var err error
+	for range 100 {
+		var u *net.UDPConn
+		u, err = net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		require.NoError(t, err)
+		var l net.Listener
+		if l, err = net.Listen("tcp4", u.LocalAddr().String()); err == nil {
+			return u, l
+		}
+		u.Close()
+	}
+	require.NoError(t, err)
+	return nil, nil
+}
+
 // serve starts a forwarder and returns where it listens.
 func serve(t testing.TB, cfg ForwarderConfig) (*Forwarder, string) {
 	t.Helper()
 	f := NewForwarder(cfg)
-	u, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	require.NoError(t, err)
-	l, err := net.Listen("tcp4", u.LocalAddr().String())
-	require.NoError(t, err)
+	u, l := listen(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{}, 2)
 	go func() { _ = f.ServePacket(ctx, u); done <- struct{}{} }()

@@ -54,7 +54,7 @@ func TestLibreswanIKEv1(t *testing.T) {
 			client := lab.StartLibreswan(t, a.Namespace, pluto)
 			require.NoError(t, client.Initiate())
 			gateway.Await("child up", 1)
-			require.Contains(t, gateway.Log.String(), "user=carol")
+			gateway.Await("user=carol", 1)
 			// (On libreswan's side the kernel shows what has come in again, decrypted.)
 			traffic(t, b, a.Namespace, address, b.Namespace, b.Inner)
 			client.Terminate()

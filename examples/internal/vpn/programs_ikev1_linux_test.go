@@ -29,7 +29,7 @@ func TestSitesIKEv1(t *testing.T) {
 	a, b := n.client, n.gateway
 	gateway := n.startGateway("-ike", "1", "-local-subnet", b.InnerNet.String(), "-remote-subnet", a.InnerNet.String())
 	client := n.startClient("-ike", "2,1", "-local-subnet", a.InnerNet.String(), "-remote-subnet", b.InnerNet.String())
-	require.Contains(t, client.Log.String(), "trying another version of IKE")
+	client.Await("trying another version of IKE", 1)
 	traffic(t, a, a.Namespace, a.Inner, b.Namespace, b.Inner)
 	client.Stop(syscall.SIGINT)
 	gateway.Await("session down", 1)
@@ -49,9 +49,9 @@ func TestRoadWarrior(t *testing.T) {
 	client := start(t, a.Namespace, "vpnclient", "-server", b.Outer.String(), "-id", "keyid:staff", "-remote-id", "gw.lab", "-psk-file", n.psk, "-ike", "1", "-mode", "aggressive",
 		"-user", "carol", "-password-file", password, "-remote-subnet", b.InnerNet.String())
 	client.Await("tunnel is ready", 1)
-	require.Contains(t, client.Log.String(), "10.2.0.53")
-	require.Contains(t, client.Log.String(), "banner=Welcome")
-	require.Contains(t, gateway.Log.String(), "user=carol")
+	client.Await("10.2.0.53", 1)
+	client.Await("banner=Welcome", 1)
+	gateway.Await("user=carol", 1)
 	require.NotContains(t, gateway.Log.String()+client.Log.String(), "wonderland")
 	traffic(t, a, a.Namespace, netip.MustParseAddr("10.98.0.1"), b.Namespace, b.Inner)
 	client.Stop(syscall.SIGINT)
@@ -70,7 +70,7 @@ func TestRoadWarriorSplit(t *testing.T) {
 	client := start(t, a.Namespace, "vpnclient", "-server", b.Outer.String(), "-id", "carol@lab", "-remote-id", "gw.lab", "-psk-file", n.psk, "-ike", "1",
 		"-user", "carol", "-password-file", file(t, "password", []byte("wonderland\n")))
 	client.Await("tunnel is ready", 1)
-	require.Contains(t, client.Log.String(), "subnets=["+b.InnerNet.String()+"]")
+	client.Await("subnets=["+b.InnerNet.String()+"]", 1)
 	traffic(t, a, a.Namespace, netip.MustParseAddr("10.98.0.1"), b.Namespace, b.Inner)
 	client.Stop(syscall.SIGINT)
 	gateway.Stop(syscall.SIGTERM)
@@ -94,7 +94,7 @@ func TestRoadWarriorHybrid(t *testing.T) {
 	}
 	wrong := start(t, a.Namespace, "vpnclient", args("looking-glass")...)
 	require.Equal(t, 1, wrong.Wait())
-	require.Contains(t, gateway.Log.String(), "wrong name or password")
+	gateway.Await("wrong name or password", 1)
 
 	client := start(t, a.Namespace, "vpnclient", args("wonderland")...)
 	client.Await("tunnel is ready", 1)

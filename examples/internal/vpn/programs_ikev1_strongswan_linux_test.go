@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -29,7 +28,7 @@ func TestStrongSwanGatewayIKEv1(t *testing.T) {
 			n.remember()
 			client := n.startClient("-ike", "1", "-mode", mode, "-user", "carol", "-password-file", file(t, "password", []byte("wonderland\n")),
 				"-proposals", "aes128-sha256-modp2048", "-esp", "aes128-sha256", "-remote-subnet", b.InnerNet.String())
-			require.Contains(t, client.Log.String(), "10.2.0.53")
+			client.Await("10.2.0.53", 1)
 			traffic(t, a, a.Namespace, netip.MustParseAddr("10.98.0.1"), b.Namespace, b.Inner)
 			client.Stop(syscall.SIGINT)
 			require.Equal(t, n.beforeClient, state(a.Namespace))
@@ -56,7 +55,7 @@ func TestStrongSwanClientIKEv1(t *testing.T) {
 			require.NoError(t, swan.Initiate("net"))
 			sas := swan.WaitSAs(testhost.Patience, "an SA", func(l []lab.StrongSwanSA) bool { return len(l) == 1 && len(l[0].LocalVIPs) == 1 })
 			gateway.Await("child up", 1)
-			require.Contains(t, gateway.Log.String(), "user=carol")
+			gateway.Await("user=carol", 1)
 			traffic(t, a, a.Namespace, netip.MustParseAddr(sas[0].LocalVIPs[0]), b.Namespace, b.Inner)
 			swan.TerminateIKE("lab")
 			gateway.Await("session down", 1)

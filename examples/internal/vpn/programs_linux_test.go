@@ -186,7 +186,7 @@ func TestSplitTunnel(t *testing.T) {
 	subnets := b.InnerNet.String() + "," + b.InnerNet6.String()
 	gateway := n.startGateway("-pool", "10.98.0.0/24,fd98::/112", "-dns", "10.2.0.53", "-local-subnet", subnets)
 	client := n.startClient("-remote-subnet", subnets)
-	require.Contains(t, client.Log.String(), "10.2.0.53")
+	client.Await("10.2.0.53", 1)
 	traffic(t, a, a.Namespace, netip.MustParseAddr("10.98.0.1"), b.Namespace, b.Inner)
 	traffic(t, a, a.Namespace, netip.MustParseAddr("fd98::1"), b.Namespace, b.Inner6)
 	require.NotContains(t, a.Run("ip", "rule"), "29283")
@@ -223,7 +223,7 @@ func TestFullTunnel(t *testing.T) {
 			n.remember()
 			gateway := n.startGateway("-pool", "10.98.0.0/24")
 			client := n.startClient(c.args...)
-			require.Contains(t, client.Log.String(), fmt.Sprintf("marked=%v", c.marked))
+			client.Await(fmt.Sprintf("marked=%v", c.marked), 1)
 			inner := netip.MustParseAddr("10.98.0.1")
 			traffic(t, a, a.Namespace, inner, b.Namespace, target)
 			// Its own networks are reached as before.
@@ -420,7 +420,7 @@ func TestStrongSwanGateway(t *testing.T) {
 			Children: []lab.StrongSwanChild{{LocalTS: b.InnerNet.String(), RemoteTS: "dynamic"}}}},
 	})
 	client := n.startClient("-remote-subnet", b.InnerNet.String())
-	require.Contains(t, client.Log.String(), "10.2.0.53")
+	client.Await("10.2.0.53", 1)
 	traffic(t, a, a.Namespace, netip.MustParseAddr("10.98.0.1"), b.Namespace, b.Inner)
 	client.Stop(os.Interrupt)
 	require.Equal(t, n.beforeClient, state(a.Namespace))

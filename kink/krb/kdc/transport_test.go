@@ -26,9 +26,18 @@ type fakeKDC struct {
 }
 
 func startFakeKDC(t *testing.T, overUDP, overTCP []byte) *fakeKDC {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	u, err := net.ListenPacket("udp", "127.0.0.1:0")
 	require.NoError(t, err)
-	u, err := net.ListenPacket("udp", l.Addr().String())
+	l, err := net.Listen("tcp", u.LocalAddr().String())
+	for range 100 { // until a port is free for both
+		if err == nil {
+			break
+		}
+		_ = u.Close()
+		u, err = net.ListenPacket("udp", "127.0.0.1:0")
+		require.NoError(t, err)
+		l, err = net.Listen("tcp", u.LocalAddr().String())
+	}
 	require.NoError(t, err)
 	t.Cleanup(func() { _, _ = l.Close(), u.Close() })
 	k := &fakeKDC{addr: l.Addr().String()}
