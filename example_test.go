@@ -15,7 +15,7 @@ import (
 // are told, and on free ports of the loopback interface. With a real data plane
 // (packages esp, xfrm, pfkey) and no Listen they are whole programs.
 func Example() {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 
 	// The gateway: serves a network, and gives its clients addresses.

@@ -251,7 +251,7 @@ func times(n int) string {
 // close ends what start has begun, the client first, which tells the gateway.
 func (t *tunnel) close(ctx context.Context) error {
 	t.step("Good-bye")
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer cancel()
 	var errs []error
 	if t.web != nil {
@@ -272,7 +272,7 @@ func (t *tunnel) close(ctx context.Context) error {
 // waitForGoroutines waits until there are no more than before: those of the
 // web server and client end by themselves, a moment after they were told.
 func waitForGoroutines(ctx context.Context, before int) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	for runtime.NumGoroutine() > before {
 		select {

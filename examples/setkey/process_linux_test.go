@@ -174,7 +174,7 @@ func watched(t *testing.T, c *exec.Cmd, done func(seen string) bool) {
 	r, err := c.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, c.Start())
-	kill := time.AfterFunc(time.Minute, func() { _ = c.Process.Kill() })
+	kill := time.AfterFunc(3*time.Minute, func() { _ = c.Process.Kill() })
 	defer kill.Stop()
 	seen, b := "", make([]byte, 1<<16)
 	for !done(seen) {
