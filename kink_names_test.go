@@ -27,7 +27,7 @@ func namedPair(t *testing.T, change func(host, gw *Config)) (host, gw *Manager, 
 	for i := range conns {
 		c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(at[i])})
 		if err != nil {
-			t.Skipf("this system has no %s: %v", at[i], err)
+			testhost.Missing(t, "this system has no %s: %v", at[i], err)
 		}
 		conns[i] = c
 	}

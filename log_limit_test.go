@@ -1,12 +1,9 @@
 package racoon
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,18 +11,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/internal/testhost"
 )
 
 // A flood of first messages that are refused fills no log: some lines, then how
 // many there were. Other lines are not concerned.
 func TestLogLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out lockedBuffer
+		var out testhost.Log
 		m := &Manager{log: slog.New(slog.NewTextHandler(&out, nil))}
 		events := make(chan ike.Event)
 		done := make(chan struct{})
 		go func() { m.writeLog(events); close(done) }()
-		lines := func(text string) int { return strings.Count(out.String(), text) }
+		lines := out.Count
 
 		for i := range 1000 {
 			events <- ike.SessionFailed{Err: fmt.Errorf("flood %d", i)}
@@ -57,22 +55,4 @@ func TestLogLimit(t *testing.T) {
 		<-done
 		require.Equal(t, 1, lines("count=7"))
 	})
-}
-
-// lockedBuffer may be read while a logger writes to it.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

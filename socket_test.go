@@ -21,7 +21,7 @@ import (
 // 127.0.0.0/8 is this host's.
 func TestWildcardAnswersFromTheAddressAsked(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("needs more than one loopback address")
+		testhost.Missing(t, "needs more than one loopback address")
 	}
 	gw := Config{DataPlane: newPlane(), Peers: []Peer{gatewayPeer()}, Logger: testLog("gateway"),
 		Listen: []Listen{{Address: ":0"}, {Address: ":0", NATT: true}}}
@@ -204,7 +204,7 @@ func TestDualStackConn(t *testing.T) {
 		list = append(list, Listen{Conn: c, NATT: i == 1})
 	}
 	if addr, _ := addrPortOf(list[0].Conn.LocalAddr()); addr.Addr().Is4() {
-		t.Skip("no IPv6 here")
+		testhost.Missing(t, "no IPv6 here")
 	}
 	gateway := serve(t, Config{DataPlane: newPlane(), Peers: []Peer{gatewayPeer()}, Listen: list})
 	for i, at := range []string{"127.0.0.1", "::1"} {

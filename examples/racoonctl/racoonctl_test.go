@@ -342,7 +342,7 @@ func TestCompletion(t *testing.T) {
 	}
 	bash, err := exec.LookPath("bash")
 	if err != nil {
-		t.Skip("no bash here")
+		testhost.Missing(t, "no bash here")
 	}
 	// A racoonctl that says what ours says of the peers.
 	dir := t.TempDir()

@@ -13,6 +13,7 @@ import (
 	"github.com/racoon3/racoon"
 	"github.com/racoon3/racoon/internal/control"
 	"github.com/racoon3/racoon/internal/control/controltest"
+	"github.com/racoon3/racoon/internal/testhost"
 )
 
 func testContext(t *testing.T) context.Context {
@@ -385,7 +386,7 @@ func TestReloadAndLogLevel(t *testing.T) {
 }
 
 func TestNoDaemon(t *testing.T) {
-	c := control.NewClient(controltest.Dir(t) + "/none")
+	c := control.NewClient(testhost.Dir(t) + "/none")
 	_, err := c.Status(testContext(t))
 	require.ErrorIs(t, err, control.ErrNoDaemon)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/racoon3/racoon/internal/control"
 	"github.com/racoon3/racoon/internal/control/controltest"
+	"github.com/racoon3/racoon/internal/testhost"
 )
 
 // Whoever follows the events sees an orderly end when the daemon ends, also if
@@ -20,7 +21,7 @@ func TestEventsEndAfterSilence(t *testing.T) {
 	// Within half of it a request has to arrive, also on a machine that stalls.
 	const limit = 5 * time.Second
 	d := &control.Daemon{Manager: p.Client.Manager, Limits: control.Limits{Request: limit}}
-	path := filepath.Join(controltest.Dir(t), "ctl")
+	path := filepath.Join(testhost.Dir(t), "ctl")
 	l, err := control.Listen(control.ListenConfig{Path: path})
 	require.NoError(t, err)
 	running, end := context.WithCancel(ctx)

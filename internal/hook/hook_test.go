@@ -318,7 +318,7 @@ func make2(n int) []string {
 func TestTimeLimit(t *testing.T) {
 	pids := filepath.Join(t.TempDir(), "pids")
 	path := script(t, fmt.Sprintf("trap '' TERM INT\nsleep 300 & echo $! >> %[1]s\necho $$ >> %[1]s\necho begun\nwhile :; do sleep 300; done\n", pids))
-	log := new(controltest.Log)
+	log := new(testhost.Log)
 	start := time.Now()
 	run(t, Config{Scripts: all(path), Timeout: 5 * time.Second, Logger: slog.New(slog.NewTextHandler(log, nil))},
 		ike.SessionUp{EventHeader: header(v2Session), Info: info(t)})
@@ -355,7 +355,7 @@ func TestBackgroundProcessIsNotWaitedFor(t *testing.T) {
 }
 
 func TestOutputIsBoundedAndLogged(t *testing.T) {
-	log := new(controltest.Log)
+	log := new(testhost.Log)
 	path := script(t, "echo first; echo second >&2; i=0; while [ $i -lt 2000 ]; do echo 0123456789; i=$((i+1)); done; exit 3\n")
 	run(t, Config{Scripts: all(path), Logger: slog.New(slog.NewTextHandler(log, nil))}, ike.SessionUp{EventHeader: header(v2Session), Info: info(t)})
 	require.Contains(t, log.String(), "line=first")
@@ -399,7 +399,7 @@ while [ $(ls up.* | wc -l) -lt 2 ] && [ $n -lt 6000 ]; do sleep 0.01; n=$((n+1))
 func TestQueueIsBounded(t *testing.T) {
 	dir := t.TempDir()
 	path := script(t, fmt.Sprintf("while [ ! -e %s/go ]; do sleep 0.01; done; echo x >> %s/log\n", dir, dir))
-	log := new(controltest.Log)
+	log := new(testhost.Log)
 	r, err := New(Config{Scripts: all(path), Parallel: 1, Queue: 3, Logger: slog.New(slog.NewTextHandler(log, nil))})
 	require.NoError(t, err)
 	ch := make(chan ike.Event)
@@ -485,7 +485,7 @@ func TestC26_ScriptsOfOthers(t *testing.T) {
 	require.ErrorContains(t, err, "is no event")
 
 	// Changed while the daemon runs.
-	log := new(controltest.Log)
+	log := new(testhost.Log)
 	path, dir := recorder(t)
 	r, err := New(Config{Scripts: all(path), Logger: slog.New(slog.NewTextHandler(log, nil))})
 	require.NoError(t, err)

@@ -13,19 +13,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/racoon3/racoon/internal/testhost"
 )
 
-// shortDir is a directory whose path is short enough for sockets.
-func shortDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "ctl")
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}
-
 func TestListenMakesTheSocketAsConfigured(t *testing.T) {
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testhost.Dir(t), "s")
 	for _, mode := range []fs.FileMode{0, 0o660, 0o666} {
 		l, err := Listen(ListenConfig{Path: path, Mode: mode})
 		require.NoError(t, err)
@@ -67,7 +60,7 @@ func TestListenMakesTheSocketAsConfigured(t *testing.T) {
 func TestC26_SocketIsNeverWideOpen(t *testing.T) {
 	old := syscall.Umask(0) // a daemon started with the widest
 	defer syscall.Umask(old)
-	dir := shortDir(t)
+	dir := testhost.Dir(t)
 	path := filepath.Join(dir, "s")
 	stop, watched := make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -98,7 +91,7 @@ func TestC26_SocketIsNeverWideOpen(t *testing.T) {
 }
 
 func TestListenReplacesOnlyTheDead(t *testing.T) {
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testhost.Dir(t), "s")
 
 	// A dead daemon has left its socket.
 	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
@@ -143,7 +136,7 @@ func TestListenReplacesOnlyTheDead(t *testing.T) {
 }
 
 func TestListenRefuses(t *testing.T) {
-	dir := shortDir(t)
+	dir := testhost.Dir(t)
 	wide := filepath.Join(dir, "wide")
 	require.NoError(t, os.Mkdir(wide, 0o700))
 	require.NoError(t, os.Chmod(wide, 0o777))
@@ -170,7 +163,7 @@ func TestListenRefuses(t *testing.T) {
 }
 
 func TestCredentialsOfTheCaller(t *testing.T) {
-	path := filepath.Join(shortDir(t), "s")
+	path := filepath.Join(testhost.Dir(t), "s")
 	l, err := Listen(ListenConfig{Path: path})
 	require.NoError(t, err)
 	defer l.Close()

@@ -1,14 +1,11 @@
 package controltest
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +15,7 @@ import (
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1"
 	"github.com/racoon3/racoon/internal/control"
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/internal/testpki"
 	"github.com/racoon3/racoon/spd"
 )
@@ -32,8 +30,8 @@ type Host struct {
 	Manager *racoon.Manager
 	Plane   *spd.Memory
 	Control *control.Client
-	Path    string // of the socket
-	Log     Log    // of the Daemon
+	Path    string       // of the socket
+	Log     testhost.Log // of the Daemon
 }
 
 // A Pair is a client, which calls its peer "gw", and that gateway, which calls
@@ -138,7 +136,7 @@ func (h *Host) serve(t testing.TB) {
 // socket.
 func Serve(t testing.TB, d *control.Daemon) string {
 	t.Helper()
-	path := filepath.Join(Dir(t), "ctl")
+	path := filepath.Join(testhost.Dir(t), "ctl")
 	l, err := control.Listen(control.ListenConfig{Path: path})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -156,15 +154,6 @@ func Serve(t testing.TB, d *control.Daemon) string {
 	return path
 }
 
-// Dir is a directory whose path is short enough for sockets.
-func Dir(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "ctl")
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}
-
 // listen opens two UDP sockets on free ports.
 func listen(t testing.TB) (list []racoon.Listen, plain, natt netip.AddrPort) {
 	t.Helper()
@@ -176,24 +165,6 @@ func listen(t testing.TB) (list []racoon.Listen, plain, natt netip.AddrPort) {
 		list = append(list, racoon.Listen{Conn: c, NATT: i == 1})
 	}
 	return list, at[0], at[1]
-}
-
-// A Log keeps what is written.
-type Log struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *Log) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *Log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // Network is a network configuration with one address.
