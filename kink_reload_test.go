@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/kink/krb"
 	"github.com/racoon3/racoon/kink/krb/krbtest"
 )
@@ -17,6 +18,7 @@ import (
 func TestReloadKINK(t *testing.T) {
 	var hc, gc Config
 	host, gw, hp, gp, realm := kinkPair(t, func(h, g *Config) {
+		h.Peers[0].Timing = ike.Timing{RetransmitBase: 300 * time.Millisecond, RetransmitTries: 3} // what nobody has authenticated counts after the last
 		hc, gc = *h, *g
 	})
 	ctx := testContext(t)
