@@ -189,7 +189,7 @@ type Child struct {
 	Start StartMode
 
 	Rekey        time.Duration // soft lifetime; 0 means 1 h, negative never
-	Lifetime     time.Duration // hard lifetime; 0 means Rekey and a tenth
+	Lifetime     time.Duration // hard lifetime; 0 means Rekey and a tenth, or in IKEv1, where it is offered, Rekey
 	Volume       spd.Lifetime  // volume limits
 	ReplayWindow int           // packets; 0 means the data plane's default
 	Options      spd.Options

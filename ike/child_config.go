@@ -28,7 +28,7 @@ type ChildConfig struct {
 	ReqID        uint32 // 0: chosen by the core
 
 	Rekey    time.Duration // soft lifetime, default 1 h; negative: never
-	Lifetime time.Duration // hard lifetime, default Rekey + 10 %
+	Lifetime time.Duration // hard lifetime, default Rekey + 10 %, or in IKEv1, where it is offered, Rekey
 	Jitter   float64       // default 0.1
 	Volume   spd.Lifetime  // volume limits; HardTime is filled in
 

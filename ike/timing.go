@@ -19,7 +19,7 @@ type Timing struct {
 	HalfOpen   time.Duration // largest age of an unauthenticated responder SA, default 30 s
 	Rekey      time.Duration // IKE SA rekey (soft), default 4 h; negative: never
 	Reauth     time.Duration // reauthentication, default 0: never
-	Lifetime   time.Duration // hard lifetime of an IKE SA without rekey, default Rekey + 10 %
+	Lifetime   time.Duration // hard lifetime of an IKE SA without rekey, default Rekey + 10 %, or in IKEv1, where it is offered, Rekey
 	Jitter     float64       // fraction of the rekey and reauth times that is random, default 0.1
 	Keepalive  time.Duration // NAT keepalive when behind a NAT, default 20 s; negative: off
 	DeleteWait time.Duration // how long a deleted SA waits for its answer, default one RetransmitMax

@@ -270,7 +270,7 @@ func (sa *isakmpSA) startLifetime(now time.Time) {
 	t := sa.s.Timing
 	hard := sa.negotiated.life.Time()
 	soft := t.Rekey
-	if soft <= 0 || soft > hard {
+	if soft <= 0 || soft > hard-hard/10 {
 		soft = hard - hard/10
 	}
 	if !sa.initiator {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/racoon3/racoon/dh"
 	"github.com/racoon3/racoon/ike"
@@ -172,6 +173,17 @@ func (p *Peer) times() *ike.Timing {
 	}
 	t := p.Timing.WithDefaults()
 	return &t
+}
+
+// offeredLifetime is the lifetime that is offered. Where that is the default, a
+// tenth more than the age for new keys, it is that age, and new keys come a tenth
+// before: racoon and racoon2 refuse by default what is longer than their own
+// (proposal_check strict), for which people write down the same round numbers.
+func offeredLifetime(rekey, lifetime time.Duration) time.Duration {
+	if rekey > 0 && lifetime == ike.TenthMore(rekey) {
+		return rekey
+	}
+	return lifetime
 }
 
 // child returns the configured Child of that name.

@@ -110,7 +110,7 @@ func (p *Peer) policy(initiator bool) phase1Policy { return p.policyWith(initiat
 
 // policyWith is policy with private groups, by the numbers that are used now.
 func (p *Peer) policyWith(initiator bool, groups privateGroups) phase1Policy {
-	out := phase1Policy{proposals: groups.in(p), life: quickmode.LifetimeOf(p.times().Lifetime, p.Volume), check: p.Check}
+	out := phase1Policy{proposals: groups.in(p), life: quickmode.LifetimeOf(offeredLifetime(p.times().Rekey, p.times().Lifetime), p.Volume), check: p.Check}
 	for _, m := range p.Methods {
 		// With XAuth, who is the client must fit who began.
 		if m.XAuth() {

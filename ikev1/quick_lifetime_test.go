@@ -48,6 +48,39 @@ func TestResponderLifetime(t *testing.T) {
 	}
 }
 
+// What is offered where only the age for new keys is configured, or nothing, is
+// not longer than that: racoon and racoon2 with the same numbers refuse what is
+// (proposal_check strict, their default). A racoon2 with ipsec_sa_lifetime_time
+// 3600 sec answered 66 minutes with NO-PROPOSAL-CHOSEN: "long lifetime proposed:
+// my:3600 peer:3960".
+func TestOfferedLifetimesAreRoundNumbers(t *testing.T) {
+	for _, c := range []struct{ rekey, child, phase1, phase2 time.Duration }{
+		{0, 0, 4 * time.Hour, time.Hour},
+		{8 * time.Hour, 30 * time.Minute, 8 * time.Hour, 30 * time.Minute},
+	} {
+		p := childPair(t, func(a, b *Peer) {
+			a.Timing.Rekey, a.Timing.Lifetime = c.rekey, 0
+			a.Children[0].Rekey, a.Children[0].Lifetime = c.child, 0
+			b.Check = ike.CheckExact
+			b.Timing.Rekey, b.Timing.Lifetime = -1, c.phase1
+			b.Children[0].Rekey, b.Children[0].Lifetime = -1, c.phase2
+		})
+		p.initiate()
+		p.agree(1)
+		a := only(t, p.a)
+		spis := a.Children.All()[0].Info.ChildSPIs
+		ups := len(find[ike.SessionRekeyed](p.evA))
+		// There are new keys before those end.
+		p.advance(c.phase2)
+		require.NotEqual(t, spis, a.Children.All()[0].Info.ChildSPIs)
+		require.Empty(t, find[ike.ChildDown](p.evA))
+		p.advance(c.phase1 - c.phase2)
+		require.Greater(t, len(find[ike.SessionRekeyed](p.evA)), ups)
+		require.Empty(t, find[ike.SessionDown](p.evA))
+		p.agree(1)
+	}
+}
+
 // Lifetimes in kilobytes: the data plane says when they are over.
 func TestVolumeLifetime(t *testing.T) {
 	p := childPair(t, func(a, b *Peer) {

@@ -133,6 +133,7 @@ func holds(pair spd.Selector, packet *spd.Selector) int {
 // policyOf is what a Child's configuration offers and accepts under an SA.
 func (s *session) policyOf(sa *isakmpSA, c *ike.ChildConfig) quickmode.Policy {
 	l := core.LifeOf(c, false)
+	l.Lifetime = offeredLifetime(l.Rekey, l.Lifetime)
 	p := quickmode.Policy{Proposals: c.Proposals, Outer: c.Outer, IPComp: s.Compresses(c, s.ep.cfg.DataPlane.Capabilities()), Mode: c.Mode,
 		Life: quickmode.LifetimeOf(l.Lifetime, l.Volume.HardBytes), Check: s.peer.Check}
 	if s.Encap() && s.ESPPort == 0 { // what Cisco does apart from NAT traversal is not negotiated here

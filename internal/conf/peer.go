@@ -187,7 +187,7 @@ type Timing struct {
 	// Age at which both sides authenticate again.
 	Reauth Duration `toml:"reauth" default:"never" min:"10s" off:"never"`
 	// Age at which an IKE SA without new keys ends.
-	Lifetime Duration `toml:"lifetime" computed:"rekey and a tenth" min:"10s"`
+	Lifetime Duration `toml:"lifetime" computed:"rekey and a tenth; IKEv1 offers rekey" min:"10s"`
 	// Random fraction of rekey and reauth.
 	Jitter float64 `toml:"jitter" default:"0.1" min:"0.001" max:"1"`
 	// Interval of keepalives from behind a NAT.
@@ -262,7 +262,7 @@ type Child struct {
 	// Age at which the Child SA gets new keys.
 	Rekey Duration `toml:"rekey" default:"1h" min:"5s" off:"never"`
 	// Age at which a Child SA without new keys ends.
-	Lifetime Duration `toml:"lifetime" computed:"rekey and a tenth" min:"5s"`
+	Lifetime Duration `toml:"lifetime" computed:"rekey and a tenth; IKEv1 offers rekey" min:"5s"`
 	// Octets after which the Child SA gets new keys. 0B: no limit.
 	RekeyBytes Size `toml:"rekey-bytes" default:"0B" example:"\"4GiB\""`
 	// Octets after which it ends.
