@@ -261,8 +261,8 @@ func BenchmarkKeymat(b *testing.B) {
 	})
 }
 
-// The hashes of Base Mode with signatures, part by part. The recording of
-// racoon in testdata has them too (TestRacoonReplay).
+// The hashes of Base Mode with signatures, part by part; racoon's own are in
+// TestRacoonSignatures.
 func TestBaseModeSignatureHash(t *testing.T) {
 	h := hashOf(t, spd.PRFHMACSHA1)
 	in := phase1Hash{gxi: []byte("gxi"), gxr: []byte("gxr"), cookies: [16]byte([]byte("CKY-I..)CKY-R..)")), sai: []byte("SAi_b"), idi: []byte("IDii_b"), idr: []byte("IDir_b")}

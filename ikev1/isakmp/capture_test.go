@@ -55,8 +55,14 @@ func requireSame(t *testing.T, m *isakmp.Message, b []byte) {
 }
 
 func TestCaptureReencodes(t *testing.T) {
+	files := []string{"../testdata/racoon/rsa-base.pcap", "../testdata/racoon/rsa-aggressive-natt.pcap"}
 	for _, name := range sessions {
-		for _, b := range session(t, name) {
+		files = append(files, filepath.Join("testdata/racoon", name+".pcap"))
+	}
+	for _, file := range files {
+		messages := datagrams(t, file)
+		require.NotEmpty(t, messages)
+		for _, b := range messages {
 			m, err := isakmp.Parse(b)
 			require.NoError(t, err)
 			requireSame(t, m, b)
