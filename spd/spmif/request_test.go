@@ -105,6 +105,8 @@ func TestResponse(t *testing.T) {
 	challenge := strings.Repeat("A", 40)
 	require.Equal(t, "5021D20B3F0ED35A23572A1109C7EFB626D23C31", Response(challenge, Password("secret\n")))
 	require.True(t, rightResponse(challenge, Password("secret\n"), "5021D20B3F0ED35A23572A1109C7EFB626D23C31"))
+	// What racoon2's spmd and iked logged of a login, with a password made up for it.
+	require.Equal(t, "EDD43EB8A7B6C4F017A441C5FAB01BBB6C9FCA56", Response("A6F03798CD6877218E457423896E623443923E86", Password("spmdpw\n")))
 	for _, r := range []string{"", "5021D20B3F0ED35A23572A1109C7EFB626D23C31"[:39], "5021D20B3F0ED35A23572A1109C7EFB626D23C310", strings.ToLower("5021D20B3F0ED35A23572A1109C7EFB626D23C31")} {
 		require.False(t, rightResponse(challenge, Password("secret\n"), r), r)
 	}
