@@ -83,6 +83,7 @@ type DataPlane struct {
 	sas      map[spd.SAID]*installed
 	bundles  map[uint32][]*bundle // by request ID; the last one was installed last
 	acquires map[spd.AcquireID]*acquire
+	takenUp  spd.AcquireID     // acquires of an earlier time, counted
 	dying    map[spd.SAID]bool // to be looked after, where a hard limit is silent
 
 	// policyMu orders changes of the SPD. It is locked before mu.

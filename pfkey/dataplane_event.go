@@ -15,6 +15,8 @@ type acquire struct {
 	typ   SAType
 	reqID uint32 // of the policy
 	at    time.Time
+
+	larval *SAEntry // the kernel's SA without an SPI, of one that was taken up; else nil
 }
 
 // maxAcquires bounds the ACQUIREs that are kept in mind; a kernel forgets its
@@ -109,16 +111,22 @@ func (p *DataPlane) acquired(ctx context.Context, m *Message) {
 	}
 	// In tunnel mode the addresses are the tunnel's.
 	if ev.Policy.Mode == spd.ModeTransport {
-		ev.Packet = spd.Selector{Local: spd.FromAddr(src.Addr), Remote: spd.FromAddr(dst.Addr)}
-		// Protocol and ports are not told, but the policy's are some of them.
-		sel := &ev.Policy.Selector
-		if l, ok := ev.Packet.Local.Intersect(sel.Local); ok {
-			if r, ok := ev.Packet.Remote.Intersect(sel.Remote); ok {
-				ev.Packet = spd.Selector{Local: l, Remote: r}
-			}
-		}
+		ev.Packet = packetOf(&ev.Policy, src.Addr, dst.Addr)
 	}
 	p.out.Emit(ev)
+}
+
+// packetOf is what is known of a packet between two hosts that waits for an SA in
+// transport mode.
+func packetOf(pol *spd.Policy, src, dst netip.Addr) spd.Selector {
+	packet := spd.Selector{Local: spd.FromAddr(src), Remote: spd.FromAddr(dst)}
+	// Protocol and ports are not told, but the policy's are some of them.
+	if l, ok := packet.Local.Intersect(pol.Selector.Local); ok {
+		if r, ok := packet.Remote.Intersect(pol.Selector.Remote); ok {
+			return spd.Selector{Local: l, Remote: r}
+		}
+	}
+	return packet
 }
 
 // AcquireDone implements [spd.DataPlane]. A kernel sends what it held as soon as
@@ -135,6 +143,8 @@ func (p *DataPlane) AcquireDone(ctx context.Context, id spd.AcquireID, err error
 		return spd.ErrNotFound
 	case err == nil:
 		return nil
+	case a.larval != nil:
+		return p.forgetLarval(ctx, a.larval)
 	}
 	return translate(p.c.RefuseAcquire(ctx, a.typ, uint32(id), ETIMEDOUT))
 }

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -19,7 +18,7 @@ import (
 // TestKernel runs all that needs a real kernel, in one: most of the time goes
 // into its start and into loading its modules. A single one: -run TestKernel/Move.
 func TestKernel(t *testing.T) {
-	if !lab.InKernel(t, lab.KernelOptions{Timeout: 9 * time.Minute, MemoryMB: 768}) {
+	if !lab.InKernel(t, lab.KernelOptions{MemoryMB: 768}) {
 		return
 	}
 	lab.LoadAlgorithms(t) // for the kernel looks for them all at each REGISTER
@@ -33,6 +32,7 @@ func TestKernel(t *testing.T) {
 		{"Traffic", testKernelTraffic},
 		{"Acquire", testKernelAcquire},
 		{"Holds", testKernelHolds},
+		{"TakeUp", testKernelTakeUp},
 		{"Expire", testKernelExpire},
 		{"Move", testKernelMove},
 		{"Mapping", testKernelMapping},

@@ -181,8 +181,9 @@ func (p *plane) follow(ctx context.Context, spmd bool, own *policies, moved *mov
 		f.moved = moved
 		p.DataPlane = f
 	}
-	if spmd && p.xfrm != nil {
-		p.xfrm.TakeUpAcquires(ctx) // the policies were there before this program
+	// Where policies were there before this program, packets may be waiting.
+	if k, ok := p.kernel.(interface{ TakeUpAcquires(context.Context) }); ok && (spmd || p.remembered != nil && p.remembered.stale() > 0) {
+		k.TakeUpAcquires(ctx)
 	}
 	return nil
 }
