@@ -6,13 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -62,7 +60,7 @@ func startHost(t *testing.T, site *lab.Site, hc hostConfig) *host {
 	if hc.IPv6 {
 		outer = site.Outer6
 	}
-	logs := &logBuffer{}
+	logs := &testhost.Log{}
 	c := racoon.Config{
 		DataPlane:     h.plane,
 		PacketHandler: h,
@@ -299,26 +297,6 @@ func waitEvent[E ike.Event](h *host, n int) E {
 		return len(got) >= n
 	})
 	return got[n-1]
-}
-
-// A logBuffer is a log that is printed when its test fails.
-type logBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-var _ io.Writer = (*logBuffer)(nil)
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // describe prints a decrypted message of a trace.

@@ -3,14 +3,12 @@
 package interop_test
 
 import (
-	"bytes"
 	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -32,40 +30,20 @@ type iked struct {
 	dir  string
 	name string
 
-	cmd  *exec.Cmd
-	done chan struct{}
-
-	mu  sync.Mutex
-	out bytes.Buffer
+	out     *testhost.Log     // of all its lives
+	process *testhost.Process // the present one
 }
 
 func newIked(t *testing.T, site *lab.Site) *iked {
-	dir, err := os.MkdirTemp("", "iked") // short, for sockets
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	d := &iked{T: t, site: site, dir: dir, name: "iked"}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("%s at %s:\n%s", d.name, site.Name, d.log())
-		}
-	})
+	d := &iked{T: t, site: site, dir: testhost.Dir(t), name: "iked"}
+	d.out = testhost.NewLog(t, "%v", d)
 	return d
 }
 
-// Write takes the output of the process.
-func (d *iked) Write(b []byte) (int, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.out.Write(b)
-}
+func (d *iked) String() string { return d.name + " at " + d.site.Name }
 
 // log is what it has written, in whole lines.
-func (d *iked) log() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	b := d.out.Bytes()
-	return string(b[:bytes.LastIndexByte(b, '\n')+1])
-}
+func (d *iked) log() string { return d.out.Lines() }
 
 func (d *iked) path(name string) string { return filepath.Join(d.dir, name) }
 
@@ -147,60 +125,32 @@ func readFile(t *testing.T, path string) string {
 // start starts the daemon and waits until it is ready.
 func (d *iked) start(args ...string) {
 	d.Helper()
-	self, err := os.Executable()
-	require.NoError(d, err)
-	n := strings.Count(d.log(), "msg=ready")
-	args = append([]string{"--net=" + d.site.Path(), self, "-c", d.path("racoon.toml"), "-state", d.path("state"), "-s", d.path("control")}, args...)
-	d.cmd = exec.Command("nsenter", args...)
-	d.cmd.Env = append(os.Environ(), runDaemon+"="+d.name)
-	d.cmd.Stdout, d.cmd.Stderr = d, d
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	require.NoError(d, d.cmd.Start())
-	cmd, done := d.cmd, make(chan struct{})
-	d.done = done
-	go func() { _ = cmd.Wait(); close(done) }()
-	d.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-done
-	})
+	n := d.out.Count("msg=ready")
+	d.launch(append([]string{"-c", d.path("racoon.toml"), "-state", d.path("state"), "-s", d.path("control")}, args...)...)
 	d.await("msg=ready", n+1)
 }
 
-// await waits until the log has a text n times.
-func (d *iked) await(text string, n int) {
+// launch starts a process of this test binary at the site.
+func (d *iked) launch(args ...string) {
 	d.Helper()
-	for end := time.Now().Add(ikedPatience); strings.Count(d.log(), text) < n; time.Sleep(10 * time.Millisecond) {
-		select {
-		case <-d.done:
-			require.FailNow(d, "it has ended", "waiting for %q", text)
-		default:
-		}
-		require.True(d, time.Now().Before(end), "no %q in the log of %s", text, d.site.Name)
-	}
+	self, err := os.Executable()
+	require.NoError(d, err)
+	cmd := exec.Command("nsenter", append([]string{"--net=" + d.site.Path(), self}, args...)...)
+	cmd.Env = append(os.Environ(), runDaemon+"="+d.name)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	d.process = testhost.Start(d, cmd, d.out)
 }
 
-func (d *iked) signal(s os.Signal) {
-	d.Helper()
-	require.NoError(d, d.cmd.Process.Signal(s))
-}
+// await waits until the log has a text n times.
+func (d *iked) await(text string, n int) { d.Helper(); d.process.Await(text, n) }
+
+func (d *iked) signal(s os.Signal) { d.Helper(); d.process.Signal(s) }
 
 // stop ends the daemon in order.
-func (d *iked) stop() {
-	d.Helper()
-	d.signal(syscall.SIGTERM)
-	select {
-	case <-d.done:
-		require.Zero(d, d.cmd.ProcessState.ExitCode())
-	case <-time.After(ikedPatience):
-		require.FailNow(d, "it does not end")
-	}
-}
+func (d *iked) stop() { d.Helper(); d.process.Stop(syscall.SIGTERM) }
 
 // kill ends it without a word.
-func (d *iked) kill() {
-	_ = d.cmd.Process.Kill()
-	<-d.done
-}
+func (d *iked) kill() { d.process.Kill() }
 
 func (d *iked) client() *control.Client {
 	c := control.NewClient(d.path("control"))

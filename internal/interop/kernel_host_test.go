@@ -18,6 +18,7 @@ import (
 	"github.com/racoon3/racoon"
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/internal/lab"
+	"github.com/racoon3/racoon/internal/testhost"
 	"github.com/racoon3/racoon/natt"
 	"github.com/racoon3/racoon/pfkey"
 	"github.com/racoon3/racoon/spd"
@@ -62,7 +63,7 @@ func startKernel(t *testing.T, site *lab.Site, kc kernelConfig) *host {
 	if kc.IPv6 {
 		outer = site.Outer6
 	}
-	logs := &logBuffer{}
+	logs := &testhost.Log{}
 	logger := slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var plane spd.DataPlane
 	var err error

@@ -7,8 +7,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
@@ -28,28 +26,9 @@ import (
 // ready.
 func (d *iked) startSpmd(args ...string) {
 	d.Helper()
-	n := strings.Count(d.log(), "spmd is ready")
+	n := d.out.Count("spmd is ready")
 	d.launch(append([]string{"-c", d.path("racoon.toml"), "-state", d.path("spmd.state"), "-lost-grace", "500ms"}, args...)...)
 	d.await("spmd is ready", n+1)
-}
-
-// launch starts a process of this test binary at the site.
-func (d *iked) launch(args ...string) {
-	d.Helper()
-	self, err := os.Executable()
-	require.NoError(d, err)
-	d.cmd = exec.Command("nsenter", append([]string{"--net=" + d.site.Path(), self}, args...)...)
-	d.cmd.Env = append(os.Environ(), runDaemon+"="+d.name)
-	d.cmd.Stdout, d.cmd.Stderr = d, d
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	require.NoError(d, d.cmd.Start())
-	cmd, done := d.cmd, make(chan struct{})
-	d.done = done
-	go func() { _ = cmd.Wait(); close(done) }()
-	d.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-done
-	})
 }
 
 // crashingClient is a client of the policy service that adds a policy and waits

@@ -44,6 +44,12 @@ func (l *Log) String() string {
 	return l.b.String()
 }
 
+// Lines is String without a last line that is not whole yet.
+func (l *Log) Lines() string {
+	s := l.String()
+	return s[:strings.LastIndexByte(s, '\n')+1]
+}
+
 // Count returns how often a text has been written.
 func (l *Log) Count(text string) int { return strings.Count(l.String(), text) }
 
