@@ -1,6 +1,6 @@
 // Package coretest is what the tests of the protocol cores share: two endpoints
 // with a perfect network between them ([Link]), two whose steps octets choose
-// ([Fuzz]), and two that live through random schedules of commands and faults
+// ([Fuzzed]), and two that live through random schedules of commands and faults
 // ([Sim]), after which both must hold the same and nothing may be left behind.
 //
 // What every protocol has is here: the virtual clock, who initiates, rekeys and

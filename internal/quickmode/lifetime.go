@@ -50,7 +50,7 @@ func (l Lifetime) String() string {
 // volume returns the kilobytes for comparisons: no limit is the longest.
 func (l Lifetime) volume() uint64 { return l.Kilobytes - 1 }
 
-// Shorter returns the Shorter of both, for time and for volume.
+// Shorter returns the shorter one of both, for time and for volume.
 func (l Lifetime) Shorter(o Lifetime) Lifetime {
 	l.Seconds = min(l.Seconds, o.Seconds)
 	if o.volume() < l.volume() {
@@ -59,7 +59,7 @@ func (l Lifetime) Shorter(o Lifetime) Lifetime {
 	return l
 }
 
-// Use is what a responder with the lifetime own uses for an offered one, and
+// Agree is what a responder with the lifetime own uses for an offered one, and
 // whether it takes the offer at all.
 func Agree(c ike.ProposalCheck, offered, own Lifetime) (l Lifetime, ok bool) {
 	shorter := offered.Shorter(own)

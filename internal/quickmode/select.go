@@ -248,7 +248,7 @@ func (s *Selected) ChildSAs(keymat Keymat, own SPIs) (in, out []spd.SA) {
 // Choose is the responder's choice: the first proposal, in the initiator's
 // order of preference, of which the policy allows a transform for each
 // protocol. Proposals with one number belong together (RFC 2408 4.2). The error
-// is a [*ike.NegotiationError], errSituation or errAHBehindNAT.
+// is a [*ike.NegotiationError], [ErrSituation] or [ErrAHBehindNAT].
 func (p *Policy) Choose(sa *isakmp.SA) (Selected, error) {
 	return p.selectFrom(sa, false)
 }

@@ -211,7 +211,7 @@ func (p *Policy) Protocols() (all []spd.Protocol) {
 	return all
 }
 
-// Group is the Group of the preferred proposal: the one to generate a public
+// Group is the group of the preferred proposal: the one to generate a public
 // value of, None without PFS.
 func (p *Policy) Group() dh.ID {
 	if len(p.Proposals) == 0 {
@@ -253,9 +253,9 @@ func (p Policy) withGroup(g dh.ID) Policy {
 type SPIs [spd.ProtoIPComp + 1]spd.SPI
 
 // ErrAHBehindNAT: nothing can make AH pass a NAT (RFC 3715 2.1).
-var ErrAHBehindNAT = errors.New("ikev1: AH cannot be used with a NAT on the path")
+var ErrAHBehindNAT = errors.New("AH cannot be used with a NAT on the path")
 
-// Offer is the initiator's SA payload, with a group that [phase2Policy.group]
+// Offer is the initiator's SA payload, with a group that [Policy.Group]
 // has said. With IPComp it makes two proposals, the second one without, so
 // that a peer may decline it.
 func (p *Policy) Offer(g dh.ID, spis SPIs) (*isakmp.SA, error) {
