@@ -21,11 +21,12 @@ func (sa *ikeSA) serveAuth(now time.Time, m *message.Message) {
 		return
 	}
 	idi := m.IDi()
-	s.RemoteID = ike.Identity{Type: ike.IDType(idi.Type), Data: string(idi.Data)}
-	if err := s.RemoteID.Validate(); err != nil {
+	id := ike.Identity{Type: ike.IDType(idi.Type), Data: string(idi.Data)}
+	if err := id.Validate(); err != nil {
 		sa.refuseAuth(now, message.NotifyAuthenticationFailed, err)
 		return
 	}
+	s.RemoteID = id
 	if m.AUTH() == nil {
 		sa.refuseAuth(now, message.NotifyAuthenticationFailed, errors.New("peer wants EAP, which is not configured"))
 		return

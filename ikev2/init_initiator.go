@@ -143,7 +143,7 @@ const maxRestarts = 6
 func (e *Endpoint) initResponse(now time.Time, path ike.Path, h message.Header, b []byte) {
 	sa := e.sas[h.SPIi]
 	if sa == nil || !sa.initiator || h.FromInitiator() || sa.state != stateInit || sa.req == nil || h.MessageID != 0 ||
-		path.Remote != sa.s.Path.Remote {
+		path.Remote != sa.s.Path.Remote || len(b) > maxInitSize {
 		e.Count.Unexpected++
 		return
 	}

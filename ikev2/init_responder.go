@@ -14,10 +14,16 @@ import (
 	"github.com/racoon3/racoon/spd"
 )
 
+// maxInitSize bounds IKE_SA_INIT messages, in octets: a half-open SA keeps the
+// request whole, for AUTH, and anybody can send one. With the largest key
+// exchange and dozens of vendor IDs it is below 4,000; strongSwan takes none above
+// 10,000 either.
+const maxInitSize = 10_000
+
 // initRequest takes an IKE_SA_INIT request. Until a valid one has been
 // accepted, nothing is kept and at most one datagram answers.
 func (e *Endpoint) initRequest(now time.Time, path ike.Path, h message.Header, b []byte) {
-	if h.SPIi == 0 || h.SPIr != 0 || h.MessageID != 0 || !h.FromInitiator() {
+	if h.SPIi == 0 || h.SPIr != 0 || h.MessageID != 0 || !h.FromInitiator() || len(b) > maxInitSize {
 		e.Count.Malformed++
 		return
 	}

@@ -72,6 +72,32 @@ func TestA16_Flood(t *testing.T) {
 	s.B.sends("rekey-child:ok")
 }
 
+// TestA16_LargeRequests: what a half-open SA keeps of a request is bounded, and a
+// request that is too large leaves nothing.
+func TestA16_LargeRequests(t *testing.T) {
+	s := newScene(t)
+	s.initiate()
+	m := inClear(t, s.A.take("init"))
+	padded := func(n int) []byte {
+		m := *m
+		vendor := &message.VendorID{}
+		m.Payloads = append(slices.Clone(m.Payloads), vendor)
+		vendor.ID = make([]byte, n-len(encode(t, &m)))
+		return encode(t, &m)
+	}
+	path := ike.Path{Local: addrB, Remote: anyAddr(1)}
+	large := padded(maxInitSize + 1)
+	require.Len(t, large, maxInitSize+1)
+	s.B.HandleDatagram(s.now, path, large)
+	require.Zero(t, s.B.HalfOpen())
+	require.Empty(t, s.B.sessions)
+	require.EqualValues(t, 1, s.B.Stats().Malformed)
+	s.B.HandleDatagram(s.now, path, padded(maxInitSize))
+	require.Equal(t, 1, s.B.HalfOpen())
+	s.work()
+	s.B.out = nil
+}
+
 func saInitOf(s *scene) *message.Message {
 	for _, sa := range s.A.sas {
 		m, err := message.Parse(slices.Clone(sa.hs.messageI))

@@ -384,7 +384,7 @@ func TestA15_Nonces(t *testing.T) {
 func TestA23_VendorIDs(t *testing.T) {
 	s, m := initRequestOf(t)
 	for i := range 60 {
-		m.Payloads = append(m.Payloads, &message.VendorID{ID: make([]byte, i*13)})
+		m.Payloads = append(m.Payloads, &message.VendorID{ID: make([]byte, i*4)})
 	}
 	require.Len(t, s.datagram(encode(t, m)), 1)
 	s, m = initRequestOf(t)
