@@ -74,5 +74,5 @@ func gssapiOnly(m isakmp.Payloads) bool {
 	for v := range m.VendorIDs() {
 		a.Add(v.ID)
 	}
-	return a.Has(vendorid.GSSAPI) && !a.Has(vendorid.XAuth)
+	return a.Method65001() == vendorid.GSSAPI
 }
