@@ -317,7 +317,10 @@ const localTime = time.Second
 // one after the other within each session. Then the Manager stops and Serve
 // returns. When ctx ends first, what is left is removed from the data plane
 // without waiting for the peers, and Shutdown returns an error that says how
-// much that was.
+// much that was. A Manager that does not serve yet never will.
+//
+// It waits for callbacks (Authorize, Narrow, credentials, ...) that are under way, so
+// one that calls it has to do so in another goroutine.
 func (m *Manager) Shutdown(ctx context.Context) error {
 	if m.isReady() {
 		if err := m.shutdown(ctx); err != nil {

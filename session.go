@@ -14,6 +14,12 @@ import (
 // A Session is one authenticated relation with a peer: an IKE SA and its
 // successors through rekeys, with their Child SAs. Its methods may be called by
 // several goroutines at once, also after it has ended.
+//
+// Methods with a context wait until what they order is done. When the context ends
+// first they return its error; what was ordered goes on all the same, and the
+// events tell what became of it. They fail with [ErrSessionEnded] when the session
+// is over, with [ErrClosed] when the Manager has ended, and with [ErrBusy] when more
+// is ordered than is carried out.
 type Session struct {
 	m    *Manager
 	id   ike.SessionID
@@ -182,14 +188,15 @@ func (s *Session) DeleteChild(ctx context.Context, id ike.ChildID) error {
 }
 
 // Reauthenticate begins to prove the identities anew, break-before-make or
-// make-before-break as the peer's configuration says. A new session takes the
-// place of this one.
+// make-before-break as the peer's configuration says, and returns when it has
+// begun. A new session takes the place of this one, which ends.
 func (s *Session) Reauthenticate(ctx context.Context) error {
 	return s.do(ctx, func(now time.Time, c core) error { return c.Reauthenticate(now, s.id) })
 }
 
-// CheckLiveness asks the peer for a sign of life. A peer that does not answer
-// in the configured time ends the session with ike.DownDead.
+// CheckLiveness asks the peer for a sign of life, and returns when it is asked. A
+// peer that does not answer in the configured time ends the session with
+// ike.DownDead; Done tells that, and LastAlive of Stats that it has answered.
 func (s *Session) CheckLiveness(ctx context.Context) error {
 	return s.do(ctx, func(now time.Time, c core) error { return c.CheckLiveness(now, s.id) })
 }
