@@ -182,6 +182,56 @@ func TestAcceptRefuses(t *testing.T) {
 }
 
 // User-to-user: the ticket is made with the session key of the server's TGT.
+// The limits themselves are within: of clocks either way, and of the ticket's times.
+func TestAcceptLimits(t *testing.T) {
+	now := noon.Truncate(time.Second)
+	const skew, bit = krb.DefaultSkew, time.Microsecond
+	for _, c := range []struct {
+		name       string
+		stamp      time.Duration // from now
+		start, end time.Duration
+		code       krb.Code
+	}{
+		{"ahead", skew, 0, time.Hour, 0},
+		{"too far ahead", skew + bit, 0, time.Hour, krb.APErrSkew},
+		{"behind", -skew, 0, time.Hour, 0},
+		{"too far behind", -skew - bit, 0, time.Hour, krb.APErrSkew},
+		{"about to be valid", 0, skew, time.Hour, 0},
+		{"not yet valid", 0, skew + time.Second, time.Hour, krb.APErrTktNYV},
+		{"just ended", 0, -time.Hour, -skew, 0},
+		{"ended", 0, -time.Hour, -skew - time.Second, krb.APErrTktExpired},
+	} {
+		i := issue(t, krb.AES128SHA1)
+		i.AuthTime, i.StartTime, i.EndTime = now.Add(c.start), now.Add(c.start), now.Add(c.end)
+		a := acceptor(t, krb.AES128SHA1)
+		_, err := a.Accept(now, netip.Addr{}, apReq(t, ticket(t, i), now.Add(c.stamp)))
+		if c.code == 0 {
+			require.NoError(t, err, c.name)
+		} else {
+			require.ErrorIs(t, err, c.code, c.name)
+		}
+	}
+}
+
+// What comes from a clock that is ahead is good for twice the difference, and is
+// remembered for as long, though the cache is swept meanwhile.
+func TestC28_ReplayAtTheLimit(t *testing.T) {
+	now := noon.Truncate(time.Second)
+	a := acceptor(t, krb.AES128SHA1)
+	tkt := ticket(t, issue(t, krb.AES128SHA1))
+	req := apReq(t, tkt, now.Add(krb.DefaultSkew))
+	_, err := a.Accept(now, netip.Addr{}, req)
+	require.NoError(t, err)
+	for d := time.Minute; d <= 2*krb.DefaultSkew; d += time.Minute {
+		_, err = a.Accept(now.Add(d), netip.Addr{}, req)
+		require.ErrorIs(t, err, krb.APErrRepeat, "after %v", d)
+		_, err = a.Accept(now.Add(d), netip.Addr{}, apReq(t, tkt, now.Add(d+time.Microsecond)))
+		require.NoError(t, err)
+	}
+	_, err = a.Accept(now.Add(2*krb.DefaultSkew+time.Microsecond), netip.Addr{}, req)
+	require.ErrorIs(t, err, krb.APErrSkew)
+}
+
 func TestAcceptUserToUser(t *testing.T) {
 	r := krbtest.NewRealm("EXAMPLE.COM", random(6), krb.AES256SHA384)
 	a, b := r.Host("kink/a"), r.Host("kink/b")
