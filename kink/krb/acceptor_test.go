@@ -122,6 +122,7 @@ func TestAcceptRefuses(t *testing.T) {
 	}{
 		{name: "good"},
 		{name: "authenticator of somebody else", ticket: func(t *krb.Ticket) { t.Client = other }, code: krb.APErrBadMatch, key: true, text: "ticket of kink/a.example.com@EXAMPLE.COM, authenticator of kink/c.example.com@EXAMPLE.COM"},
+		{name: "authenticator of another realm", ticket: func(t *krb.Ticket) { t.Client.Realm = "EXAMPLE.ORG" }, code: krb.APErrBadMatch, key: true},
 		{name: "authenticator with another key", ticket: func(x *krb.Ticket) { x.Key = randomKey(t, e, 7) }, code: krb.APErrBadIntegrity},
 		{name: "session key of another type", ticket: func(x *krb.Ticket) { x.Key = randomKey(t, krb.AES128SHA1, 1) }, code: krb.APErrBadIntegrity},
 		{name: "ticket for somebody else", issue: func(i *krb.Issue) { i.Server = other }, code: krb.APErrNotUs, text: "kink/c.example.com@EXAMPLE.COM"},
@@ -349,9 +350,42 @@ func TestReplayCacheFull(t *testing.T) {
 	}
 	require.ErrorIs(t, accept("f", noon), krb.ErrReplayCacheFull)
 	require.Equal(t, 5, a.Replays.Len())
-	// What is older than the limit for clocks is forgotten.
+	// What is older than the limit for clocks is forgotten, and who it was from.
 	require.NoError(t, accept("f", noon.Add(7*time.Minute)))
 	require.Equal(t, 1, a.Replays.Len())
+	require.Equal(t, 1, a.Replays.Clients())
+}
+
+// Two hosts may share a principal, and so the time of an authenticator.
+func TestSameTimeTwice(t *testing.T) {
+	a := acceptor(t, krb.AES128SHA1)
+	i := issue(t, krb.AES128SHA1)
+	one := apReq(t, ticket(t, i), noon)
+	i.Session = randomKey(t, krb.AES128SHA1, 9)
+	two := apReq(t, ticket(t, i), noon)
+	for _, req := range []*krb.APReq{one, two} {
+		_, err := a.Accept(noon, netip.Addr{}, req)
+		require.NoError(t, err)
+	}
+	for _, req := range []*krb.APReq{one, two} {
+		_, err := a.Accept(noon, netip.Addr{}, req)
+		require.ErrorIs(t, err, krb.APErrRepeat)
+	}
+}
+
+// TestC28_ReplayAfterMoreSkew: where clocks may differ by more than before, what
+// nobody has remembered until then is a replay.
+func TestC28_ReplayAfterMoreSkew(t *testing.T) {
+	a := acceptor(t, krb.AES128SHA1)
+	a.Skew = time.Hour
+	a.Replays.SetSkew(noon, time.Hour)
+	tkt := ticket(t, issue(t, krb.AES128SHA1))
+	for d, want := range map[time.Duration]error{
+		-krb.DefaultSkew - time.Second: krb.APErrRepeat, -krb.DefaultSkew: krb.APErrRepeat, -krb.DefaultSkew + time.Second: nil, 30 * time.Minute: nil,
+	} {
+		_, err := a.Accept(noon, netip.Addr{}, apReq(t, tkt, noon.Add(d)))
+		require.ErrorIs(t, err, want, "%v", d)
+	}
 }
 
 func TestStamper(t *testing.T) {

@@ -102,3 +102,6 @@ func KDCReplies(t testing.TB) [][]byte {
 	_, _ = c.TGT(context.Background(), time.Unix(1, 0))
 	return r.requests
 }
+
+// Clients returns of how many clients something is remembered.
+func (c *ReplayCache) Clients() int { return len(c.clients) }
