@@ -2,6 +2,7 @@ package conf
 
 import (
 	"io/fs"
+	"runtime"
 	"strconv"
 )
 
@@ -220,6 +221,17 @@ func (s *Spmd) FileMode() fs.FileMode { return fileMode(s.Mode) }
 func fileMode(octal string) fs.FileMode {
 	m, _ := strconv.ParseUint(octal, 8, 32) // checked
 	return fs.FileMode(m)
+}
+
+// EffectiveKind is Kind with what "auto" is on this system.
+func (d *DataPlane) EffectiveKind() string {
+	switch {
+	case d.Kind != "auto":
+		return d.Kind
+	case runtime.GOOS == "linux":
+		return "xfrm"
+	}
+	return "pfkey"
 }
 
 // over returns s with what is missing taken from general.

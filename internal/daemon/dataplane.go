@@ -28,21 +28,10 @@ type plane struct {
 	user       *userspace       // nil: another kind
 }
 
-// kindOf resolves "auto".
-func kindOf(kind string) string {
-	switch {
-	case kind != "auto":
-		return kind
-	case runtime.GOOS == "linux":
-		return "xfrm"
-	}
-	return "pfkey"
-}
-
 // lockKernel keeps a second daemon of that name away from what this one has in the
 // kernel: it would take it for a dead one's, and remove it.
 func lockKernel(cfg *conf.DataPlane, state, name string) (*pidfile.File, error) {
-	if kind := kindOf(cfg.Kind); state == "" || kind != "xfrm" && kind != "pfkey" {
+	if kind := cfg.EffectiveKind(); state == "" || kind != "xfrm" && kind != "pfkey" {
 		return nil, nil
 	}
 	if err := os.MkdirAll(state, 0o755); err != nil {
@@ -55,7 +44,7 @@ func lockKernel(cfg *conf.DataPlane, state, name string) (*pidfile.File, error) 
 func openPlane(ctx context.Context, cfg *conf.Config, state, name string, log *slog.Logger) (*plane, error) {
 	var p *plane
 	var err error
-	kind := kindOf(cfg.DataPlane.Kind)
+	kind := cfg.DataPlane.EffectiveKind()
 	if cfg.DataPlane.AtStart != "adopt" {
 		state = ""
 	}
@@ -76,7 +65,7 @@ func openPlane(ctx context.Context, cfg *conf.Config, state, name string, log *s
 	return p, nil
 }
 
-// kernel completes a plane of a kernel, and closes it after an error.
+// withMemory completes a plane of a kernel, and closes it after an error.
 func withMemory(ctx context.Context, p *plane, k kernelPlane, state, name string, removeSA func(context.Context, storedSA) error, log *slog.Logger) (*plane, error) {
 	p.DataPlane, p.keeper, p.kernel = k, k, k
 	if state == "" {

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"github.com/racoon3/racoon/internal/conf"
 	"github.com/racoon3/racoon/pfkey"
@@ -28,14 +27,8 @@ func openDataPlane(ctx context.Context, c *conf.Config, o arguments, log *slog.L
 			return nil, err
 		}
 	}
-	kind := cfg.Kind
-	if kind == "auto" {
-		if kind = "pfkey"; runtime.GOOS == "linux" {
-			kind = "xfrm"
-		}
-	}
 	flush := cfg.AtStart == "flush"
-	switch kind {
+	switch cfg.EffectiveKind() {
 	case "xfrm":
 		// The algorithms of SAs are the key daemon's business.
 		caps := spd.MemoryCapabilities()
