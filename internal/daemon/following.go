@@ -45,6 +45,7 @@ type ledKey struct {
 // A followedLine is what SAs of one ReqID of key management have instead of it.
 type followedLine struct {
 	reqIDs [2]uint32 // by direction, spd.In and spd.Out; 0 for their own
+	none   bool      // outbound SAs have none, as the policy that leads to them
 	asked  uint32
 	sas    int
 	was    []spd.AddrPair // where its SAs have been, the last one last
@@ -152,8 +153,16 @@ func (p *followingPlane) install(ctx context.Context, d spd.Direction, b *spd.Bu
 	}
 	p.mu.Lock()
 	c := *b // with b's keys, which the data plane does not keep
-	if l.reqIDs[d] = choose(policies, wants, l.asked, l.reqIDs[d]); l.reqIDs[d] != 0 {
+	var led bool
+	if l.reqIDs[d], led = choose(policies, wants, l.asked, l.reqIDs[d]); l.reqIDs[d] != 0 {
 		c.ReqID = l.reqIDs[d]
+	}
+	if d == spd.Out {
+		// A policy without a ReqID (level require) wants any SA. But what Linux finds
+		// for an outbound packet is an SA without one only.
+		if l.none = led && l.reqIDs[d] == 0; l.none {
+			c.ReqID = 0
+		}
 	}
 	p.mu.Unlock()
 	if err = install(ctx, &c); err != nil {
@@ -375,8 +384,13 @@ func (p *followingPlane) fit(pol spd.Policy) spd.Policy {
 	if pol.Direction == spd.Out {
 		d = spd.Out
 	}
-	if l := p.lines[pol.ReqID]; l != nil && pol.ReqID != 0 && l.reqIDs[d] != 0 {
-		pol.ReqID = l.reqIDs[d]
+	if l := p.lines[pol.ReqID]; l != nil && pol.ReqID != 0 {
+		switch {
+		case l.reqIDs[d] != 0:
+			pol.ReqID = l.reqIDs[d]
+		case l.none && d == spd.Out:
+			pol.ReqID = 0
+		}
 	}
 	return pol
 }
@@ -417,10 +431,10 @@ func outerOf(wants []spd.Policy) spd.AddrPair {
 }
 
 // choose returns the ReqID of the policy that leads to a direction of a Child
-// SA, 0 for the SA's own: that which was asked for, if it is one of them, or
-// that of a predecessor, else that of the first that has all packets, else that
-// of the first that has some.
-func choose(policies, wants []spd.Policy, asked, before uint32) uint32 {
+// SA, and whether there is one: that which was asked for, if it is one of them,
+// or that of a predecessor, else that of the first that has all packets, else
+// that of the first that has some.
+func choose(policies, wants []spd.Policy, asked, before uint32) (reqID uint32, ok bool) {
 	var ids []uint32
 	all := -1
 	for i := range policies {
@@ -436,13 +450,13 @@ func choose(policies, wants []spd.Policy, asked, before uint32) uint32 {
 	}
 	switch {
 	case asked != 0 && slices.Contains(ids, asked):
-		return asked
+		return asked, true
 	case before != 0 && slices.Contains(ids, before):
-		return before
+		return before, true
 	case all >= 0:
-		return ids[all]
+		return ids[all], true
 	case len(ids) > 0:
-		return ids[0]
+		return ids[0], true
 	}
-	return 0
+	return 0, false
 }

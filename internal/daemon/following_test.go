@@ -75,6 +75,32 @@ func unique(t *testing.T, remote string, reqID uint32) []spd.Policy {
 	return list
 }
 
+// A policy of level require has no ReqID, as racoon2's spmd and setkey install them
+// without further words, and finds in Linux an outbound SA without one only: with
+// another one each packet asks for one SA more, and none leaves.
+func TestFollowingRequire(t *testing.T) {
+	ctx := t.Context()
+	k := newSharedKernel()
+	p := newFollowingPlane(k, k, true, nil)
+	k.foreign = unique(t, "10.2.0.0/16", 0)
+	for _, spi := range []spd.SPI{0x1001, 0x1002} { // and its rekey
+		require.NoError(t, p.InstallInbound(ctx, bundle(t, spi)))
+		require.NoError(t, p.InstallOutbound(ctx, bundle(t, spi+0x1000)))
+		require.NoError(t, p.SetPolicies(ctx, 1, both(t, "10.2.0.0/16")))
+		require.EqualValues(t, 7, k.reqIDs[spi], "any will do")
+		require.Zero(t, k.reqIDs[spi+0x1000])
+		require.Empty(t, k.set[1])
+	}
+	// Its successor finds other policies.
+	k.foreign = unique(t, "10.2.0.0/16", 8200)
+	require.NoError(t, p.InstallOutbound(ctx, bundle(t, 0x2003)))
+	require.EqualValues(t, 8200, k.reqIDs[0x2003])
+	// And none.
+	k.foreign = nil
+	require.NoError(t, p.InstallOutbound(ctx, bundle(t, 0x2004)))
+	require.EqualValues(t, 7, k.reqIDs[0x2004])
+}
+
 // TestFollowing: with the policies of another program, a Child SA has its SAs with
 // the ReqID of the policies that lead to them and no policies of its own, through
 // rekeys, and also if the others' go. What nobody has a policy for has its own.
