@@ -301,9 +301,30 @@ func TestCommitBit(t *testing.T) {
 	require.Len(t, find[ike.ChildUp](p.evB), 1)
 	p.delivers(inner)
 
+	// The bit in the third message alone is answered too.
+	p = childPair(t, nil)
+	said = nil
+	p.filter = func(from *Endpoint, tx ike.Transmit) bool {
+		if isakmp.ExchangeType(tx.Packet[18]) == isakmp.ExchangeQuickMode {
+			if said = append(said, tx.Packet[19]); len(said) == 3 {
+				tx.Packet[19] |= byte(isakmp.FlagCommit)
+			}
+		}
+		return true
+	}
+	p.initiate()
+	p.agree(1)
+	require.Equal(t, []uint8{1, 1, 1, 3}, said)
+	p.delivers(inner)
+
 	// CONNECTED is lost: the initiator uses the SA after a while.
-	for _, proof := range []string{"time", "traffic"} {
-		p = childPair(t, nil)
+	for _, proof := range []string{"time", "traffic", "time, with a key exchange"} {
+		p = childPair(t, func(a, b *Peer) {
+			if proof != "time" && proof != "traffic" {
+				a.Children[0].Proposals = proposals(spd.ProtoESP, "aes128gcm16-ecp256")
+				b.Children[0].Proposals = a.Children[0].Proposals
+			}
+		})
 		quick := 0
 		p.filter = func(from *Endpoint, tx ike.Transmit) bool {
 			if x := isakmp.ExchangeType(tx.Packet[18]); x == isakmp.ExchangeQuickMode {
@@ -320,7 +341,7 @@ func TestCommitBit(t *testing.T) {
 		p.initiate()
 		require.Empty(t, find[ike.ChildUp](p.evA))
 		require.Equal(t, child.InboundOnly, only(t, p.a).Children.All()[0].State)
-		if proof == "time" {
+		if proof != "traffic" {
 			p.advance(connectedWait + time.Second)
 		} else {
 			require.Equal(t, spd.Delivered, p.pb.Send(p.pa, inner.Reverse(), 10).Outcome)

@@ -112,6 +112,39 @@ func TestC07_QuickModeNonsense(t *testing.T) {
 	p.delivers(inner)
 }
 
+// An answer without the KE that its group needs, and one with a KE for which
+// there is no group, is refused by the initiator.
+func TestQuickModeAnswerWithOtherKE(t *testing.T) {
+	for _, pfs := range []bool{true, false} {
+		p := childPair(t, func(a, b *Peer) {
+			if pfs {
+				a.Children[0].Proposals = proposals(spd.ProtoESP, "aes128gcm16-ecp256")
+				b.Children[0].Proposals = a.Children[0].Proposals
+			}
+		})
+		spoiled := false
+		p.hold = func(of *Endpoint, j ike.Job) bool {
+			if of == p.b && j.Kind == ike.JobInstall {
+				for _, x := range only(t, p.b).current.exchanges {
+					if q, ok := x.of.(*quickMode); ok && pfs { // answer() goes by the group
+						q.group, spoiled = dh.None, true
+					} else if ok {
+						q.group, q.keyShare.Public, spoiled = dh.ECP256, make([]byte, 64), true
+					}
+				}
+			}
+			return false
+		}
+		p.initiate()
+		require.True(t, spoiled)
+		failed := find[ike.ChildFailed](p.evA)
+		require.Len(t, failed, 1)
+		require.ErrorContains(t, failed[0].Err, "KE payload")
+		require.Empty(t, find[ike.ChildUp](p.evA))
+		require.Empty(t, only(t, p.a).Children.All())
+	}
+}
+
 // A refusal is taken for the Quick Mode that it names.
 func TestRefusalBySPI(t *testing.T) {
 	p := childPair(t, func(a, b *Peer) {
