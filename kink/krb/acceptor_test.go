@@ -356,6 +356,38 @@ func TestReplayCacheFull(t *testing.T) {
 	require.Equal(t, 1, a.Replays.Clients())
 }
 
+// A clock that was put back does not keep the cache from forgetting.
+func TestReplayCacheClockPutBack(t *testing.T) {
+	a := acceptor(t, krb.AES128SHA1)
+	a.Replays = krb.NewReplayCache(krb.DefaultSkew, 2, 2)
+	accept := func(name string, now time.Time) error {
+		i := issue(t, krb.AES128SHA1)
+		i.Client.Name, i.EndTime = name, noon.Add(100*time.Hour)
+		_, err := a.Accept(now, netip.Addr{}, apReq(t, ticket(t, i), now))
+		return err
+	}
+	require.NoError(t, accept("a", noon.Add(24*time.Hour)))
+	require.NoError(t, accept("b", noon))
+	require.ErrorIs(t, accept("c", noon.Add(time.Minute)), krb.ErrReplayCacheFull)
+	require.NoError(t, accept("c", noon.Add(11*time.Minute)))
+}
+
+// A key of another length than its type has is none.
+func TestKeyLength(t *testing.T) {
+	for _, e := range append(allAES, krb.DES3SHA1) {
+		fits := 0
+		for n := range 100 {
+			_, err := krb.NewKey(e, make([]byte, n))
+			if err == nil {
+				fits++
+				continue
+			}
+			require.ErrorIs(t, err, krb.ErrKeyLength)
+		}
+		require.Equal(t, 1, fits, "%v", e)
+	}
+}
+
 // Two hosts may share a principal, and so the time of an authenticator.
 func TestSameTimeTwice(t *testing.T) {
 	a := acceptor(t, krb.AES128SHA1)
