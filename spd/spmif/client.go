@@ -93,6 +93,8 @@ func (c *Client) exchangeLocked(ctx context.Context, line string) (r Reply, err 
 			return r, err
 		}
 	}
+	// racoon2's spmd marks the only line of these as if another one followed.
+	alone := strings.HasPrefix(line, "FQDN ADD ") || strings.HasPrefix(line, "FQDN DELETE ")
 	for {
 		b, err := c.r.ReadSlice('\n')
 		if errors.Is(err, bufio.ErrBufferFull) {
@@ -110,7 +112,7 @@ func (c *Client) exchangeLocked(ctx context.Context, line string) (r Reply, err 
 		}
 		r.Code = code
 		r.Lines = append(r.Lines, text)
-		if !more {
+		if !more || alone {
 			return r, nil
 		}
 	}

@@ -253,6 +253,28 @@ func TestClient(t *testing.T) {
 	require.Error(t, c.RegisterName(ctx, "x"))
 }
 
+// racoon2's spmd marks the reply to FQDN ADD and DELETE as if it had a second line,
+// which never comes: seen live, a client that waits for it waits for ever.
+func TestReplyOfRacoon2WithoutEnd(t *testing.T) {
+	here, there := net.Pipe()
+	go func() {
+		r := bufio.NewReader(there)
+		_, _ = io.WriteString(there, "220 x\r\n")
+		for _, reply := range []string{"250 OK", "250-FQDN Registered", "250-FQDN Deregistered", "550 No such a FQDN exists", "250-www.example.org.\r\n250 mail.example.org."} {
+			_, _ = r.ReadString('\n')
+			_, _ = io.WriteString(there, reply+"\r\n")
+		}
+	}()
+	c, err := NewClient(t.Context(), here, Password("secret\n"))
+	require.NoError(t, err)
+	require.NoError(t, c.RegisterName(t.Context(), "www.example.org"))
+	require.NoError(t, c.DeregisterName(t.Context(), "www.example.org"))
+	require.Error(t, c.DeregisterName(t.Context(), "www.example.org"))
+	names, err := c.RegisteredNames(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []string{"www.example.org.", "mail.example.org."}, names)
+}
+
 func TestClientBreaksOffWithItsContext(t *testing.T) {
 	here, there := net.Pipe()
 	go func() {
