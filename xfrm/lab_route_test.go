@@ -23,6 +23,8 @@ func behind(t *testing.T, s *lab.Site, name string) (*lab.Namespace, netip.Addr,
 	h.IP(fmt.Sprintf("addr add %v/24 dev in1", a), fmt.Sprintf("addr add %v/64 dev in1 nodad", a6), "link set in1 up",
 		fmt.Sprintf("route add default via %v", s.Inner), fmt.Sprintf("route add default via %v", s.Inner6))
 	s.IP("link set in0 up")
+	h.AwaitAddress(a6)
+	s.AwaitAddress(s.Inner6)
 	return h, a, a6
 }
 

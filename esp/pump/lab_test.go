@@ -93,6 +93,7 @@ func tunnel(t testing.TB, a, b *lab.Site, o tunnelOptions) (ga, gb *gateway) {
 		g.site.IP(fmt.Sprintf("addr add 10.3.0.%d/24 dev tun0", i+1), fmt.Sprintf("addr add fd00:3::%d/64 dev tun0 nodad", i+1),
 			fmt.Sprintf("route add %v dev tun0 src %v", other.InnerNet, g.site.Inner),
 			fmt.Sprintf("route add %v dev tun0 src %v", other.InnerNet6, g.site.Inner6))
+		g.site.AwaitAddress(netip.MustParseAddr(fmt.Sprintf("fd00:3::%d", i+1)))
 	}
 	everything := []spd.TrafficSelector{
 		spd.FromPrefix(netip.MustParsePrefix("0.0.0.0/0")), spd.FromPrefix(netip.MustParsePrefix("::/0")),

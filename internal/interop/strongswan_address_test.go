@@ -60,6 +60,7 @@ func TestStrongSwanGivesAddress(t *testing.T) {
 
 	v4, v6 := netip.MustParseAddr("10.3.0.1"), netip.MustParseAddr("fd00:3::1")
 	s.a.IP("addr add 10.3.0.1/32 dev tun0", "addr add fd00:3::1/128 dev tun0 nodad")
+	s.a.AwaitAddress(v6)
 	s.reach(s.a, v4, s.b, s.b.Inner)
 	s.reach(s.a, v6, s.b, s.b.Inner6)
 	s.reach(s.b, s.b.Inner, s.a, v4)

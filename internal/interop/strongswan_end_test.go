@@ -4,6 +4,7 @@ package interop
 
 import (
 	"context"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -137,18 +138,18 @@ func TestStrongSwanAcquire(t *testing.T) {
 		s := newSwan(t)
 		s.Peer.Start = racoon.StartTrap
 		s.start()
-		s.reach(s.a, s.a.Inner, s.b, s.b.Inner) // the first packets wait for the SA
+		s.reachFirst(s.a, s.a.Inner, s.b, netip.AddrPortFrom(s.b.Inner, 0)) // the first packets wait for the SA
 		s.agree()
 	})
 	t.Run("our packet, again after their delete", func(t *testing.T) {
 		s := newSwan(t)
 		s.Peer.Start = racoon.StartTrap
 		s.start()
-		s.reach(s.a, s.a.Inner, s.b, s.b.Inner)
+		s.reachFirst(s.a, s.a.Inner, s.b, netip.AddrPortFrom(s.b.Inner, 0))
 		s.peer.TerminateIKE("lab")
 		waitEvent[ike.SessionDown](s.host, 1)
 		s.until("no SA", func() bool { return len(s.plane.installed()) == 0 })
-		s.reach(s.a, s.a.Inner, s.b, s.b.Inner)
+		s.reachFirst(s.a, s.a.Inner, s.b, netip.AddrPortFrom(s.b.Inner, 0))
 		s.agree()
 	})
 }

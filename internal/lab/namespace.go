@@ -12,6 +12,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -160,6 +162,46 @@ func (n *Namespace) IP(commands ...string) {
 	if _, err := n.exec(ctx, nil, strings.Join(commands, "\n")+"\n", "ip", "-batch", "-"); err != nil {
 		n.t.Fatalf("lab: %v\nof:\n%s", err, strings.Join(commands, "\n"))
 	}
+}
+
+// AwaitAddress waits until IPv6 addresses that were added, without duplicate
+// address detection, receive packets: the kernel sees to that in the background,
+// when the interface is up and has its cable in.
+func (n *Namespace) AwaitAddress(addrs ...netip.Addr) {
+	n.t.Helper()
+	for end := time.Now().Add(testhost.Patience); ; time.Sleep(2 * time.Millisecond) {
+		var routes string
+		if err := n.do(func() error {
+			b, err := os.ReadFile("/proc/thread-self/net/ipv6_route")
+			routes = string(b)
+			return err
+		}); err != nil {
+			n.t.Fatalf("lab: %s: %v", n.Name, err)
+		}
+		addrs = slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return hasLocalRoute(routes, a) })
+		if len(addrs) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			n.t.Fatalf("lab: %s: %v is not ready:\n%s", n.Name, addrs, routes)
+		}
+	}
+}
+
+// hasLocalRoute looks into /proc/net/ipv6_route for the route of an own address:
+// destination and length, in hexadecimal, come first, flags and device last.
+func hasLocalRoute(routes string, a netip.Addr) bool {
+	prefix := fmt.Sprintf("%x 80 ", a.AsSlice())
+	for line := range strings.Lines(routes) {
+		f := strings.Fields(line)
+		if !strings.HasPrefix(line, prefix) || len(f) != 10 {
+			continue
+		}
+		if flags, err := strconv.ParseUint(f[8], 16, 32); err == nil && flags&unix.RTF_LOCAL != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // Sysctl sets a value below /proc/sys/net, such as "ipv4/ip_forward=0". One that

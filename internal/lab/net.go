@@ -37,6 +37,7 @@ func newSite(t testing.TB, name string, i byte) *Site {
 		"addr add "+netip.PrefixFrom(s.Inner, 24).String()+" dev in0",
 		"addr add "+netip.PrefixFrom(s.Inner6, 64).String()+" dev in0 nodad",
 		"link set in0 up")
+	s.AwaitAddress(s.Inner6)
 	return s
 }
 
@@ -54,6 +55,9 @@ func NewPair(t testing.TB) (a, b *Site) {
 		s.Outer = netip.AddrFrom4([4]byte{10, 99, 0, byte(i + 1)})
 		s.Outer6 = netip.AddrFrom16([16]byte{0: 0xfd, 1: 0x99, 15: byte(i + 1)})
 		s.addOuter(24, 64)
+	}
+	for _, s := range []*Site{a, b} {
+		s.AwaitAddress(s.Outer6)
 	}
 	return a, b
 }

@@ -105,6 +105,7 @@ func (r *Router) add(name string, inside bool) *Site {
 	s.Outer6 = netip.AddrFrom16([16]byte{0: 0xfd, 1: 0x99, 15: i})
 	p := &port{site: s, inside: inside, tun: s.OpenTUN(s.Device, r.cfg.MTU)}
 	s.addOuter(32, 128)
+	s.AwaitAddress(s.Outer6)
 	// No route to the private network: from outside it is not there.
 	s.IP("route add 10.99.0.0/16 dev "+s.Device, "route add fd99::/64 dev "+s.Device)
 	if inside {
