@@ -14,7 +14,6 @@ import (
 
 	"github.com/racoon3/racoon/ike"
 	"github.com/racoon3/racoon/ikev1/isakmp"
-	"github.com/racoon3/racoon/spd"
 )
 
 // roadwarrior is a client a and a gateway b with XAuth.
@@ -335,55 +334,6 @@ func TestXAuthSlowUser(t *testing.T) {
 	require.Zero(t, p.b.HalfOpen())
 }
 
-// The gateway asks anew, under another message ID, while the user still types:
-// the answer to the older question is not sent.
-func TestXAuthAskedAnew(t *testing.T) {
-	p := pskRoadwarrior(t, nil)
-	var held []ike.Job
-	p.hold = func(_ *Endpoint, j ike.Job) bool {
-		if j.Kind == ike.JobPrompt {
-			held = append(held, j)
-		}
-		return j.Kind == ike.JobPrompt
-	}
-	id := p.initiate()
-	var reply *isakmp.Attributes
-	p.b.anySA().transact(p.now, &isakmp.Attributes{Type: isakmp.ConfigRequest, Attributes: []isakmp.ConfigAttribute{emptyAttribute(isakmp.AttrXAuthPasscode)}},
-		time.Time{}, func(_ time.Time, a *isakmp.Attributes, _ error) { reply = a })
-	p.run()
-	require.Len(t, held, 2)
-	sent := p.a.Stats().Sent
-	p.a.HandleResult(p.now, held[0].Do(t.Context()))
-	p.run()
-	require.Equal(t, sent, p.a.Stats().Sent)
-	require.Nil(t, reply)
-	s, _ := p.a.Session(id)
-	require.Equal(t, "XAUTH", s.State)
-	// The prompter has no passcode, and says so.
-	p.a.HandleResult(p.now, held[1].Do(t.Context()))
-	p.run()
-	require.NotNil(t, reply.First(isakmp.AttrXAuthStatus))
-}
-
-// The user never answers.
-func TestXAuthLoginExpires(t *testing.T) {
-	p := pskRoadwarrior(t, nil)
-	var held []ike.Job
-	p.hold = func(_ *Endpoint, j ike.Job) bool {
-		if j.Kind == ike.JobPrompt {
-			held = append(held, j)
-			return true
-		}
-		return false
-	}
-	p.initiate()
-	p.advance(10 * time.Minute)
-	require.Len(t, held, 1)
-	p.a.HandleResult(p.now, held[0].Do(t.Context()))
-	_, gateway := p.requireNotIn()
-	require.ErrorIs(t, gateway, errLoginTime)
-}
-
 // The gateway agrees on XAuth and never asks.
 func TestXAuthNobodyAsks(t *testing.T) {
 	p := pskRoadwarrior(t, nil)
@@ -521,80 +471,6 @@ func TestXAuthWipes(t *testing.T) {
 	}
 }
 
-// keeper is an authenticator that may keep what it is given.
-type keeper func(r ike.UserRequest) (ike.UserAnswer, error)
-
-func (keeper) Supports(ike.UserAuthKind) bool { return true }
-
-func (k keeper) AuthenticateUser(_ context.Context, r ike.UserRequest) (ike.UserAnswer, error) {
-	return k(r)
-}
-
-// Renewal: a new phase 1 with its own login joins the session.
-func TestXAuthRenewal(t *testing.T) {
-	var again []string
-	p := pskRoadwarrior(t, func(c, g *Peer) {
-		behind := g.Users
-		g.Users = users(func(r ike.UserRequest) (ike.UserAnswer, error) {
-			again = append(again, r.Reauthentication)
-			return behind.AuthenticateUser(context.Background(), r)
-		})
-		c.Request = &ike.ConfigRequest{IPv4: true}
-		g.Assign = &leases{t: t, give: []netip.Prefix{netip.MustParsePrefix("10.9.0.7/32")}}
-	})
-	id := p.initiate()
-	first, _ := p.requireUp(id)
-	p.advance(time.Minute)
-	require.NoError(t, p.a.RekeyIKE(p.now, id))
-	p.advance(2 * time.Minute)
-	a, b := p.requireUp(id)
-	require.NotEqual(t, first.Info.LocalSPI, a.Info.LocalSPI)
-	require.Equal(t, "alice", b.Info.User)
-	require.Len(t, find[ike.SessionRekeyed](p.evB), 1)
-	require.Len(t, find[ike.SessionUp](p.evB), 1)
-	require.Len(t, find[ike.AddressAssigned](p.evB), 1)
-	require.Equal(t, first.Info.Config.Addresses, a.Info.Config.Addresses)
-	require.Equal(t, []string{"", "", "alice", "alice"}, again)
-	require.Len(t, p.a.sas, 1)
-	require.Len(t, p.b.sas, 1)
-	require.Empty(t, find[ike.Warning](append(p.evA, p.evB...)))
-	require.NoError(t, p.a.Delete(p.now, id, ike.DownLocal))
-	p.advance(2 * time.Minute)
-	p.requireNothingLeft()
-}
-
-// A renewal whose login fails leaves the session as it was.
-func TestXAuthRenewalFails(t *testing.T) {
-	password := "alice's password"
-	p := pskRoadwarrior(t, func(c, _ *Peer) {
-		c.Prompt = func(context.Context, ike.PromptRequest) (ike.UserAnswers, error) {
-			return ike.UserAnswers{User: "alice", Password: ike.Secret(password)}, nil
-		}
-	})
-	id := p.initiate()
-	p.requireUp(id)
-	password = "wrong"
-	require.NoError(t, p.a.RekeyIKE(p.now, id))
-	p.advance(time.Minute)
-	p.requireUp(id)
-	require.Len(t, find[ike.RekeyFailed](p.evA), 1)
-	require.ErrorIs(t, find[ike.RekeyFailed](p.evA)[0].Err, ike.ErrUserRejected)
-	require.Empty(t, find[ike.SessionDown](p.evA))
-}
-
-// Known from before: draft-beaulieu-ike-xauth-02 5.5.
-func TestXAuthPreviouslyAuthenticated(t *testing.T) {
-	p := pskRoadwarrior(t, func(c, g *Peer) {
-		g.Users = users(func(ike.UserRequest) (ike.UserAnswer, error) { return ike.UserAccepted{User: "host"}, nil })
-		c.Prompt = func(context.Context, ike.PromptRequest) (ike.UserAnswers, error) {
-			t.Error("nobody is to be asked")
-			return ike.UserAnswers{}, nil
-		}
-	})
-	_, b := p.requireUp(p.initiate())
-	require.Equal(t, "host", b.Info.User)
-}
-
 // Check Point's numbers.
 func TestXAuthCheckPoint(t *testing.T) {
 	p := pskRoadwarrior(t, nil)
@@ -662,128 +538,6 @@ func TestXAuthOneMessageID(t *testing.T) {
 	require.True(t, c.acked)
 	s, _ := p.a.Session(id)
 	require.Equal(t, "ESTABLISHED", s.State)
-}
-
-// books is accounting in memory.
-type books struct {
-	ike.UserAuthenticator
-	records []ike.AccountingRecord
-	err     error
-}
-
-func (b *books) Account(_ context.Context, r ike.AccountingRecord) error {
-	b.records = append(b.records, r)
-	return b.err
-}
-
-// metered is a data plane whose SAs have counted something.
-type metered struct {
-	spd.DataPlane
-	count map[spd.SAID]spd.Counters
-}
-
-func (m *metered) Query(_ context.Context, id spd.SAID) (spd.Counters, error) {
-	return m.count[id], nil
-}
-
-func (m *metered) Remove(ctx context.Context, id spd.SAID) (spd.Counters, error) {
-	_, err := m.DataPlane.Remove(ctx, id)
-	return m.count[id], err
-}
-
-func TestXAuthAccounting(t *testing.T) {
-	acct := &books{UserAuthenticator: users(func(r ike.UserRequest) (ike.UserAnswer, error) {
-		if r.Round == 0 {
-			return ike.UserPrompt{Fields: ike.FieldUser | ike.FieldPassword}, nil
-		}
-		return ike.UserAccepted{User: "alice@example", Class: [][]byte{{1, 2}}, Interim: time.Minute}, nil
-	})}
-	m := &metered{count: make(map[spd.SAID]spd.Counters)}
-	client, gateway := methodPeers(t, MainMode, AuthXAuthInitPSK)
-	gateway.Users = acct
-	client.Request = &ike.ConfigRequest{IPv4: true}
-	gateway.Assign = &leases{t: t, give: []netip.Prefix{netip.MustParsePrefix("10.9.0.7/32")}}
-	p := newPair(t, client, gateway, func(_, b *Config) { m.DataPlane, b.DataPlane = b.DataPlane, m })
-	id := p.initiate()
-	_, b := p.requireUp(id)
-	require.Len(t, acct.records, 1)
-	start := acct.records[0]
-	require.Equal(t, ike.AccountingStart, start.Kind)
-	require.Equal(t, []netip.Addr{netip.MustParseAddr("10.9.0.7")}, start.Addresses)
-	require.Equal(t, "alice@example", start.User)
-	require.Equal(t, [][]byte{{1, 2}}, start.Class)
-	require.Equal(t, b.ID, start.Session)
-
-	m.count[b.Children[0].InSA[0]] = spd.Counters{Bytes: 100, Packets: 2}
-	m.count[b.Children[0].OutSA[0]] = spd.Counters{Bytes: 1000, Packets: 3}
-	p.advance(90 * time.Second)
-	require.Len(t, acct.records, 2)
-	require.Equal(t, ike.AccountingInterim, acct.records[1].Kind)
-	require.Equal(t, uint64(100), acct.records[1].In.Bytes)
-	require.Equal(t, uint64(1000), acct.records[1].Out.Bytes)
-	require.Equal(t, time.Minute, acct.records[1].Duration)
-
-	// While two SAs of one Child stand, both count, and the sum of those before
-	// them once.
-	require.NoError(t, p.a.RekeyChild(p.now, id, find[ike.ChildUp](p.evA)[0].Child.ID))
-	p.advance(28 * time.Second)
-	require.NoError(t, p.a.RekeyChild(p.now, id, find[ike.ChildUp](p.evA)[0].Child.ID))
-	p.advance(3 * time.Second)
-	require.Len(t, acct.records, 3)
-	require.Equal(t, uint64(100), acct.records[2].In.Bytes)
-	require.Equal(t, uint64(1000), acct.records[2].Out.Bytes)
-	acct.records = acct.records[:2]
-	p.advance(9 * time.Second)
-	require.NoError(t, p.a.Delete(p.now, id, ike.DownLocal))
-	p.run()
-	require.Len(t, acct.records, 3)
-	stop := acct.records[2]
-	require.Equal(t, ike.AccountingStop, stop.Kind)
-	require.Equal(t, uint64(100), stop.In.Bytes)
-	require.Equal(t, uint64(1000), stop.Out.Bytes)
-	require.Equal(t, ike.DownRemote, stop.Reason)
-	require.Equal(t, 130*time.Second, stop.Duration)
-	p.advance(5 * time.Minute)
-	require.Len(t, acct.records, 3)
-	p.requireNothingLeft()
-}
-
-// A client that does not ask for addresses is accounted without them; a failing
-// back end is a warning.
-func TestXAuthAccountingWithoutAddresses(t *testing.T) {
-	acct := &books{err: errors.New("disk full")}
-	p := pskRoadwarrior(t, func(_, g *Peer) {
-		acct.UserAuthenticator = g.Users
-		g.Users = acct
-		g.Assign = &leases{t: t}
-	})
-	p.requireUp(p.initiate())
-	require.Empty(t, acct.records)
-	p.advance(accountWait)
-	p.run()
-	require.Len(t, acct.records, 1)
-	require.Empty(t, acct.records[0].Addresses)
-	w := find[ike.Warning](p.evB)
-	require.Len(t, w, 1)
-	require.ErrorIs(t, w[0].Err, acct.err)
-}
-
-func TestXAuthSessionTimeout(t *testing.T) {
-	p := pskRoadwarrior(t, func(_, g *Peer) {
-		g.Users = memoryUsers(t, map[string]ike.User{"alice": {Password: ike.Secret("alice's password"), SessionTimeout: time.Hour}})
-	})
-	id := p.initiate()
-	p.requireUp(id)
-	p.advance(50 * time.Minute)
-	require.NoError(t, p.a.RekeyIKE(p.now, id)) // another login, another hour
-	p.advance(50 * time.Minute)
-	p.requireUp(id)
-	p.advance(15 * time.Minute)
-	down := find[ike.SessionDown](p.evB)
-	require.Len(t, down, 1)
-	require.Equal(t, ike.DownExpired, down[0].Reason)
-	require.ErrorIs(t, down[0].Err, errSessionTimeout)
-	require.Len(t, find[ike.SessionDown](p.evA), 1)
 }
 
 // The gateway asks again in an established session (draft-beaulieu-ike-xauth-02
