@@ -169,15 +169,18 @@ func TestLifeOfASession(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, st.Sessions)
 
-	// The story can be read afterwards.
+	// The story can be read afterwards: events are written down as they come.
 	var types []string
-	require.NoError(t, c.Events(ctx, 100, false, func(e control.Event) error {
-		types = append(types, e.Type)
-		require.Equal(t, "gw", e.Peer)
-		return nil
-	}))
+	require.Eventually(t, func() bool {
+		types = nil
+		require.NoError(t, c.Events(ctx, 100, false, func(e control.Event) error {
+			types = append(types, e.Type)
+			require.Equal(t, "gw", e.Peer)
+			return nil
+		}))
+		return len(types) > 0 && types[len(types)-1] == "session-down"
+	}, testhost.Patience, 10*time.Millisecond)
 	require.Subset(t, types, []string{"session-up", "child-up", "session-rekeyed", "child-rekeyed", "child-down", "session-down"})
-	require.Equal(t, "session-down", types[len(types)-1])
 	require.Contains(t, p.Client.Log.String(), "what=flush uid=")
 }
 
