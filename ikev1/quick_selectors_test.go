@@ -1,6 +1,7 @@
 package ikev1
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +11,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/racoon3/racoon/dh"
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev1/isakmp"
+	"github.com/racoon3/racoon/internal/quickmode"
 	"github.com/racoon3/racoon/spd"
 )
 
@@ -125,6 +129,22 @@ func TestTransportBehindNAT(t *testing.T) {
 	require.Equal(t, addrB.Addr(), b.OriginalLocal)
 	require.Equal(t, outside.Addr(), a.OriginalLocal, "as the peer sees it")
 	require.Equal(t, addrB.Addr(), a.OriginalRemote)
+
+	// NAT-OA counts for more than the identities.
+	s := only(t, p.a)
+	policy := s.policyOf(s.current, s.peer.Children[0])
+	offer, err := policy.Offer(dh.None, quickmode.SPIs{spd.ProtoESP: 0x1000})
+	require.NoError(t, err)
+	host := func(a netip.Addr) *isakmp.ID { return &isakmp.ID{Type: isakmp.IDIPv4Addr, Data: a.AsSlice()} }
+	own, peer := netip.MustParseAddr("192.168.1.99"), netip.MustParseAddr("10.77.0.1")
+	natOA := isakmp.PayloadType(s.current.variant.NATOA())
+	p.quick(offer, &isakmp.Nonce{Data: bytes.Repeat([]byte{1}, 16)}, host(inside.Addr()), host(addrB.Addr()),
+		&isakmp.NATOA{Type: natOA, Addr: own}, &isakmp.NATOA{Type: natOA, Addr: peer})
+	found := false
+	for _, x := range p.pb.Bundles() {
+		found = found || x.Bundle.OriginalRemote == own && x.Bundle.OriginalLocal == peer
+	}
+	require.True(t, found, "%+v", p.pb.Bundles())
 }
 
 // A program may refuse what the configuration allows, but not change it.
