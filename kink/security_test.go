@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/racoon3/racoon/ike"
+	"github.com/racoon3/racoon/ikev1/isakmp"
 	"github.com/racoon3/racoon/kink/krb"
 	"github.com/racoon3/racoon/kink/message"
 	"github.com/racoon3/racoon/spd"
@@ -132,6 +133,71 @@ func TestStampBehindTheStart(t *testing.T) {
 	p.advance(10 * time.Second)
 	p.same(1)
 	require.Empty(t, find[ike.SessionFailed](p.evB))
+}
+
+// TestC28_CommandFromElsewhere: somebody on the way passes a CREATE on from another
+// address, and it comes first. The SAs that it gets are with that address; they are
+// not what the peer itself is answered with when it sends again.
+func TestC28_CommandFromElsewhere(t *testing.T) {
+	p := plainPair(t)
+	c := newCaller(p)
+	elsewhere := netip.MustParseAddrPort("192.0.2.9:910")
+	b := c.command(message.Create, nil, c.wants(0x1001))
+	p.filter = func(*Endpoint, ike.Transmit) bool { return false }
+	p.b.HandleDatagram(p.now, ike.Path{Local: addrB, Remote: elsewhere}, b)
+	p.run()
+	require.Equal(t, elsewhere.Addr(), only(t, p.b).RemoteAddr())
+	require.Nil(t, c.ask(b), "its authenticator was used")
+	c.xid--
+	p.now = p.now.Add(time.Second)
+	accepted(t, c.ask(c.command(message.Create, nil, c.wants(0x1001))))
+	s := p.b.relations[relation{p.ka.Principal(), addrA.Addr()}]
+	require.NotNil(t, s)
+	require.Equal(t, 1, s.Children.Len())
+	require.Equal(t, addrA.Addr(), s.RemoteAddr())
+}
+
+// A repetition is known by more than its XID: another command with the same one is
+// another transaction, and so is one of the peer's next life, which may count anew.
+func TestSameXID(t *testing.T) {
+	p := plainPair(t)
+	c := newCaller(p)
+	const xid = 7
+	say := func(kind message.Type, content message.Payload) isakmp.Payloads {
+		c.xid = xid
+		ps, err := c.ask(c.command(kind, nil, content)).ISAKMP().Payloads()
+		require.NoError(t, err)
+		return ps
+	}
+	first := say(message.Create, c.wants(0x1001)).SA().Proposals[0].SPI
+	require.Equal(t, first, say(message.Create, c.wants(0x1001)).SA().Proposals[0].SPI, "a repetition")
+	d, err := message.NewISAKMP(&isakmp.Delete{DOI: isakmp.DOIIPsec, Protocol: spd.ProtoESP, SPISize: 4, SPIs: octets(t, "00001001")})
+	require.NoError(t, err)
+	gone := 0
+	for range say(message.Delete, d).Deletes() {
+		gone++
+	}
+	require.Equal(t, 1, gone)
+
+	p.now = p.now.Add(2 * time.Second)
+	p.a.cfg.Epochs.lose(p.now, p.kb.Principal())
+	next := say(message.Create, c.wants(0x1002))
+	require.NotNil(t, next.SA())
+	require.NotEqual(t, first, next.SA().Proposals[0].SPI)
+}
+
+// A peer that has started again with its clock put back tells an earlier epoch: that
+// is a restart too, if it says so now.
+func TestEarlierEpoch(t *testing.T) {
+	p := plainPair(t)
+	c := newCaller(p)
+	accepted(t, c.ask(c.command(message.Create, nil, c.wants(0x1001))))
+	p.a.cfg.Epochs = NewEpochs(p.now.Add(-time.Hour))
+	p.now = p.now.Add(time.Second)
+	require.NotNil(t, c.ask(c.command(message.Status, nil)))
+	down := find[ike.ChildDown](p.evB)
+	require.Len(t, down, 1)
+	require.ErrorIs(t, down[0].Err, ErrPeerRestarted)
 }
 
 // TestC28_ReplyFromElsewhere: an answer comes from where the command went.
