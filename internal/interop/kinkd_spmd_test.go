@@ -19,6 +19,12 @@ func TestKinkdSpmd(t *testing.T) {
 	if !lab.InKernel(t, lab.KernelOptions{}) {
 		return
 	}
+	for _, kind := range []string{"xfrm", "pfkey"} {
+		t.Run(kind, func(t *testing.T) { kinkdSpmd(t, kind) })
+	}
+}
+
+func kinkdSpmd(t *testing.T, kind string) {
 	a, b, _ := kinkdPair(t, "tunnel")
 	a.site.RouteTo(b.site)
 	b.site.RouteTo(a.site)
@@ -29,7 +35,7 @@ func TestKinkdSpmd(t *testing.T) {
 		}
 		d.configure(strings.ReplaceAll(readFile(t, d.path("racoon.toml")), `start = "trap"`, "")+fmt.Sprintf(`
 [dataplane]
-kind = "xfrm"
+kind = %q
 acquire-timeout = "1s"
 [spmd]
 socket = %q
@@ -41,7 +47,7 @@ local = %q
 remote = %q
 peer = %q
 level = "unique"
-`, d.path("spmif"), d.site.InnerNet, other.site.InnerNet, peer), `protocol = "kink"`, fmt.Sprintf("protocol = \"kink\"\nstart = \"none\"\nlocal-address = %q", d.site.Outer))
+`, kind, d.path("spmif"), d.site.InnerNet, other.site.InnerNet, peer), `protocol = "kink"`, fmt.Sprintf("protocol = \"kink\"\nstart = \"none\"\nlocal-address = %q", d.site.Outer))
 	}
 	b.site.Echo(netip.AddrPortFrom(b.site.Inner, 443))
 	spmdB := b.sibling("spmd")
