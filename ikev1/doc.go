@@ -38,6 +38,18 @@
 // included, that joins the session. Nothing says which Child SA replaces which;
 // the rules for that are at the top of quick_rekey.go.
 //
+// # With ipsec-tools' racoon
+//
+// What its version 0.9.1 was seen to do that a configuration has to know. In Main
+// Mode with a pre-shared key it takes addresses as identities only; leave
+// LocalAuth.ID empty there. Of NAT traversal it speaks RFC 3947 and drafts 02 and
+// 03; messages of drafts 04 to 08 it announces and then drops, and with drafts 00
+// and 01 the SAs come up and its kernel passes no packets. DSS signatures it
+// refuses, and as a client with XAuth and a pre-shared key it fails in Base Mode.
+// Its "racoonctl delete-sa isakmp" and "vpn-disconnect" remove its Child SAs and
+// tell of the ISAKMP SA alone: unless it was a client with a leased address, they
+// stay here until their lifetime ends or it calls again.
+//
 // # Reading the code
 //
 // A datagram enters in receive.go; fragment.go puts it together if it comes in
