@@ -200,6 +200,52 @@ func TestEarlierEpoch(t *testing.T) {
 	require.ErrorIs(t, down[0].Err, ErrPeerRestarted)
 }
 
+// What has only been overtaken on its way is of the same life, and is served.
+func TestOvertakenCommand(t *testing.T) {
+	p := plainPair(t)
+	c := newCaller(p)
+	first := c.command(message.Status, nil)
+	c.xid++
+	p.now = p.now.Add(time.Second)
+	accepted(t, c.ask(c.command(message.Create, nil, c.wants(0x1001))))
+	require.NotNil(t, c.ask(first))
+	require.Len(t, p.pb.SAs(), 2)
+}
+
+// TestC28_FormerAnswer: an answer that the peer has given before it has restarted,
+// and that comes after, says nothing of another restart.
+func TestC28_FormerAnswer(t *testing.T) {
+	p := plainPair(t)
+	id := p.initiate()
+	var kept []byte
+	p.filter = func(from *Endpoint, tx ike.Transmit) bool {
+		if from == p.b && kept == nil {
+			kept = tx.Packet
+		}
+		return from == p.a
+	}
+	require.NoError(t, p.a.RekeyChild(p.now, id, only(t, p.a).Children.All()[0].Info.ID))
+	p.run()
+	require.NotNil(t, kept)
+
+	p.now = p.now.Add(500 * time.Millisecond)
+	p.pb, p.evA, p.evB = spd.NewMemory(spd.MemoryConfig{}), nil, nil
+	b, err := NewEndpoint(Config{Rand: p.a.Rand(), DataPlane: p.pb, Tag: 0xb, Kerberos: p.kb, Started: p.now.Add(time.Second)})
+	require.NoError(t, err)
+	b.SetPeers(p.b.peers)
+	p.b = b
+	p.now = p.now.Add(2 * time.Second)
+	p.filter = nil
+	_, err = p.b.Initiate(p.now, Initiation{Peer: p.b.peers.Peer("a"), Path: ike.Path{Local: addrB, Remote: addrA}})
+	require.NoError(t, err)
+	p.run()
+	down := len(find[ike.ChildDown](p.evA))
+	require.Equal(t, 1, down)
+	p.a.HandleDatagram(p.now, pathAB(), kept)
+	p.run()
+	require.Len(t, find[ike.ChildDown](p.evA), down)
+}
+
 // TestC28_ReplyFromElsewhere: an answer comes from where the command went.
 func TestC28_ReplyFromElsewhere(t *testing.T) {
 	p := plainPair(t)
