@@ -32,8 +32,9 @@ var (
 )
 
 // DefaultTimeout is how long a request waits for its answer unless told
-// otherwise.
-const DefaultTimeout = 5 * time.Second
+// otherwise: most kernels answer at once, unless they have to load a module
+// first.
+const DefaultTimeout = 10 * time.Second
 
 // registerTimeout is the least that REGISTER has: Linux loads modules to find
 // out what there is.

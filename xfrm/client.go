@@ -17,7 +17,7 @@ const datagramSize = 64 << 10
 
 // defaultTimeout bounds a request whose context does not. The kernel answers
 // at once, unless it has to load a module first.
-const defaultTimeout = 10 * time.Second
+const defaultTimeout = 20 * time.Second
 
 // A Client makes requests to XFRM. It is safe for concurrent use: requests are
 // made one after the other, since that is how the kernel takes them, and dumps
