@@ -108,6 +108,13 @@ func TestKINKConfiguration(t *testing.T) {
 			c.Peers[0].Versions, c.Peers[0].KINK.Principal = nil, "kink/a@B"
 			c.Peers[0].PSK = ike.Secret("x")
 		},
+		"Start: is StartAlways, but KINK.Principal has a *": func(c *Config) {
+			c.Peers[0].Start, c.Peers[0].KINK.Principal = StartAlways, "kink/*@EXAMPLE.COM"
+		},
+		"Start: is trap, but the peer's KINK.Principal has a *": func(c *Config) {
+			c.Peers[0].KINK.Principal = "kink/*@EXAMPLE.COM"
+			c.Peers[0].Children = []Child{{Name: "net", Start: StartTrap, Local: []string{"10.1.0.0/16"}, Remote: []string{"10.2.0.0/16"}}}
+		},
 		"Listen[0]: is for KINK, which has no NAT": func(c *Config) { c.Listen = []Listen{{Address: ":1910", KINK: true, NATT: true}} },
 		"data plane \"memory\" has ESP in UDP only": func(c *Config) {
 			caps := spd.MemoryCapabilities()

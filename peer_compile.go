@@ -454,13 +454,20 @@ func (c *compiler) timing(cfg *Peer, p *peer) error {
 
 // starts: modes that need something.
 func (c *compiler) starts(cfg *Peer, p *peer) error {
-	callable := p.host != ""
+	var passive string // why this side cannot call, and what to do
+	switch {
+	case p.host == "":
+		passive = "Remote is empty; say where the peer is"
+	case p.speaks(KINK) && strings.Contains(cfg.KINK.Principal, "*"):
+		passive = "KINK.Principal has a *, and no ticket is to be had for that; name the peer's principal"
+	}
+	callable := passive == ""
 	if !callable && cfg.Start == StartAlways {
-		return configError("Start", "is StartAlways, but Remote is empty; say where the peer is")
+		return configError("Start", "is StartAlways, but %s", passive)
 	}
 	needTrap := p.cfg.action(cfg.DeadAction) == ActionTrap || p.cfg.action(cfg.CloseAction) == ActionTrap
 	if !callable && (p.cfg.action(cfg.DeadAction) > ActionClear || p.cfg.action(cfg.CloseAction) > ActionClear) {
-		return configError("DeadAction", "the peer cannot be called again, since Remote is empty; say where the peer is, or use ActionClear")
+		return configError("DeadAction", "the peer cannot be called again, since %s, or use ActionClear", passive)
 	}
 	for i, ch := range p.children {
 		field := fmt.Sprintf("Children[%d] %q: Start", i, ch.Name)
@@ -468,7 +475,7 @@ func (c *compiler) starts(cfg *Peer, p *peer) error {
 			return configError(field, "%d is not a start mode", ch.start)
 		}
 		if !callable && ch.start > StartNone {
-			return configError(field, "is %v, but the peer's Remote is empty; say where the peer is", ch.start)
+			return configError(field, "is %v, but the peer's %s", ch.start, passive)
 		}
 		if ch.start != StartTrap && !needTrap {
 			continue
