@@ -16,7 +16,16 @@ type prompts struct {
 	asking   *exchange      // that the user is being asked for
 	user     string         // that was answered last
 	answered ike.UserFields // in this login
+	late     time.Time      // when a late answer was sent; zero: none, or one that excused a repetition
 }
+
+// A gateway that has waited for lateAnswer may have asked anew, under another
+// message ID, before the answer came (libreswan does). What comes within
+// crossedQuestion of such an answer is taken for that, once, and not for a refusal.
+const (
+	lateAnswer      = 500 * time.Millisecond
+	crossedQuestion = 2 * time.Second
+)
 
 // An userError says that the gateway has refused the user of this side.
 type userError struct{ message string }
@@ -92,7 +101,12 @@ func (sa *isakmpSA) askUser(now time.Time, x *exchange, a *isakmp.Attributes, ra
 	} else if r.Challenge != nil {
 		r.Challenge = []byte(textOf(r.Challenge, maxMessage, false))
 	}
-	prompt := s.peer.Prompt
+	repeated := !p.late.IsZero() && now.Sub(p.late) < crossedQuestion && r.Challenge == nil
+	if repeated {
+		r.Answered &^= r.Fields
+	}
+	p.late = time.Time{}
+	prompt, begun := s.peer.Prompt, now
 	s.Job(ike.JobPrompt, 0, func(ctx context.Context) (any, error) {
 		answers, err := prompt(ctx, r)
 		if err == nil {
@@ -125,6 +139,9 @@ func (sa *isakmpSA) askUser(now time.Time, x *exchange, a *isakmp.Attributes, ra
 		p.answered |= r.Fields
 		if answers.User != "" {
 			p.user = answers.User
+		}
+		if now.Sub(begun) >= lateAnswer && !repeated {
+			p.late = now
 		}
 		sa.sendAnswers(now, x, a, raised, &answers)
 	}, func(v any) {

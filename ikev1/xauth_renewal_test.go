@@ -42,6 +42,54 @@ func TestXAuthAskedAnew(t *testing.T) {
 	require.NotNil(t, reply.First(isakmp.AttrXAuthStatus))
 }
 
+// A gateway that has waited for long may have asked anew before the answer
+// came: it gets the same, once. What it asks after an answer in time, or a third
+// time, means that the answer was refused.
+func TestXAuthQuestionsCross(t *testing.T) {
+	for _, late := range []bool{true, false} {
+		p := pskRoadwarrior(t, func(c, _ *Peer) { c.Prompt = static("alice", "alice's password") })
+		var held []ike.Job
+		var answered bool
+		p.hold = func(_ *Endpoint, j ike.Job) bool {
+			if j.Kind == ike.JobPrompt {
+				held = append(held, j)
+				return true
+			}
+			return j.Kind == ike.JobUser && answered // so that the login goes on
+		}
+		p.initiate()
+		answer := func(after time.Duration) {
+			t.Helper()
+			p.advance(after)
+			require.Len(t, held, 1)
+			job := held[0]
+			held, answered = nil, true
+			p.a.HandleResult(p.now, job.Do(t.Context()))
+			p.run()
+		}
+		var reply *isakmp.Attributes
+		ask := func() {
+			p.b.anySA().transact(p.now, &isakmp.Attributes{Type: isakmp.ConfigRequest, Attributes: []isakmp.ConfigAttribute{
+				emptyAttribute(isakmp.AttrXAuthUserName), emptyAttribute(isakmp.AttrXAuthUserPassword)}},
+				time.Time{}, func(_ time.Time, a *isakmp.Attributes, _ error) { reply = a })
+			p.run()
+		}
+		if late {
+			answer(lateAnswer)
+			ask()
+			answer(lateAnswer)
+			require.Nil(t, reply.First(isakmp.AttrXAuthStatus))
+			require.Equal(t, "alice's password", string(reply.First(isakmp.AttrXAuthUserPassword).Data))
+		} else {
+			answer(lateAnswer / 2)
+		}
+		ask()
+		answer(0)
+		require.NotNil(t, reply.First(isakmp.AttrXAuthStatus), "late %v", late)
+		require.ErrorContains(t, find[ike.SessionFailed](p.evA)[0].Err, "password again")
+	}
+}
+
 // The user never answers.
 func TestXAuthLoginExpires(t *testing.T) {
 	p := pskRoadwarrior(t, nil)
