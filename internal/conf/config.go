@@ -12,7 +12,7 @@ type Config struct {
 	Daemon Daemon `toml:"daemon"`
 	// What enforces policies and transforms packets.
 	DataPlane DataPlane `toml:"dataplane"`
-	// Network interfaces for route-based operation, which the daemon makes and removes. A Child SA names one; what is routed to it is protected. One that a killed daemon has left is taken over, and made anew if the configuration is another since. One that somebody else has made is used as it is, and stays, if it is what is said here; if it is another, the daemon does not start.
+	// Network interfaces for route-based operation, which the daemon makes and removes. A Child SA names one; what is routed to it is protected. One that a killed daemon has left is taken over, without what is not said here any more, and made anew if it has to be another one. One that somebody else has made is used as it is, and stays, if it is what is said here; if it is another, the daemon does not start.
 	Interfaces []*Interface `toml:"interface"`
 	// The socket of racoonctl.
 	Control Control `toml:"control"`

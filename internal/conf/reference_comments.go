@@ -8,7 +8,7 @@ var comments = map[string]string{
 	"Config.Macros":                  "Words of your own: ${NAME} in any string stands for the value. A list stands for its elements where it is an element of a list.",
 	"Config.Daemon":                  "The process: where it listens, what it logs, what it may use.",
 	"Config.DataPlane":               "What enforces policies and transforms packets.",
-	"Config.Interfaces":              "Network interfaces for route-based operation, which the daemon makes and removes. A Child SA names one; what is routed to it is protected. One that a killed daemon has left is taken over, and made anew if the configuration is another since. One that somebody else has made is used as it is, and stays, if it is what is said here; if it is another, the daemon does not start.",
+	"Config.Interfaces":              "Network interfaces for route-based operation, which the daemon makes and removes. A Child SA names one; what is routed to it is protected. One that a killed daemon has left is taken over, without what is not said here any more, and made anew if it has to be another one. One that somebody else has made is used as it is, and stays, if it is what is said here; if it is another, the daemon does not start.",
 	"Config.Control":                 "The socket of racoonctl.",
 	"Config.Hooks":                   "Programs to run when something has happened.",
 	"Config.Capture":                 "A file of decrypted messages, for finding faults. Whoever reads it knows everything but the keys of Child SAs.",

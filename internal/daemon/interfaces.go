@@ -89,8 +89,10 @@ func (i *interfaces) make(ctx context.Context, c *conf.Interface) error {
 	if err := addAddresses(i.changes, c.Name, c.Addresses); err != nil {
 		return err
 	}
+	var routes []netip.Prefix
 	for _, r := range c.Routes {
 		p, err := netip.ParsePrefix(r)
+		routes = append(routes, p)
 		if err == nil {
 			err = i.changes.AddRoute(route.Route{Dst: p, Link: c.Name})
 		}
@@ -101,7 +103,14 @@ func (i *interfaces) make(ctx context.Context, c *conf.Interface) error {
 			return fmt.Errorf("the route %s: %w", r, err)
 		}
 	}
-	return nil
+	if !ours {
+		return nil
+	}
+	var addresses []netip.Prefix
+	for _, a := range c.Addresses {
+		addresses = append(addresses, netip.MustParsePrefix(a)) // added above
+	}
+	return i.changes.RemoveLeftovers(c.Name, addresses, routes)
 }
 
 // link makes an interface, or takes the one that is there. It is ours if it is

@@ -108,6 +108,24 @@ func TestInterfaces(t *testing.T) {
 	p.remove(t, i)
 	require.Equal(t, clean, p.all())
 
+	// Killed, and the next has other addresses and routes, of the same networks too.
+	_, _, err = p.make("iked", ipsec0)
+	require.NoError(t, err)
+	p.IP("addr add 10.200.0.1/24 dev peer-ipsec0", "route add 10.201.0.0/16 dev peer-ipsec0 proto static")
+	moved := *ipsec0
+	moved.Addresses, moved.Routes = []string{"10.255.0.2/30", "fd00:255::2/64"}, []string{"10.3.0.0/16", "fd00:2::/32"}
+	i, _, err = p.make("iked", &moved)
+	require.NoError(t, err)
+	all = p.all()
+	for _, s := range []string{"inet 10.255.0.2/30", "inet6 fd00:255::2/64", "10.3.0.0/16 dev ipsec0", "fd00:2::/32 dev ipsec0", "10.200.0.1/24", "10.201.0.0/16 dev peer-ipsec0"} {
+		require.Contains(t, all, s)
+	}
+	for _, s := range []string{"10.255.0.1/30", "fd00:255::1/64", "10.2.0.0/16"} {
+		require.NotContains(t, all, s)
+	}
+	p.remove(t, i)
+	require.Equal(t, clean, p.all())
+
 	// Killed again, and meanwhile the configuration is another.
 	_, _, err = p.make("iked", ipsec0)
 	require.NoError(t, err)

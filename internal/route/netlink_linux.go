@@ -1,10 +1,12 @@
 package route
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -203,6 +205,117 @@ func (c *conn) lookup(dst netip.Addr) (Route, error) {
 		}
 	}
 	return r, ad.Err()
+}
+
+// addressesOf returns the addresses of a device.
+func (c *conn) addressesOf(link string) ([]netip.Prefix, error) {
+	i, err := index(link)
+	if err != nil {
+		return nil, err
+	}
+	h := make([]byte, unix.SizeofIfAddrmsg)
+	binary.NativeEndian.PutUint32(h[4:], i)
+	ms, err := c.request(unix.RTM_GETADDR, netlink.Request|netlink.Dump, h, nil)
+	if err != nil {
+		return nil, err
+	}
+	var out []netip.Prefix
+	for _, m := range ms {
+		if len(m.Data) < unix.SizeofIfAddrmsg || binary.NativeEndian.Uint32(m.Data[4:]) != i {
+			continue
+		}
+		// IFA_LOCAL is the own address where the device has a peer's too; IPv6 has
+		// IFA_ADDRESS alone.
+		a, err := addressIn(m.Data[unix.SizeofIfAddrmsg:], unix.IFA_LOCAL, unix.IFA_ADDRESS)
+		if err != nil {
+			return nil, err
+		}
+		if a.IsValid() {
+			out = append(out, netip.PrefixFrom(a, int(m.Data[1])))
+		}
+	}
+	return out, nil
+}
+
+// routesOf returns where the static routes of the main table lead that go to a
+// device without a next hop.
+func (c *conn) routesOf(link string) ([]netip.Prefix, error) {
+	i, err := index(link)
+	if err != nil {
+		return nil, err
+	}
+	var out []netip.Prefix
+	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
+		h := make([]byte, unix.SizeofRtMsg)
+		h[0], h[4], h[5], h[7] = family, unix.RT_TABLE_MAIN, unix.RTPROT_STATIC, unix.RTN_UNICAST
+		ms, err := c.request(unix.RTM_GETROUTE, netlink.Request|netlink.Dump, h, func(ae *netlink.AttributeEncoder) { ae.Uint32(unix.RTA_OIF, i) })
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range ms {
+			// A kernel that does not know how to choose tells all.
+			if len(m.Data) < unix.SizeofRtMsg || m.Data[0] != family || !bytes.Equal(m.Data[4:6], h[4:6]) || m.Data[7] != h[7] {
+				continue
+			}
+			attrs := m.Data[unix.SizeofRtMsg:]
+			device, hop, err := nextHop(attrs)
+			if err != nil {
+				return nil, err
+			}
+			dst, err := addressIn(attrs, unix.RTA_DST)
+			if err != nil {
+				return nil, err
+			}
+			if device != i || hop {
+				continue
+			}
+			if !dst.IsValid() {
+				if dst = netip.IPv4Unspecified(); family == unix.AF_INET6 {
+					dst = netip.IPv6Unspecified()
+				}
+			}
+			out = append(out, netip.PrefixFrom(dst, int(m.Data[1])))
+		}
+	}
+	return out, nil
+}
+
+// addressIn returns the address that the first of some attributes holds; an
+// invalid one if there is none of them.
+func addressIn(attributes []byte, types ...uint16) (netip.Addr, error) {
+	found := make([]netip.Addr, len(types))
+	ad, err := netlink.NewAttributeDecoder(attributes)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	for ad.Next() {
+		if n := slices.Index(types, ad.Type()); n >= 0 {
+			found[n], _ = netip.AddrFromSlice(ad.Bytes())
+		}
+	}
+	for _, a := range found {
+		if a.IsValid() {
+			return a, ad.Err()
+		}
+	}
+	return netip.Addr{}, ad.Err()
+}
+
+// nextHop returns a route's device, and whether it has a next hop.
+func nextHop(attributes []byte) (device uint32, hop bool, err error) {
+	ad, err := netlink.NewAttributeDecoder(attributes)
+	if err != nil {
+		return 0, false, err
+	}
+	for ad.Next() {
+		switch ad.Type() {
+		case unix.RTA_OIF:
+			device = ad.Uint32()
+		case unix.RTA_GATEWAY, unix.RTA_VIA, unix.RTA_MULTIPATH:
+			hop = true
+		}
+	}
+	return device, hop, ad.Err()
 }
 
 // gone reports errors for what is not there any more.

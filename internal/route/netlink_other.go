@@ -28,5 +28,7 @@ func (*conn) setUp(string, int) error                       { return errors.ErrU
 func (*conn) address(operation, string, netip.Prefix) error { return errors.ErrUnsupported }
 func (*conn) route(operation, Route) error                  { return errors.ErrUnsupported }
 func (*conn) rule(operation, Rule) error                    { return errors.ErrUnsupported }
+func (*conn) addressesOf(string) ([]netip.Prefix, error)    { return nil, errors.ErrUnsupported }
+func (*conn) routesOf(string) ([]netip.Prefix, error)       { return nil, errors.ErrUnsupported }
 func (*conn) lookup(netip.Addr) (Route, error)              { return Route{}, errors.ErrUnsupported }
 func gone(error) bool                                       { return false }

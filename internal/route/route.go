@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -137,6 +138,57 @@ func (c *Changes) AddRoute(r Route) error {
 		r.Table = TableMain
 	}
 	return c.make("route "+r.String(), func() error { return c.conn.route(add, r) }, func() error { return c.conn.route(remove, r) })
+}
+
+// RemoveLeftovers removes what a program that was killed has left on a device of
+// its own, and this one does not want there: addresses, but for those that IPv6
+// makes by itself, and static routes of the main table. What is wanted is to be
+// added first: then there is no moment without it.
+func (c *Changes) RemoveLeftovers(link string, addresses, routes []netip.Prefix) error {
+	return c.make("what was left on "+link, func() error {
+		there, err := c.conn.addressesOf(link)
+		if err != nil {
+			return err
+		}
+		// Else other addresses of the network would go with its first one, and with the
+		// last address all routes. Where it cannot be set, they are made again.
+		_ = os.WriteFile("/proc/sys/net/ipv4/conf/"+link+"/promote_secondaries", []byte("1"), 0)
+		removed := false
+		for _, p := range there {
+			if slices.Contains(addresses, p) || p.Addr().IsLinkLocalUnicast() && p.Addr().Is6() {
+				continue
+			}
+			if err := c.conn.address(remove, link, p); err != nil && !gone(err) {
+				return fmt.Errorf("address %v: %w", p, err)
+			}
+			removed = true
+		}
+		if removed {
+			for _, p := range addresses {
+				if err := c.conn.address(add, link, p); err != nil && !errors.Is(err, os.ErrExist) {
+					return fmt.Errorf("address %v: %w", p, err)
+				}
+			}
+			for _, p := range routes {
+				if err := c.conn.route(add, Route{Dst: p, Link: link, Table: TableMain}); err != nil && !errors.Is(err, os.ErrExist) {
+					return fmt.Errorf("route %v: %w", p, err)
+				}
+			}
+		}
+		to, err := c.conn.routesOf(link)
+		if err != nil {
+			return err
+		}
+		for _, p := range to {
+			if slices.Contains(routes, p) {
+				continue
+			}
+			if err := c.conn.route(remove, Route{Dst: p, Link: link, Table: TableMain}); err != nil && !gone(err) {
+				return fmt.Errorf("route %v: %w", p, err)
+			}
+		}
+		return nil
+	}, nil)
 }
 
 // AddRule adds a rule. If there is the very same one, left behind by a program
