@@ -156,6 +156,61 @@ func TestInstallAllOrNothing(t *testing.T) {
 	}
 }
 
+// watched is a data plane that is looked at before its SAs are installed.
+type watched struct {
+	*spd.Memory
+	before func(d spd.Direction)
+}
+
+func (w *watched) InstallInbound(ctx context.Context, b *spd.Bundle) error {
+	w.before(spd.In)
+	return w.Memory.InstallInbound(ctx, b)
+}
+
+func (w *watched) InstallOutbound(ctx context.Context, b *spd.Bundle) error {
+	w.before(spd.Out)
+	return w.Memory.InstallOutbound(ctx, b)
+}
+
+// The inbound policies are there before the first SA, so that what comes by it at
+// once passes whatever other policies say; the outbound ones when it can be served.
+// A successor is served by those of its predecessor.
+func TestInboundPoliciesFirst(t *testing.T) {
+	b := newBench(t)
+	b.Init(b, &watched{b.plane, func(d spd.Direction) {
+		if d == spd.In {
+			b.has("in ")
+		} else {
+			b.has("in ", b.spi)
+		}
+	}})
+	first := b.install(Config{}, nil, false)
+	b.has("in out ", first.Info.In, first.Info.Out)
+
+	b.Init(b, &watched{b.plane, func(spd.Direction) { b.has("in out ", first.Info.In, first.Info.Out) }})
+	b.sas = []*SA{first}
+	b.install(Config{}, first, true)
+
+	// The last step fails.
+	refused := errors.New("refused")
+	b = newBench(t)
+	b.Init(b, &watched{b.plane, func(d spd.Direction) {
+		if d == spd.Out {
+			b.plane.FailNext(spd.OpSetPolicies, refused)
+		}
+	}})
+	a, in, out := b.sa(Config{}, nil)
+	b.Install(b.now, a, in, out, false, func(_ time.Time, err error) { require.ErrorIs(t, err, refused) })
+	b.has("")
+	require.Empty(t, b.plane.Leaks())
+
+	// Whose policies are somebody else's has none at any time.
+	b = newBench(t)
+	b.Init(b, &watched{b.plane, func(spd.Direction) { require.Empty(t, b.plane.Policies()) }})
+	b.install(Config{NoPolicies: true}, nil, false)
+	require.Empty(t, b.plane.Policies())
+}
+
 // sends has a packet go out, and returns the SPI that it has; 0 if it waits.
 func (b *bench) sends() spd.SPI {
 	b.Helper()

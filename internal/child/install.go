@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/racoon3/racoon/ike"
@@ -27,6 +28,10 @@ func (s *Set) Add(info ike.ChildInfo, cfg *Config, initiator bool, old *SA) *SA 
 // everything that was installed is removed again, the SA leaves the set, and
 // done gets the error.
 //
+// The inbound policies of a new Child SA come first: the peer may send as soon as
+// it has the keys, and where another Child SA's policies have the same packets, as
+// while a session authenticates again, they would refuse what comes by this SA.
+//
 // With hold, the outbound bundle is kept until Activate: the responder of a
 // rekey does not send on the new SA before the peer is ready (RFC 7296 2.8).
 func (s *Set) Install(now time.Time, a *SA, in, out *spd.Bundle, hold bool, done func(now time.Time, err error)) {
@@ -38,13 +43,29 @@ func (s *Set) Install(now time.Time, a *SA, in, out *spd.Bundle, hold bool, done
 		outNow, a.pending = nil, out
 	}
 	inIDs, outIDs := a.in, a.out
+	var first []spd.Policy
+	if !a.Config.NoPolicies && s.alone(a) {
+		first = slices.DeleteFunc(slices.Clone(policies), func(p spd.Policy) bool { return p.Direction == spd.Out })
+	}
 	installed := func(v any) {
 		wipe(in)
 		wipe(out)
 		s.removeNow(a, nil)
 	}
-	s.host.Job(ike.JobInstall, uint64(a.Info.ID), func(ctx context.Context) (any, error) {
-		if err := plane.InstallInbound(ctx, in); err != nil {
+	s.host.Job(ike.JobInstall, uint64(a.Info.ID), func(ctx context.Context) (_ any, err error) {
+		var guarded bool
+		defer func() {
+			if err != nil && guarded {
+				_ = plane.SetPolicies(ctx, owner, nil)
+			}
+		}()
+		if len(first) > 0 {
+			err = plane.SetPolicies(ctx, owner, first)
+		}
+		if guarded = err == nil && len(first) > 0; err == nil {
+			err = plane.InstallInbound(ctx, in)
+		}
+		if err != nil {
 			for _, id := range inIDs {
 				_ = plane.ReleaseSPI(ctx, id) // the TTL ends what this cannot
 			}
@@ -90,6 +111,11 @@ func (s *Set) Install(now time.Time, a *SA, in, out *spd.Bundle, hold bool, done
 		s.startLifetime(now, a)
 		done(now, nil)
 	}, installed)
+}
+
+// alone reports whether an SA has no predecessor, whose policies serve it too.
+func (s *Set) alone(a *SA) bool {
+	return !slices.ContainsFunc(s.sas, func(b *SA) bool { return b != a && b.Info.ID == a.Info.ID })
 }
 
 var errRemoved = errors.New("deleted while it was installed")

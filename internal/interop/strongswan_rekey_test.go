@@ -4,6 +4,7 @@ package interop
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -167,6 +168,15 @@ func TestStrongSwanVolume(t *testing.T) {
 	s.underTraffic(s.b, func() { waitEvent[ike.ChildRekeyed](s.host, 2) })
 }
 
+// unsent is how many packets strongSwan had no SA for when it sent them. Its
+// userspace ESP takes the old Child SA's policies and SAs away one after the other,
+// and finds the new ones when that is done.
+func (s *swan) unsent() int {
+	log := s.peer.Log()
+	return strings.Count(log, "could not find an outbound IPsec SA for reqid") +
+		strings.Count(log, "no matching outbound IPsec policy for "+s.b.Inner.String())
+}
+
 // underReauthentication is underTraffic for a reauthentication that makes before
 // it breaks; see logRefused. The responder uses the new Child SA when it sends its
 // IKE_AUTH response, before the initiator has it; and the old one ends with its
@@ -175,7 +185,7 @@ func (s *swan) underReauthentication(f func()) {
 	s.t.Helper()
 	refused := func() int {
 		ours := s.plane.Stats()
-		return s.refused() + int(ours.EarlyDrops+ours.UnknownSPI)
+		return s.refused() + s.unsent() + int(ours.EarlyDrops+ours.UnknownSPI)
 	}
 	before := refused()
 	trafficLosing(s.t, s.a, s.a.Inner, s.b, s.b.Inner, func() int { return refused() - before }, f)
