@@ -121,7 +121,7 @@ func testLabHold(t *testing.T) {
 	require.NoError(t, sink.SetReadDeadline(time.Now().Add(2*testhost.Patience))) // the kernel tries in intervals that double
 	buf := make([]byte, 100)
 	n, err := sink.Read(buf)
-	require.NoError(t, err, p.a.Run("cat", "/proc/net/xfrm_stat"))
+	require.NoError(t, err, "%s\n%s", p.a.Run("cat", "/proc/net/xfrm_stat"), p.b.Run("cat", "/proc/net/xfrm_stat"))
 	require.Equal(t, "only once", string(buf[:n]))
 }
 

@@ -186,15 +186,17 @@ func (p *pair) install(t *testing.T, c child) *installed {
 		return b
 	}
 	r := &installed{aIn: bundle(toA, true), aOut: bundle(toB, true), bIn: bundle(toB, false), bOut: bundle(toA, false), aTS: c.local, bTS: c.remote}
-	require.NoError(t, p.pb.InstallInbound(ctx, r.bIn), c.proposal)
-	require.NoError(t, p.pb.InstallOutbound(ctx, r.bOut), c.proposal)
-	require.NoError(t, p.pa.InstallInbound(ctx, r.aIn), c.proposal)
-	require.NoError(t, p.pa.InstallOutbound(ctx, r.aOut), c.proposal)
-	if !c.noPolicies {
-		owner := spd.Owner(c.reqID)
-		require.NoError(t, p.pa.SetPolicies(ctx, owner, bundlePolicies(r.aOut)))
-		require.NoError(t, p.pb.SetPolicies(ctx, owner, bundlePolicies(r.bOut)))
+	// All of b comes first: packets that wait at a are sent as soon as a can.
+	side := func(plane *xfrm.DataPlane, in, out *spd.Bundle) {
+		t.Helper()
+		require.NoError(t, plane.InstallInbound(ctx, in), c.proposal)
+		require.NoError(t, plane.InstallOutbound(ctx, out), c.proposal)
+		if !c.noPolicies {
+			require.NoError(t, plane.SetPolicies(ctx, spd.Owner(c.reqID), bundlePolicies(out)))
+		}
 	}
+	side(p.pb, r.bIn, r.bOut)
+	side(p.pa, r.aIn, r.aOut)
 	return r
 }
 
